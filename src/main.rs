@@ -1,0 +1,2 @@
+//! brine
+fn main() {}
