@@ -4,3 +4,8 @@
 //!
 //! The modules below stand in the order in which a beacon travels.
 
+pub mod config;
+pub mod clock;
+pub mod outcome;
+pub mod client;
+pub mod beacon;

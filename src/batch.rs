@@ -1,0 +1,379 @@
+//! Sealed spool segments → ClickHouse, exactly once.
+//!
+//! Comes in: sealed segments, in order. Goes out: rows. A segment is cut into groups, one a table and
+//! partition; a group is a batch: one statement, one part. A clear answer to the first attempt is
+//! trusted. After anything else the batch is *uncertain*: the attempt is made sure to be dead, the rows
+//! are counted by `batch_id`, and only what is missing is sent. Everything still in the spool at start
+//! is uncertain. A segment is let go when all its rows are known to be in ClickHouse.
+//!
+//! The steps from segment to groups are a pure function of the segment's bytes, so that a batch means
+//! the same rows after every restart. Memory is one row at a time: a segment is read again for each
+//! group, never held.
+//!
+//! Lost: nothing. Rows that ClickHouse refuses are halved until the refused ones stand alone; those go
+//! to quarantine and are counted. Rows whose retention ran out while ClickHouse was away are dropped
+//! and counted: sending them would bring data back that was promised to be gone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::clock::SharedClock;
+use crate::config::Batch as BatchConfig;
+use crate::consent::revoked::Revocations;
+use crate::consent::token::LedgerId;
+use crate::event::{ConsentChoice, DenialRecord, Record, decode};
+use crate::metrics::Metrics;
+use crate::secret::random_bytes;
+use crate::spool::{SegmentId, SegmentReader, Spool};
+use crate::store::classify::Class;
+use crate::store::{BatchId, Store, StoreError, Table};
+
+/// The batch step; owned and awaited by `run()`.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Batcher {
+    pub spool: Spool,
+    pub store: Store,
+    pub revocations: Arc<Revocations>,
+    pub config: BatchConfig,
+    pub clock: SharedClock,
+    pub metrics: Metrics,
+}
+
+/// Which table and partition a record belongs to. Ordered: a group's place in the order is its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct GroupKey {
+    table: Table,
+    partition: u32,
+}
+
+/// The records of one segment that go to one table and partition.
+#[derive(Debug, Default)]
+struct Group {
+    seqs: Vec<u32>,
+}
+
+/// Why a segment could not be finished.
+#[derive(Debug, Error)]
+enum SegmentFault {
+    #[error("reading the spool")]
+    Spool(#[source] std::io::Error),
+    #[error("shutdown")]
+    Shutdown,
+}
+
+/// Whether an attempt may still be alive, or rows of the batch may be there.
+#[derive(Clone, Copy, PartialEq)]
+enum Certainty {
+    /// Nothing was ever sent.
+    Untouched,
+    /// Something was, and its end is not known.
+    Uncertain,
+}
+
+impl Batcher {
+    /// Works until `shutdown` turns true and the spool is drained, or cannot be drained any further.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves every unfinished segment in the spool, to be verified at the next start.
+    pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
+        let first_new = self.spool.first_new_segment();
+        let mut after = None;
+        loop {
+            let id = tokio::select! {
+                biased;
+                id = self.spool.next_sealed(after) => id,
+                () = closed(&mut shutdown) => return,
+            };
+            let Some(id) = id else { return };
+            let certainty = if id < first_new { Certainty::Uncertain } else { Certainty::Untouched };
+            match self.segment(id, certainty, &mut shutdown).await {
+                Ok(()) => after = Some(id),
+                Err(SegmentFault::Shutdown) => return,
+                Err(SegmentFault::Spool(error)) => {
+                    tracing::error!(%error, segment = id.as_u64(), "cannot read a spool segment; trying again");
+                    self.metrics.batch_errors.with_label_values(&["spool"]).inc();
+                    if pause(Duration::from_secs(5), &mut shutdown).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn segment(
+        &self,
+        id: SegmentId,
+        certainty: Certainty,
+        shutdown: &mut watch::Receiver<bool>,
+    ) -> Result<(), SegmentFault> {
+        let (groups, withdrawn) = self.cut(id)?;
+        let today = crate::consent::token_day(self.clock.now());
+        for (number, (key, group)) in groups.iter().enumerate() {
+            // A segment has at most 65,535 records and so no more groups than that.
+            let number = u16::try_from(number).unwrap_or(u16::MAX);
+            let batch = BatchId::new(self.spool.incarnation(), id.as_u64(), number);
+            if key.table == Table::Events && key.partition <= u32::from(today) {
+                self.metrics.rows_expired.inc_by(group.seqs.len() as u64);
+                tracing::warn!(rows = group.seqs.len(), "spooled events outlived their retention; dropped");
+                continue;
+            }
+            self.metrics.batch_rows.with_label_values(&[key.table.name()]).observe(group.seqs.len() as f64);
+            let mut ranges = vec![(group.seqs.as_slice(), certainty)];
+            while let Some((seqs, certainty)) = ranges.pop() {
+                let part = Part { id, table: key.table, batch, seqs };
+                if self.deliver(&part, certainty, shutdown).await? {
+                    continue;
+                }
+                // ClickHouse refuses these rows. Halves: what is sound gets in, what is not stands alone.
+                if seqs.len() == 1 {
+                    self.quarantine(id, seqs[0]);
+                    continue;
+                }
+                let (front, back) = seqs.split_at(seqs.len() / 2);
+                ranges.push((back, Certainty::Untouched));
+                ranges.push((front, Certainty::Untouched));
+            }
+        }
+        self.revocations.persist(&withdrawn).map_err(SegmentFault::Spool)?;
+        self.spool.release(id).map_err(SegmentFault::Spool)
+    }
+
+    /// Reads a segment once: which records go where, and which consents it withdraws. Records that do not
+    /// decode go to quarantine.
+    fn cut(&self, id: SegmentId) -> Result<(BTreeMap<GroupKey, Group>, Vec<(LedgerId, u16)>), SegmentFault> {
+        let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
+        let mut withdrawn = Vec::new();
+        for entry in self.read(id)? {
+            let (seq, record) = entry.map_err(SegmentFault::Spool)?;
+            let Some(record) = record else {
+                self.quarantine(id, seq);
+                continue;
+            };
+            if let Record::Consent(consent) = &record
+                && consent.choice == ConsentChoice::Withdraw
+            {
+                withdrawn.push((LedgerId(consent.ledger), consent.last_day));
+            }
+            groups.entry(group_of(&record)).or_default().seqs.push(seq);
+        }
+        Ok((groups, withdrawn))
+    }
+
+    /// Brings one part to ClickHouse. Returns false where ClickHouse refuses its rows for good.
+    async fn deliver(
+        &self,
+        part: &Part<'_>,
+        mut certainty: Certainty,
+        shutdown: &mut watch::Receiver<bool>,
+    ) -> Result<bool, SegmentFault> {
+        let mut backoff = self.config.retry_min;
+        let mut attempt = 0;
+        loop {
+            let result = match certainty {
+                Certainty::Untouched => self.send(part, attempt).await.map(|rows| (rows, "stored")),
+                Certainty::Uncertain => self.verify_and_send(part, attempt).await,
+            };
+            let error = match result {
+                Ok((rows, how)) => {
+                    self.metrics.batches.with_label_values(&[how]).inc();
+                    self.metrics.rows_stored.with_label_values(&[part.table.name()]).inc_by(rows);
+                    self.metrics.store_stopped.set(0);
+                    return Ok(true);
+                }
+                Err(SendFault::Spool(error)) => return Err(SegmentFault::Spool(error)),
+                Err(SendFault::Store(error)) => error,
+            };
+            self.metrics.batch_errors.with_label_values(&[&error.class().to_string()]).inc();
+            if error.is_clear_refusal() {
+                tracing::error!(%error, rows = part.seqs.len(), "ClickHouse refuses rows; halving the batch");
+                return Ok(false);
+            }
+            match error.class() {
+                Class::Rights => {
+                    self.metrics.store_stopped.set(1);
+                    tracing::error!(%error, "ClickHouse lacks a table, database or right; events keep waiting in the spool");
+                }
+                Class::Data | Class::Pressure => {
+                    tracing::warn!(%error, attempt, "insert is uncertain; will verify, then resend what is missing");
+                }
+            }
+            certainty = Certainty::Uncertain;
+            attempt += 1;
+            // Full jitter between half and whole: many collectors must not come back in step.
+            let jitter = f64::from(u16::from_le_bytes(random_bytes())) / f64::from(u16::MAX);
+            if pause(backoff.mul_f64(0.5 + 0.5 * jitter), shutdown).await {
+                return Err(SegmentFault::Shutdown);
+            }
+            backoff = (backoff * 2).min(self.config.retry_max);
+        }
+    }
+
+    async fn verify_and_send(&self, part: &Part<'_>, attempt: u32) -> Result<(u64, &'static str), SendFault> {
+        self.store.ensure_attempts_dead(part.batch).await?;
+        let expected = self.expected_rows(part)?;
+        let found = self.count(part).await?;
+        if found == expected {
+            return Ok((expected, "found_present"));
+        }
+        if found > 0 {
+            // A batch is one part, so this takes a fault beyond those known; start the batch over.
+            tracing::error!(found, expected, "a batch is there in part; deleting and sending it anew");
+            self.store.delete(part.table, part.batch, part.first(), part.last()).await?;
+        }
+        let rows = self.send(part, attempt).await?;
+        let found = self.count(part).await?;
+        if found != rows {
+            return Err(SendFault::Store(StoreError::ClickHouse {
+                class: Class::Pressure,
+                code: None,
+                message: format!("{found} of {rows} rows are there after a resend"),
+            }));
+        }
+        Ok((rows, "resent"))
+    }
+
+    async fn count(&self, part: &Part<'_>) -> Result<u64, SendFault> {
+        Ok(self.store.count(part.table, part.batch, part.first(), part.last()).await?)
+    }
+
+    /// Sends the part in one statement and returns how many rows it has.
+    async fn send(&self, part: &Part<'_>, attempt: u32) -> Result<u64, SendFault> {
+        let started = Instant::now();
+        let mut writer = self.store.begin(part.table, part.batch, attempt).await?;
+        let mut rows = 0;
+        let mut denials: BTreeMap<(String, u16), (u32, u32)> = BTreeMap::new();
+        for entry in self.records(part)? {
+            let (seq, record) = entry.map_err(SendFault::Spool)?;
+            match &record {
+                Record::Event(event) => writer.event(event, seq).await?,
+                Record::Consent(consent) => writer.consent(consent, seq).await?,
+                Record::Salt(salt) => writer.salt(salt, seq).await?,
+                Record::Denial(denial) => {
+                    denials.entry((denial.site.clone(), denial.day)).or_insert((0, seq)).0 += 1;
+                    continue;
+                }
+            }
+            rows += 1;
+        }
+        for ((site, day), (n, seq)) in denials {
+            writer.denials(&DenialRecord { site, day }, n, seq).await?;
+            rows += 1;
+        }
+        writer.end().await?;
+        self.metrics.batch_seconds.observe(started.elapsed().as_secs_f64());
+        Ok(rows)
+    }
+
+    /// Denials are added up, so their rows are fewer than their records; all else is one row a record.
+    fn expected_rows(&self, part: &Part<'_>) -> Result<u64, SendFault> {
+        if part.table != Table::Denials {
+            return Ok(part.seqs.len() as u64);
+        }
+        let mut keys = std::collections::BTreeSet::new();
+        for entry in self.records(part)? {
+            if let (_, Record::Denial(denial)) = entry.map_err(SendFault::Spool)? {
+                keys.insert((denial.site, denial.day));
+            }
+        }
+        Ok(keys.len() as u64)
+    }
+
+    /// Reads the records of a part, in order.
+    fn records<'a>(
+        &self,
+        part: &'a Part<'_>,
+    ) -> Result<impl Iterator<Item = std::io::Result<(u32, Record)>> + 'a, SendFault> {
+        let mut wanted = part.seqs.iter().copied().peekable();
+        let reader = self.read(part.id).map_err(|fault| match fault {
+            SegmentFault::Spool(error) => SendFault::Spool(error),
+            SegmentFault::Shutdown => SendFault::Spool(std::io::ErrorKind::Interrupted.into()),
+        })?;
+        Ok(reader.filter_map(move |entry| match entry {
+            Ok((seq, Some(record))) if wanted.peek() == Some(&seq) => {
+                wanted.next();
+                Some(Ok((seq, record)))
+            }
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        }))
+    }
+
+    /// Reads a segment's records; `None` stands for one that does not decode.
+    fn read(&self, id: SegmentId) -> Result<impl Iterator<Item = std::io::Result<(u32, Option<Record>)>> + use<>, SegmentFault> {
+        let reader: SegmentReader = self.spool.read(id).map_err(SegmentFault::Spool)?;
+        Ok(reader.map(|entry| {
+            entry.map(|record| (record.index, decode(record.kind.0, &record.payload).ok()))
+        }))
+    }
+
+    fn quarantine(&self, id: SegmentId, seq: u32) {
+        self.metrics.rows_quarantined.inc();
+        if let Err(error) = self.spool.quarantine_records(id, &[seq], "refused by ClickHouse, or not readable") {
+            tracing::error!(%error, segment = id.as_u64(), seq, "cannot write quarantine");
+        }
+    }
+}
+
+/// What is sent in one statement.
+#[derive(Debug)]
+struct Part<'a> {
+    id: SegmentId,
+    table: Table,
+    batch: BatchId,
+    /// Positions in the segment, ascending, at least one.
+    seqs: &'a [u32],
+}
+
+impl Part<'_> {
+    fn first(&self) -> u32 {
+        self.seqs.first().copied().unwrap_or(0)
+    }
+
+    fn last(&self) -> u32 {
+        self.seqs.last().copied().unwrap_or(0)
+    }
+}
+
+#[derive(Debug)]
+enum SendFault {
+    Spool(std::io::Error),
+    Store(StoreError),
+}
+
+impl From<StoreError> for SendFault {
+    fn from(error: StoreError) -> SendFault {
+        SendFault::Store(error)
+    }
+}
+
+/// The partition keys of `schema/`, computed here because a batch must not span two.
+fn group_of(record: &Record) -> GroupKey {
+    let month = |day: u16| {
+        let date = crate::salts::period::date_of(day);
+        date.year() as u32 * 100 + date.month() as u32
+    };
+    match record {
+        Record::Event(event) => GroupKey { table: Table::Events, partition: u32::from(event.expires) },
+        Record::Consent(consent) => GroupKey { table: Table::Consents, partition: month(consent.expires) },
+        Record::Denial(denial) => GroupKey { table: Table::Denials, partition: month(denial.day) },
+        Record::Salt(_) => GroupKey { table: Table::SaltEvents, partition: 0 },
+    }
+}
+
+/// Waits; returns true where shutdown came first.
+async fn pause(duration: Duration, shutdown: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(duration) => false,
+        () = closed(shutdown) => true,
+    }
+}
+
+/// Returns when shutdown was asked for, or when nobody is left to ask.
+async fn closed(shutdown: &mut watch::Receiver<bool>) {
+    let _asked_or_gone = shutdown.wait_for(|closing| *closing).await.is_ok();
+}

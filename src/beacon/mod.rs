@@ -1,0 +1,342 @@
+//! Bytes and headers → [`Beacon`]: parse, don't validate.
+//!
+//! Comes in: a request's head and body, or a pixel's query. Goes out: a [`Beacon`] whose every field is
+//! within its documented limit and whose site exists, or a [`Refused`] that says which key and why.
+//! Loses nothing silently: what breaks a limit is refused as a whole. Nothing here is stored.
+
+mod pixel;
+mod wire;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use url::Url;
+
+use self::wire::{Amount, Text, Wire};
+use crate::client::Client;
+use crate::config::{Site, Sites};
+use crate::outcome::Outcome;
+
+pub use self::pixel::from_query;
+
+/// Longest event name in bytes (Plausible's events API).
+pub const MAX_NAME: usize = 120;
+/// Longest URL and referrer in bytes (Plausible's events API).
+pub const MAX_URL: usize = 2_000;
+/// Most properties of one event (Plausible's events API).
+pub const MAX_PROPS: usize = 30;
+/// Longest property name in bytes (Plausible's events API).
+pub const MAX_PROP_NAME: usize = 300;
+/// Longest property value in bytes (Plausible's events API).
+pub const MAX_PROP_VALUE: usize = 2_000;
+/// Longest visitor, visit and event id in bytes: two UUIDs and some.
+pub const MAX_ID: usize = 128;
+/// Longest consent token as text in bytes; ours are shorter.
+pub const MAX_TOKEN: usize = 512;
+/// Largest revenue amount, either sign.
+pub const MAX_AMOUNT: f64 = 1e12;
+/// Longest engagement time of one beacon in milliseconds: a day.
+pub const MAX_ENGAGEMENT_MS: f64 = 86_400_000.0;
+/// Coarse "days since the last visit" that `rv` may say.
+pub const DAYS_SINCE_LAST: [&str; 6] = ["new", "0", "1", "2-7", "8-30", "31+"];
+
+/// One beacon, parsed. The sender's address and ids are still in it; it never leaves memory.
+#[derive(Debug)]
+#[allow(missing_docs)] // Named after the wire's keys; see README, "Wire".
+pub struct Beacon {
+    pub site: Arc<Site>,
+    pub received: Timestamp,
+    pub client: Client,
+    pub name: String,
+    pub url: Url,
+    pub referrer: Option<String>,
+    pub props: Vec<(String, String)>,
+    pub revenue: Option<Revenue>,
+    pub is_interactive: bool,
+    /// Deepest scroll position in percent of the page, 0 to 100; 255 where unknown.
+    pub scroll_depth: u8,
+    pub engagement_ms: u32,
+    pub viewport_width: Option<u32>,
+    pub consent: Option<String>,
+    pub visitor_id: Option<String>,
+    pub visit: Option<VisitClaim>,
+    pub event_id: Option<String>,
+    pub days_since_last: &'static str,
+    pub vitals: Vitals,
+}
+
+/// What the client says about its visit.
+#[derive(Clone)]
+#[allow(missing_docs)]
+pub struct VisitClaim {
+    pub id: String,
+    pub started: Timestamp,
+}
+
+impl std::fmt::Debug for VisitClaim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("VisitClaim(hidden)")
+    }
+}
+
+/// Money of one event.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Revenue {
+    pub amount: f64,
+    /// ISO 4217, three capital letters.
+    pub currency: String,
+}
+
+/// Web vitals; times in milliseconds, CLS without unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct Vitals {
+    pub lcp_ms: Option<f32>,
+    pub inp_ms: Option<f32>,
+    pub cls: Option<f32>,
+    pub ttfb_ms: Option<f32>,
+    pub fcp_ms: Option<f32>,
+}
+
+/// A beacon's end before it was stored.
+#[derive(Debug)]
+pub struct Refused {
+    /// The end.
+    pub outcome: Outcome,
+    /// The site, where it is known by then.
+    pub site: Option<Arc<Site>>,
+    /// Which key and why; for the sender's eyes only, never logged.
+    pub detail: String,
+}
+
+impl Refused {
+    /// An end that needs no further words.
+    pub fn plain(outcome: Outcome, site: &Arc<Site>) -> Refused {
+        Refused { outcome, site: Some(site.clone()), detail: String::new() }
+    }
+}
+
+/// Parses the body of `POST /api/event`.
+///
+/// # Errors
+/// [`Refused`] with `beacon.malformed`, `beacon.url`, `site.unknown` or `site.origin`; the sender's
+/// client is at fault and sending the same again will not help.
+pub fn from_body(
+    body: &[u8],
+    origin: Option<&str>,
+    client: Client,
+    sites: &Sites,
+    received: Timestamp,
+) -> Result<Beacon, Refused> {
+    let text = std::str::from_utf8(body).map_err(|_| malformed(None, "the body is not UTF-8"))?;
+    let wire: Wire<'_> = serde_json::from_str(text).map_err(|e| malformed(None, e.to_string()))?;
+    from_wire(wire, origin, client, sites, received)
+}
+
+fn from_wire(
+    wire: Wire<'_>,
+    origin: Option<&str>,
+    client: Client,
+    sites: &Sites,
+    received: Timestamp,
+) -> Result<Beacon, Refused> {
+    let site = sites.find(&wire.d.0).ok_or_else(|| Refused {
+        outcome: Outcome::SiteUnknown,
+        site: None,
+        detail: "d: no such site".into(),
+    })?;
+    let bad = |detail: &str| malformed(Some(site), detail);
+    check_origin(site, origin)?;
+    let name = wire.n.0.trim();
+    if name.is_empty() || name.len() > MAX_NAME {
+        return Err(bad("n: must be 1 to 120 bytes"));
+    }
+    let url = page_url(&wire.u.0, site)?;
+    let referrer = match &wire.r {
+        Some(Text(text)) if text.len() > MAX_URL => return Err(bad("r: more than 2000 bytes")),
+        Some(Text(text)) if !text.is_empty() => Some(text.clone().into_owned()),
+        _ => None,
+    };
+    check_props(&wire.p.0).map_err(bad)?;
+    let id = |key: &str, text: Option<Text<'_>>| match text {
+        Some(Text(text)) => checked_id(key, &text).map(Some).map_err(|detail| bad(&detail)),
+        None => Ok(None),
+    };
+    let visit = match wire.s {
+        Some(visit) => Some(VisitClaim {
+            id: checked_id("s.id", &visit.id.0).map_err(|detail| bad(&detail))?,
+            started: timestamp_ms(visit.started).ok_or_else(|| bad("s.started: not a time"))?,
+        }),
+        None => None,
+    };
+    let days_since_last = match &wire.rv {
+        None => "",
+        Some(Text(text)) => DAYS_SINCE_LAST
+            .into_iter()
+            .find(|bucket| bucket == text)
+            .ok_or_else(|| bad("rv: must be one of new, 0, 1, 2-7, 8-30, 31+"))?,
+    };
+    let consent = match wire.c {
+        Some(Text(text)) if text.len() > MAX_TOKEN => return Err(bad("c: more than 512 bytes")),
+        Some(Text(text)) if !text.is_empty() => Some(text.into_owned()),
+        _ => None,
+    };
+    Ok(Beacon {
+        received,
+        name: name.to_owned(),
+        url,
+        referrer,
+        revenue: wire.revenue.map(revenue).transpose().map_err(bad)?,
+        is_interactive: wire.i.unwrap_or(true),
+        scroll_depth: wire
+            .sd
+            .map_or(Some(255), |sd| ranged(sd, 0.0, 255.0).map(|sd| if sd > 100.0 { 255 } else { sd as u8 }))
+            .ok_or_else(|| bad("sd: must be from 0 to 100, or 255 for unknown"))?,
+        engagement_ms: wire
+            .e
+            .map_or(Some(0.0), |e| ranged(e, 0.0, MAX_ENGAGEMENT_MS))
+            .ok_or_else(|| bad("e: must be from 0 to 86400000 milliseconds"))? as u32,
+        viewport_width: wire
+            .w
+            .map(|w| ranged(w, 0.0, 100_000.0).ok_or_else(|| bad("w: must be from 0 to 100000")))
+            .transpose()?
+            .map(|w| w as u32),
+        consent,
+        visitor_id: id("vid", wire.vid)?,
+        visit,
+        event_id: id("id", wire.id)?,
+        days_since_last,
+        vitals: wire.wv.map(vitals).transpose().map_err(bad)?.unwrap_or_default(),
+        props: wire.p.0,
+        site: site.clone(),
+        client,
+    })
+}
+
+fn malformed(site: Option<&Arc<Site>>, detail: impl Into<String>) -> Refused {
+    Refused { outcome: Outcome::BeaconMalformed, site: site.cloned(), detail: detail.into() }
+}
+
+/// A browser says which page sends; a page of somebody else's has no business here (Fetch, "Origin").
+/// Apps and servers send none.
+fn check_origin(site: &Arc<Site>, origin: Option<&str>) -> Result<(), Refused> {
+    match origin {
+        None => Ok(()),
+        Some(origin) if is_own_origin(site, origin) => Ok(()),
+        Some(_) => Err(Refused {
+            outcome: Outcome::SiteOrigin,
+            site: Some(site.clone()),
+            detail: "Origin is not one of the site's own".into(),
+        }),
+    }
+}
+
+/// Tells whether `origin` (RFC 6454 serialization) is a page of `site`'s.
+pub fn is_own_origin(site: &Site, origin: &str) -> bool {
+    let Some((scheme, rest)) = origin.split_once("://") else { return false };
+    let host = rest.rsplit_once(':').map_or(rest, |(host, port)| {
+        if port.bytes().all(|b| b.is_ascii_digit()) { host } else { rest }
+    });
+    matches!(scheme, "http" | "https") && site.owns_host(host)
+}
+
+fn page_url(text: &str, site: &Arc<Site>) -> Result<Url, Refused> {
+    let bad = |detail: &str| Refused {
+        outcome: Outcome::BeaconUrl,
+        site: Some(site.clone()),
+        detail: format!("u: {detail}"),
+    };
+    if text.len() > MAX_URL {
+        return Err(bad("more than 2000 bytes"));
+    }
+    let url = Url::parse(text).map_err(|e| bad(&e.to_string()))?;
+    let is_web = matches!(url.scheme(), "http" | "https");
+    match site.kind {
+        crate::config::settings::SiteKind::Web if !is_web => Err(bad("must be http or https")),
+        crate::config::settings::SiteKind::App if !is_web && url.cannot_be_a_base() => {
+            Err(bad("must look like app://name/screen"))
+        }
+        _ => Ok(url),
+    }
+}
+
+fn check_props(props: &[(String, String)]) -> Result<(), &'static str> {
+    if props.len() > MAX_PROPS {
+        return Err("p: more than 30 properties");
+    }
+    for (name, value) in props {
+        if name.is_empty() || name.len() > MAX_PROP_NAME {
+            return Err("p: a property name must be 1 to 300 bytes");
+        }
+        if value.len() > MAX_PROP_VALUE {
+            return Err("p: a property value has more than 2000 bytes");
+        }
+    }
+    Ok(())
+}
+
+/// Ids are opaque, but a version 1 or 6 UUID (RFC 9562, sections 5.1 and 5.6) carries the sender's MAC
+/// address and is refused.
+fn checked_id(key: &str, text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > MAX_ID || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(format!("{key}: must be 1 to 128 printable ASCII characters"));
+    }
+    if is_node_uuid(text) {
+        return Err(format!("{key}: a version 1 or 6 UUID holds a MAC address; send a version 4 or 7 one"));
+    }
+    Ok(text.to_owned())
+}
+
+fn is_node_uuid(text: &str) -> bool {
+    let hex: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'-' | b'{' | b'}')).collect();
+    hex.len() == 32
+        && hex.iter().all(u8::is_ascii_hexdigit)
+        && matches!(hex[12], b'1' | b'6')
+        && matches!(hex[16], b'8' | b'9' | b'a' | b'b' | b'A' | b'B')
+}
+
+fn ranged(value: f64, low: f64, high: f64) -> Option<f64> {
+    (value.is_finite() && value >= low && value <= high).then_some(value)
+}
+
+fn timestamp_ms(milliseconds: f64) -> Option<Timestamp> {
+    // Years 1970 to 9999 in milliseconds.
+    ranged(milliseconds, 0.0, 253_402_300_799_000.0)
+        .and_then(|ms| Timestamp::from_millisecond(ms as i64).ok())
+}
+
+fn revenue(wire: wire::WireRevenue) -> Result<Revenue, &'static str> {
+    let amount = match wire.amount {
+        Amount::Number(number) => number,
+        Amount::Text(text) => text.trim().parse().map_err(|_| "$: amount is not a number")?,
+    };
+    let amount = ranged(amount, -MAX_AMOUNT, MAX_AMOUNT).ok_or("$: amount must be within 1e12")?;
+    if wire.currency.len() != 3 || !wire.currency.bytes().all(|b| b.is_ascii_uppercase()) {
+        return Err("$: currency must be three capital letters (ISO 4217)");
+    }
+    Ok(Revenue { amount, currency: wire.currency })
+}
+
+fn vitals(wire: wire::WireVitals) -> Result<Vitals, &'static str> {
+    let time = |value: Option<f64>| match value {
+        None => Ok(None),
+        Some(ms) => ranged(ms, 0.0, 3_600_000.0)
+            .map(|ms| Some(ms as f32))
+            .ok_or("wv: a time must be from 0 to 3600000 milliseconds"),
+    };
+    let cls = match wire.cls {
+        None => None,
+        Some(cls) => Some(ranged(cls, 0.0, 1_000.0).ok_or("wv: cls must be from 0 to 1000")? as f32),
+    };
+    Ok(Vitals {
+        lcp_ms: time(wire.lcp)?,
+        inp_ms: time(wire.inp)?,
+        cls,
+        ttfb_ms: time(wire.ttfb)?,
+        fcp_ms: time(wire.fcp)?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! Plausible's wire, long and short keys, and the keys brine adds (design: "The wire").
+//!
+//! Unknown keys are ignored, as every collector that existing trackers talk to does; a key given twice
+//! is malformed.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+
+/// One beacon as written, borrowed from the body where the JSON has no escapes.
+#[derive(Debug, Deserialize)]
+pub(super) struct Wire<'a> {
+    #[serde(borrow, alias = "name")]
+    pub(super) n: Text<'a>,
+    #[serde(borrow, alias = "url")]
+    pub(super) u: Text<'a>,
+    #[serde(borrow, alias = "domain")]
+    pub(super) d: Text<'a>,
+    #[serde(borrow, alias = "referrer", default)]
+    pub(super) r: Option<Text<'a>>,
+    #[serde(alias = "props", alias = "m", alias = "meta", default)]
+    pub(super) p: Props,
+    #[serde(rename = "$", alias = "revenue", default)]
+    pub(super) revenue: Option<WireRevenue>,
+    #[serde(alias = "interactive", default)]
+    pub(super) i: Option<bool>,
+    #[serde(default)]
+    pub(super) sd: Option<f64>,
+    #[serde(default)]
+    pub(super) e: Option<f64>,
+    #[serde(default)]
+    pub(super) w: Option<f64>,
+    #[serde(borrow, default)]
+    pub(super) c: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) vid: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) s: Option<WireVisit<'a>>,
+    #[serde(borrow, default)]
+    pub(super) id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) rv: Option<Text<'a>>,
+    #[serde(default)]
+    pub(super) wv: Option<WireVitals>,
+}
+
+/// The visit as its client knows it.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireVisit<'a> {
+    #[serde(borrow)]
+    pub(super) id: Text<'a>,
+    /// Milliseconds since 1970 by the client's clock.
+    pub(super) started: f64,
+}
+
+/// Amount and currency; trackers send the amount as number or text.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireRevenue {
+    pub(super) amount: Amount,
+    pub(super) currency: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Amount {
+    Number(f64),
+    Text(String),
+}
+
+/// Web vitals; times in milliseconds, CLS without unit.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WireVitals {
+    pub(super) lcp: Option<f64>,
+    pub(super) inp: Option<f64>,
+    pub(super) cls: Option<f64>,
+    pub(super) ttfb: Option<f64>,
+    pub(super) fcp: Option<f64>,
+}
+
+/// Text that borrows where it can. (`Option<Cow<str>>` would copy: serde borrows only a bare `Cow`.)
+#[derive(Clone, Debug, Default)]
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// Properties: an object, or (plausible-tracker 0.3) the same object as JSON text.
+#[derive(Debug, Default)]
+pub(super) struct Props(pub(super) Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Props {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PropsVisitor { text_allowed: true })
+    }
+}
+
+struct PropsVisitor {
+    text_allowed: bool,
+}
+
+impl<'de> Visitor<'de> for PropsVisitor {
+    type Value = Props;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of text, numbers and booleans")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Props, E> {
+        Ok(Props::default())
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Props, E> {
+        if !self.text_allowed {
+            return Err(E::custom("properties are text within text"));
+        }
+        let mut inner = serde_json::Deserializer::from_str(text);
+        let props = inner
+            .deserialize_any(PropsVisitor { text_allowed: false })
+            .map_err(|e| E::custom(format!("properties as text: {e}")))?;
+        inner.end().map_err(|e| E::custom(format!("properties as text: {e}")))?;
+        Ok(props)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Props, A::Error> {
+        let mut props = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let value = match map.next_value::<serde_json::Value>()? {
+                serde_json::Value::Null => continue,
+                serde_json::Value::String(text) => text,
+                serde_json::Value::Bool(value) => value.to_string(),
+                serde_json::Value::Number(value) => value.to_string(),
+                _ => return Err(de::Error::custom("a property is a list or an object")),
+            };
+            props.push((key, value));
+        }
+        Ok(Props(props))
+    }
+}

@@ -1,0 +1,340 @@
+//! What was written: the configuration file, key by key, with its defaults.
+//!
+//! [`Settings`] mirrors the TOML file. Unknown keys are refused. Defaults stand here and nowhere else;
+//! the reason for each is in `reference.toml`, which a test holds against this file.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // Section names; each section documents itself.
+pub struct Settings {
+    pub server: Server,
+    pub data: Data,
+    pub store: Store,
+    pub spool: Spool,
+    pub batch: Batch,
+    pub limits: Limits,
+    pub consent: Consent,
+    pub policy: Policy,
+    pub enrich: Enrich,
+    pub query: Query,
+    #[serde(rename = "site")]
+    pub sites: Vec<Site>,
+}
+
+/// Listeners and their limits.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // Each key is documented in reference.toml.
+pub struct Server {
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    pub threads: usize,
+    pub max_connections: usize,
+    pub header_timeout_ms: u64,
+    pub body_timeout_ms: u64,
+    pub idle_timeout_ms: u64,
+    pub drain_timeout_ms: u64,
+    pub max_body_bytes: usize,
+    pub trusted_proxies: Vec<IpNet>,
+    pub tls: Option<Tls>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            threads: 0,
+            max_connections: 8_192,
+            header_timeout_ms: 5_000,
+            body_timeout_ms: 5_000,
+            idle_timeout_ms: 60_000,
+            drain_timeout_ms: 10_000,
+            max_body_bytes: 64 * 1024,
+            trusted_proxies: Vec::new(),
+            tls: None,
+        }
+    }
+}
+
+/// Certificate and key files in PEM, re-read when they change.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Where brine keeps its files.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Data {
+    pub directory: PathBuf,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self { directory: PathBuf::from("brine-data") }
+    }
+}
+
+/// Which ClickHouse keeps the events.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Store {
+    pub url: String,
+    pub database: String,
+    pub user: String,
+    pub password_file: Option<PathBuf>,
+    pub timeout_ms: u64,
+    pub engine_library: Option<PathBuf>,
+    pub engine_memory_mib: u64,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            url: "embedded".into(),
+            database: "brine".into(),
+            user: "default".into(),
+            password_file: None,
+            timeout_ms: 30_000,
+            engine_library: None,
+            engine_memory_mib: 2_048,
+        }
+    }
+}
+
+/// The durable queue in front of ClickHouse.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Spool {
+    pub max_mib: u64,
+    pub reserve_mib: u64,
+    pub group_records: usize,
+    pub group_delay_ms: u64,
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self { max_mib: 4_096, reserve_mib: 512, group_records: 32, group_delay_ms: 8 }
+    }
+}
+
+/// How many rows go to ClickHouse at once, and how soon.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Batch {
+    pub max_rows: usize,
+    pub max_age_ms: u64,
+    pub retry_min_ms: u64,
+    pub retry_max_ms: u64,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { max_rows: 20_000, max_age_ms: 5_000, retry_min_ms: 250, retry_max_ms: 30_000 }
+    }
+}
+
+/// Rate limits.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Limits {
+    pub address_per_minute: u32,
+    pub address_burst: u32,
+    pub site_per_second: u32,
+    pub site_burst: u32,
+    pub consent_per_minute: u32,
+    pub max_addresses: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            address_per_minute: 600,
+            address_burst: 120,
+            site_per_second: 20_000,
+            site_burst: 40_000,
+            consent_per_minute: 60,
+            max_addresses: 100_000,
+        }
+    }
+}
+
+/// Consent tokens.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Consent {
+    pub life_days: u16,
+    pub ledger_days: u16,
+    pub key_file: Option<PathBuf>,
+}
+
+impl Default for Consent {
+    fn default() -> Self {
+        Self { life_days: 180, ledger_days: 1_825, key_file: None }
+    }
+}
+
+/// The published policy.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Policy {
+    pub version: u16,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { version: 1 }
+    }
+}
+
+/// Optional data files; built-in rules serve without them.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Enrich {
+    pub geo_country: Option<PathBuf>,
+    pub geo_city: Option<PathBuf>,
+    pub agent_patterns: Option<PathBuf>,
+    pub crawler_patterns: Option<PathBuf>,
+    pub referrer_sources: Option<PathBuf>,
+    pub referrer_spam: Option<PathBuf>,
+}
+
+/// Bounds of the query API.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Query {
+    pub k: u32,
+    pub max_seconds: u32,
+    pub max_memory_mib: u64,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self { k: 5, max_seconds: 30, max_memory_mib: 1_024 }
+    }
+}
+
+/// One site or app.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Site {
+    pub id: String,
+    #[serde(default)]
+    pub kind: SiteKind,
+    #[serde(default)]
+    pub domains: Vec<String>,
+    #[serde(default)]
+    pub sub_domains: bool,
+    pub group: Option<String>,
+    #[serde(default = "utc")]
+    pub time_zone: String,
+    #[serde(default = "yes")]
+    pub honour_gpc: bool,
+    #[serde(default = "yes")]
+    pub honour_dnt: bool,
+    #[serde(default)]
+    pub rotation: Rotation,
+    #[serde(default = "two_hours")]
+    pub salt_grace_minutes: u32,
+    #[serde(default = "thirteen_months")]
+    pub retention_days: u16,
+    #[serde(default)]
+    pub geo: GeoDetail,
+    #[serde(default)]
+    pub query_allow: Vec<String>,
+    #[serde(default)]
+    pub hash_routing: bool,
+    #[serde(default)]
+    pub allow_http_libraries: bool,
+    #[serde(default)]
+    pub rules: SiteRules,
+}
+
+/// Rules of a site; a beacon that matches one is not stored.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct SiteRules {
+    pub exclude_paths: Vec<String>,
+    pub exclude_hostnames: Vec<String>,
+    pub exclude_networks: Vec<IpNet>,
+    pub exclude_countries: Vec<String>,
+}
+
+/// What a site is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SiteKind {
+    /// Sends from apps: no Origin, screens instead of pages.
+    App,
+    /// Sends from web pages: every beacon's host must be one of the site's domains.
+    #[default]
+    Web,
+}
+
+/// How often a site's salt is replaced, at its local midnight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rotation {
+    /// Every midnight.
+    #[default]
+    Day,
+    /// Midnight before Monday (ISO 8601 weeks).
+    Week,
+    /// Midnight before the first of the month.
+    Month,
+}
+
+/// How closely a beacon is placed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GeoDetail {
+    /// Country, region and city.
+    City,
+    /// Country only.
+    #[default]
+    Country,
+    /// Nothing.
+    None,
+}
+
+fn utc() -> String {
+    "UTC".into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn two_hours() -> u32 {
+    120
+}
+
+fn thirteen_months() -> u16 {
+    395
+}
+
+/// Names and values of the environment, as `main.rs` read them.
+pub type Environment = BTreeMap<String, String>;

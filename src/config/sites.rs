@@ -1,0 +1,220 @@
+//! The sites, and which beacon belongs to which.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+
+use super::Faults;
+use super::settings::{self, GeoDetail, Rotation, Settings, SiteKind};
+
+/// A site's id: 1 to 32 lower-case letters, digits, `-` or `_`. Safe in paths, labels and SQL.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SiteId(Arc<str>);
+
+impl SiteId {
+    /// Checks and takes an id.
+    pub fn new(id: &str) -> Option<SiteId> {
+        let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'_';
+        let good = (1..=32).contains(&id.len()) && id.bytes().all(plain);
+        good.then(|| SiteId(id.into()))
+    }
+
+    /// Returns the id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SiteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for SiteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One site or app, checked.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // The keys are documented in reference.toml.
+pub struct Site {
+    pub id: SiteId,
+    /// Position in [`Sites`]; indexes tables of counters and limits until the next reload.
+    pub index: usize,
+    pub kind: SiteKind,
+    pub domains: Vec<String>,
+    pub sub_domains: bool,
+    /// Sites of one scope share a consent: the group's name, or the site's id.
+    pub scope: String,
+    pub policy_version: u16,
+    pub time_zone: TimeZone,
+    pub honour_gpc: bool,
+    pub honour_dnt: bool,
+    pub rotation: Rotation,
+    pub salt_grace: jiff::SignedDuration,
+    pub retention_days: u16,
+    pub geo: GeoDetail,
+    pub query_allow: Vec<String>,
+    pub hash_routing: bool,
+    pub allow_http_libraries: bool,
+    pub rules: settings::SiteRules,
+}
+
+impl Site {
+    /// Tells whether a page of `host` is one of this site's own (RFC 9110 host, lower case, no port).
+    pub fn owns_host(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let bare = host.strip_prefix("www.").unwrap_or(host);
+        self.domains.iter().any(|domain| {
+            bare == domain
+                || (self.sub_domains
+                    && host
+                        .strip_suffix(domain.as_str())
+                        .is_some_and(|front| front.len() > 1 && front.ends_with('.')))
+        })
+    }
+
+    /// Tells whether `network` rules of the site exclude `address`.
+    pub fn excludes(&self, address: std::net::IpAddr) -> bool {
+        self.rules.exclude_networks.iter().any(|network: &IpNet| network.contains(&address))
+    }
+}
+
+/// All sites, found by id or by domain.
+#[derive(Clone, Debug, Default)]
+pub struct Sites {
+    list: Vec<Arc<Site>>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Sites {
+    /// Returns the site whose id or domain is `name`; a leading `www.` does not matter.
+    pub fn find(&self, name: &str) -> Option<&Arc<Site>> {
+        if let Some(&index) = self.by_name.get(name) {
+            return Some(&self.list[index]);
+        }
+        let lower = name.to_ascii_lowercase();
+        let bare = lower.strip_prefix("www.").unwrap_or(&lower);
+        match self.by_name.get(bare) {
+            Some(&index) => Some(&self.list[index]),
+            None => self.list.iter().find(|site| site.owns_host(bare)),
+        }
+    }
+
+    /// Returns the sites in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Site>> {
+        self.list.iter()
+    }
+
+    /// Returns how many sites there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Tells whether no site is configured.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+pub(super) fn check(settings: &Settings, faults: &mut Faults) -> Sites {
+    let mut sites = Sites::default();
+    if settings.sites.is_empty() {
+        faults.add("site", "none", "at least one [[site]] is needed; `brine config init` shows how");
+    }
+    for (index, written) in settings.sites.iter().enumerate() {
+        let Some(site) = check_site(index, written, settings.policy.version, faults) else { continue };
+        let names = std::iter::once(site.id.as_str().to_owned()).chain(site.domains.iter().cloned());
+        for name in names {
+            if let Some(&other) = sites.by_name.get(&name)
+                && other != sites.list.len()
+            {
+                let other = sites.list[other].id.clone();
+                faults.add(format!("site[{}]", site.id), &name, format!("also names site {other}"));
+            }
+            sites.by_name.insert(name, sites.list.len());
+        }
+        sites.list.push(Arc::new(Site { index: sites.list.len(), ..site }));
+    }
+    sites
+}
+
+fn check_site(
+    index: usize,
+    written: &settings::Site,
+    policy_version: u16,
+    faults: &mut Faults,
+) -> Option<Site> {
+    let key = |name: &str| format!("site[{}].{name}", written.id);
+    let Some(id) = SiteId::new(&written.id) else {
+        faults.add(
+            format!("site[#{}].id", index + 1),
+            &written.id,
+            "must be 1 to 32 lower-case letters, digits, '-' or '_'",
+        );
+        return None;
+    };
+    let scope = match &written.group {
+        None => written.id.clone(),
+        Some(group) if SiteId::new(group).is_some() => format!("group:{group}"),
+        Some(group) => {
+            faults.add(key("group"), group, "must be spelt like a site id");
+            return None;
+        }
+    };
+    let time_zone = TimeZone::get(&written.time_zone).unwrap_or_else(|_| {
+        faults.add(key("time_zone"), &written.time_zone, "is not an IANA time zone name");
+        TimeZone::UTC
+    });
+    if written.kind == SiteKind::Web && written.domains.is_empty() {
+        faults.add(key("domains"), &written.domains, "a web site needs at least one domain");
+    }
+    let mut domains = Vec::new();
+    for domain in &written.domains {
+        match url::Host::parse(domain) {
+            Ok(host) if !domain.contains('*') && !domain.is_empty() => {
+                let host = host.to_string();
+                domains.push(host.strip_prefix("www.").unwrap_or(&host).to_owned());
+            }
+            _ => faults.add(key("domains"), domain, "is not a host name; for sub-domains set sub_domains"),
+        }
+    }
+    if !(1..=1_440).contains(&written.salt_grace_minutes) {
+        // A day at most: a longer grace would have two old salts alive at once.
+        faults.add(key("salt_grace_minutes"), written.salt_grace_minutes, "must be from 1 to 1440");
+    }
+    if !(1..=36_500).contains(&written.retention_days) {
+        faults.add(key("retention_days"), written.retention_days, "must be from 1 to 36500");
+    }
+    for country in &written.rules.exclude_countries {
+        if country.len() != 2 || !country.bytes().all(|c| c.is_ascii_uppercase()) {
+            faults.add(key("rules.exclude_countries"), country, "must be two capital letters (ISO 3166-1)");
+        }
+    }
+    Some(Site {
+        id,
+        index,
+        kind: written.kind,
+        domains,
+        sub_domains: written.sub_domains,
+        scope,
+        policy_version,
+        time_zone,
+        honour_gpc: written.honour_gpc,
+        honour_dnt: written.honour_dnt,
+        rotation: written.rotation,
+        salt_grace: jiff::SignedDuration::from_mins(i64::from(written.salt_grace_minutes)),
+        retention_days: written.retention_days,
+        geo: written.geo,
+        query_allow: written.query_allow.clone(),
+        hash_routing: written.hash_routing,
+        allow_http_libraries: written.allow_http_libraries,
+        rules: written.rules.clone(),
+    })
+}

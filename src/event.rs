@@ -1,0 +1,205 @@
+//! What is stored: events and the few other records that travel through the spool.
+//!
+//! Comes in: what the steps before made. Goes out: bytes for the spool, and back. Nothing here can hold
+//! an address, a user agent, a visitor id or a token: there is no field for them.
+//!
+//! **On disk.** Payloads are postcard (its wire format 1) under the record kind below. A kind's layout is
+//! never edited: a changed struct gets a new kind, and [`decode`] learns both.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// One event, as `events` keeps it (less `batch_id` and `seq`, which the batch step adds).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)] // The columns' COMMENTs in schema/ say what each holds, its unit and how long.
+pub struct Event {
+    pub site: String,
+    /// Milliseconds since 1970 UTC.
+    pub ts_ms: i64,
+    /// The site's local date: days since 1970-01-01.
+    pub day: u16,
+    /// First local date on which the event must be gone: days since 1970-01-01.
+    pub expires: u16,
+    pub name: String,
+    pub visitor: u64,
+    pub visit: u64,
+    pub device_id: u64,
+    pub is_interactive: bool,
+    pub hostname: String,
+    pub path: String,
+    pub referrer: String,
+    pub source: String,
+    pub channel: String,
+    pub utm_source: String,
+    pub utm_medium: String,
+    pub utm_campaign: String,
+    pub utm_content: String,
+    pub utm_term: String,
+    pub country: String,
+    pub region: String,
+    pub city: String,
+    pub browser: String,
+    pub browser_version: String,
+    pub os: String,
+    pub os_version: String,
+    pub device: String,
+    pub language: String,
+    pub screen: String,
+    pub platform: String,
+    pub app_version: String,
+    pub days_since_last: String,
+    pub props: Vec<(String, String)>,
+    pub revenue: f64,
+    pub currency: String,
+    pub engagement_ms: u32,
+    pub scroll_depth: u8,
+    pub lcp_ms: Option<f32>,
+    pub inp_ms: Option<f32>,
+    pub cls: Option<f32>,
+    pub ttfb_ms: Option<f32>,
+    pub fcp_ms: Option<f32>,
+}
+
+/// A grant or a withdrawal, for the ledger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct ConsentRecord {
+    pub scope: String,
+    pub site: String,
+    pub ts_ms: i64,
+    pub choice: ConsentChoice,
+    pub policy_version: u16,
+    pub purposes: Vec<String>,
+    pub source: String,
+    pub ledger: u128,
+    /// Last day the token would have been valid: days since 1970-01-01 UTC.
+    pub last_day: u16,
+    /// First date on which the ledger row must be gone.
+    pub expires: u16,
+}
+
+/// What the ledger records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConsentChoice {
+    /// Yes.
+    Grant,
+    /// Not any more.
+    Withdraw,
+}
+
+impl ConsentChoice {
+    /// Returns the word in the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            ConsentChoice::Grant => "grant",
+            ConsentChoice::Withdraw => "withdraw",
+        }
+    }
+}
+
+/// A no. Site and day, nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct DenialRecord {
+    pub site: String,
+    /// The site's local date: days since 1970-01-01.
+    pub day: u16,
+}
+
+/// A step in the life of a salt; neither the salt nor a hash of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct SaltRecord {
+    pub site: String,
+    /// First local date of the salt's period: days since 1970-01-01.
+    pub period: u16,
+    pub ts_ms: i64,
+    /// `created` or `destroyed`.
+    pub step: String,
+    /// Why, in a word: `rotation`, `first_start`, `grace_over`, `found_late`.
+    pub reason: String,
+}
+
+/// Anything the spool carries.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Record {
+    Event(Box<Event>),
+    Consent(ConsentRecord),
+    Denial(DenialRecord),
+    Salt(SaltRecord),
+}
+
+/// Record kinds in the spool. Numbers are never reused.
+pub mod kind {
+    /// [`super::Event`].
+    pub const EVENT: u8 = 1;
+    /// [`super::ConsentRecord`].
+    pub const CONSENT: u8 = 2;
+    /// [`super::DenialRecord`].
+    pub const DENIAL: u8 = 3;
+    /// [`super::SaltRecord`].
+    pub const SALT: u8 = 4;
+}
+
+/// Why a payload is no record.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// A kind this version does not know: written by a newer brine.
+    #[error("unknown record kind {kind}")]
+    Kind {
+        /// The number found.
+        kind: u8,
+    },
+    /// The bytes do not fit the kind.
+    #[error("record of kind {kind} does not decode")]
+    Payload {
+        /// The record's kind.
+        kind: u8,
+        /// What the decoder said.
+        source: postcard::Error,
+    },
+}
+
+/// Encodes `value` into what the spool takes as payload.
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    // Serializing plain owned fields into a growing vector has no way to fail.
+    postcard::to_stdvec(value).expect("records are plain data")
+}
+
+/// Decodes a payload of the spool.
+///
+/// # Errors
+/// [`RecordError`]; the caller moves the record to quarantine.
+pub fn decode(kind: u8, payload: &[u8]) -> Result<Record, RecordError> {
+    let bad = |source| RecordError::Payload { kind, source };
+    match kind {
+        kind::EVENT => postcard::from_bytes(payload).map(|e| Record::Event(Box::new(e))).map_err(bad),
+        kind::CONSENT => postcard::from_bytes(payload).map(Record::Consent).map_err(bad),
+        kind::DENIAL => postcard::from_bytes(payload).map(Record::Denial).map_err(bad),
+        kind::SALT => postcard::from_bytes(payload).map(Record::Salt).map_err(bad),
+        kind => Err(RecordError::Kind { kind }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back_as_they_went_and_damage_is_an_error() {
+        let event = Event { site: "portal".into(), props: vec![("a".into(), "b".into())], ..Event::default() };
+        let bytes = encode(&event);
+        assert_eq!(decode(kind::EVENT, &bytes).unwrap(), Record::Event(Box::new(event)));
+        assert!(decode(kind::EVENT, &bytes[..bytes.len() - 1]).is_err());
+        assert!(decode(99, &bytes).unwrap_err().to_string().contains("99"));
+    }
+
+    /// The bytes of a record that an older brine may have left on a disk.
+    #[test]
+    fn the_layout_of_a_stored_record_has_not_changed() {
+        let denial = DenialRecord { site: "portal".into(), day: 20_000 };
+        assert_eq!(encode(&denial), b"\x06portal\xa0\x9c\x01");
+        assert_eq!(blake3::hash(&encode(&Event::default())).to_hex()[..16], *"cdee2e0e44b93ea5");
+    }
+}

@@ -1,0 +1,115 @@
+//! Keyed hash; the identity goes in and does not come out.
+//!
+//! Comes in: an [`Enriched`] beacon with the visitor's bits. Goes out: an [`Event`], which has no field
+//! that could hold them. `pseudonym = keyed BLAKE3(salt, domain ‖ length‖field ‖ …)`, the first 64 bits. Each field carries its length,
+//! so that no two visitors share one input, and each use has a domain of its own, so that a visitor can
+//! never equal a visit.
+//!
+//! A visit belongs to the day it began on. While the previous salt lives (grace), an event of a visit
+//! that began before midnight is hashed with it and counted on that day: one visit, one visitor.
+
+use jiff::Timestamp;
+
+use crate::beacon::VisitClaim;
+use crate::config::Site;
+use crate::enrich::Enriched;
+use crate::event::Event;
+use crate::open_visits::OpenVisits;
+use crate::outcome::Outcome;
+use crate::salts::SiteSalts;
+use crate::salts::period::{local_day, period_of, start_of};
+use crate::secret::Secret;
+
+/// What a pseudonym stands for; hashed in, so that domains never meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// An app's device. (Its input, the MAC address, comes with batches from apps.)
+    Device,
+    /// One visit.
+    Visit,
+    /// One visitor.
+    Visitor,
+}
+
+/// Hashes `fields` under `salt`. Never 0, which in `events` means "none".
+pub fn pseudonym(salt: &Secret, domain: Domain, fields: &[&[u8]]) -> u64 {
+    let mut hasher = blake3::Hasher::new_keyed(salt.expose());
+    hasher.update(&[match domain {
+        Domain::Visitor => 1,
+        Domain::Visit => 2,
+        Domain::Device => 3,
+    }]);
+    for field in fields {
+        hasher.update(&(field.len() as u64).to_le_bytes()).update(field);
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(first).max(1)
+}
+
+/// Who sent an event, as far as hashing needs it; dropped when this step returns.
+pub(crate) struct Identity {
+    /// The consent's random bits, or the id that the sender named instead.
+    pub(crate) visitor: Vec<u8>,
+    pub(crate) visit: Option<VisitClaim>,
+}
+
+/// Replaces who sent an event by pseudonyms of the day.
+///
+/// # Errors
+/// [`Outcome::SaltUnavailable`] where no salt lives for the site's day; ours to mend, the sender may retry.
+pub fn pseudonymise(
+    enriched: Enriched,
+    salts: Option<&SiteSalts>,
+    open_visits: &OpenVisits,
+) -> Result<Event, Outcome> {
+    let Enriched { mut event, identity, site, received } = enriched;
+    let salts = salts.ok_or(Outcome::SaltUnavailable)?;
+    let today = local_day(received, &site.time_zone);
+    let yesterday = in_grace(&site, today, received).then(|| today.saturating_sub(1));
+    let salt_of = |day| salts.of(period_of(day, site.rotation)).ok_or(Outcome::SaltUnavailable);
+    let visitor = |salt| pseudonym(salt, Domain::Visitor, &[&identity.visitor]);
+    let now_ms = received.as_millisecond();
+
+    let (day, salt, visit) = match &identity.visit {
+        Some(claim) => {
+            let began_yesterday =
+                yesterday.filter(|day| local_day(claim.started, &site.time_zone) == *day);
+            // A grace that is over before its time (a clock was moved) must not cost the event.
+            let (day, salt) = match began_yesterday.map(|day| (day, salt_of(day))) {
+                Some((day, Ok(salt))) => (day, salt),
+                _ => (today, salt_of(today)?),
+            };
+            (day, salt, pseudonym(salt, Domain::Visit, &[&identity.visitor, claim.id.as_bytes()]))
+        }
+        None => {
+            let still_open = yesterday.and_then(|day| {
+                let salt = salt_of(day).ok()?;
+                let open = open_visits.touch(visitor(salt), now_ms)?;
+                (open.day == day).then_some((day, salt, open.visit))
+            });
+            match still_open {
+                Some(found) => found,
+                None => {
+                    let salt = salt_of(today)?;
+                    let open = open_visits.touch_or_begin(visitor(salt), now_ms, || {
+                        let began = now_ms.to_le_bytes();
+                        (pseudonym(salt, Domain::Visit, &[&identity.visitor, &began]), today)
+                    });
+                    // Under a salt of a week or a month an open visit may be yesterday's, too.
+                    (open.day.max(today.saturating_sub(1)), salt, open.visit)
+                }
+            }
+        }
+    };
+    event.visitor = visitor(salt);
+    event.visit = visit;
+    event.day = day;
+    event.expires = day.saturating_add(site.retention_days);
+    Ok(event)
+}
+
+/// Tells whether `now` lies in the grace after the local midnight before `today`.
+fn in_grace(site: &Site, today: u16, now: Timestamp) -> bool {
+    now.duration_since(start_of(today, &site.time_zone)) < site.salt_grace
+}
