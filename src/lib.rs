@@ -2,10 +2,63 @@
 //!
 //! # The path of a beacon
 //!
-//! The modules below stand in the order in which a beacon travels.
+//! The modules stand in the order in which a beacon travels.
+//!
+//! ```text
+//! listener → route → client → beacon → consent → limit → filter → enrich → pseudonym → spool → 202
+//!                                                                                        └→ batch → store
+//! ```
+//!
+//! Each step takes one type and gives the next, so that none can be skipped: bytes become a
+//! [`beacon::Beacon`], a beacon with a valid consent a [`consent::Consented`], that an
+//! [`enrich::Enriched`], that an [`event::Event`]. The sender's address and ids exist only in types before
+//! [`pseudonym`]; an event has no field for them.
+//!
+//! # What a success reply promises
+//!
+//! 202 is sent after the event is fsynced in the [`spool`]. From there it reaches ClickHouse exactly once,
+//! through crashes, kill -9, restarts and a ClickHouse outage. What 202 does not promise: that the event is
+//! in ClickHouse already (see `batch.max_age_ms`), and that a disk which lies about flushes keeps it.
 
 pub mod config;
+
 pub mod clock;
 pub mod outcome;
+pub mod secret;
+
+pub mod listener;
+pub mod route;
+
 pub mod client;
+
 pub mod beacon;
+
+pub mod consent;
+
+pub mod limit;
+
+pub mod filter;
+
+pub mod enrich;
+
+pub mod pseudonym;
+
+pub mod open_visits;
+
+pub mod salts;
+
+pub mod event;
+
+pub mod spool;
+
+pub mod batch;
+
+pub mod store;
+
+pub mod engine;
+
+pub mod collector;
+
+pub mod metrics;
+
+pub mod run;

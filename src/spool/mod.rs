@@ -1,0 +1,559 @@
+//! The spool: a beacon is accepted when its record is durable here.
+//!
+//! In: records (kind and payload, already pseudonymised), from any thread or runtime. Out: sealed
+//! segments, in order, for the store to take.
+//!
+//! # What it promises
+//!
+//! - An append that returns `Ok` is on disk: written, and covered by an fdatasync that succeeded, in
+//!   a file whose name was made durable before. It comes back from [`Spool::read`] after any crash,
+//!   exactly once and in order, until its segment is [released](Spool::release).
+//! - Appends that went into one call of [`Spool::append_many`] come back together or not at all.
+//! - A sealed segment never changes: the same index is the same record at every reading.
+//! - A segment id is never used twice, and a directory that was wiped gets another incarnation, so
+//!   that batch ids made of both never repeat.
+//! - It is bounded: in bytes on disk, in free space left, in memory. Beyond the bounds it refuses.
+//! - Damage is never silent: it is reported with the records it hit, those around it are delivered.
+//!
+//! # What it may lose
+//!
+//! - A record whose append has not returned: it may be there after a crash, or not.
+//! - A record answered [`AppendError::Failed`] is cut off again; if the disk refuses the cut too and
+//!   the process dies before it succeeds, the record may be found at the next start.
+//! - After a crash, an *acknowledged* last group that rotted on the disk before the next start looks
+//!   like a torn one: it is cut, counted in [`Recovery`], and its bytes are kept in quarantine.
+//! - What the disk lies about: a drive that acknowledges a flush and forgets it.
+//!
+//! # How
+//!
+//! Handlers copy records into a buffer. One thread takes it when enough have gathered, writes it as
+//! one group, syncs, and wakes all who wait: many beacons, one fdatasync. When a segment is large or
+//! old enough it is sealed and shown to the reader. After a restart every old segment is sealed and
+//! a new one is begun: nothing is ever appended to a file that a crash has touched.
+//!
+//! Files are written by appending. A preallocated, already written file would sync faster, but costs
+//! every byte twice, and reusing released ones would keep erased records on disk.
+//!
+//! # Files
+//!
+//! ```text
+//! lock                   flock; process id of the holder
+//! identity               incarnation, id reservation, cuts of abandoned segments (identity.rs)
+//! <segment id>.seg       12 hexadecimal digits
+//! quarantine/            see quarantine.rs
+//! ```
+//!
+//! # Byte layout of a segment, version 1
+//!
+//! **Never edited: a change is a new version, and all versions stay readable.** Little endian.
+//!
+//! ```text
+//! header     0  8  "brineseg"             group     0  4  "brGR"
+//!            8  2  version = 1                      4  1  1 = records, 2 = seal
+//!           10  2  0                                5  3  0
+//!           12  4  key id, 0 = not encrypted        8  4  bytes of the records
+//!           16  8  incarnation                     12  4  index of the first record
+//!           24  8  segment id                      16  4  number of records
+//!           32  8  created, unix ms                20  4  CRC32C of the 20 bytes, seeded
+//!           40  4  0                        record    0  4  bytes of the payload
+//!           44  4  CRC32C of the 44 bytes           4  4  CRC32C of kind, length, payload, seeded
+//!                                                   8  1  kind
+//!                                                   9  …  payload
+//! ```
+//!
+//! The seed is the CRC32C of the incarnation. A seal is a group without records whose first index is
+//! the number of records in the segment; it ends the file.
+
+mod error;
+mod fs;
+mod group;
+mod identity;
+mod quarantine;
+mod reader;
+mod record;
+mod recovery;
+mod segment;
+mod state;
+mod stats;
+mod writer;
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+pub use self::error::{AppendError, FullCause, OpenError, SegmentError};
+pub use self::fs::{DirEntry, Disk, Filesystem, Lock, SpoolFile};
+pub use self::quarantine::{QuarantinedFile, Replayed, SetAside};
+pub use self::reader::{Damage, DamageReason, ReadError, SegmentReader};
+pub use self::record::{MAX_PAYLOAD_BYTES, Record, RecordKind, SegmentId};
+pub use self::stats::{Recovery, SpoolClock, SpoolObserver, SpoolSettings, SpoolStats};
+
+use self::group::Pending;
+use self::record::RECORD_HEADER_BYTES;
+use self::recovery::io_error;
+use self::state::{Command, Flow, Shared, State};
+use self::writer::Writer;
+
+/// Handle of an open spool; clones share it. When the last one is dropped without
+/// [`close`](Spool::close), the writer still commits and seals what was accepted, in the background.
+#[derive(Clone)]
+pub struct Spool {
+    shared: Arc<Shared>,
+    writer: Arc<WriterHandle>,
+}
+
+/// Where a record went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The segment.
+    pub segment: SegmentId,
+    /// Place in it, from 0.
+    pub index: u32,
+}
+
+/// Where the records of one `append_many` went: `count` indexes from `first`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PositionRange {
+    /// Position of the first record.
+    pub first: Position,
+    /// Number of records.
+    pub count: u32,
+}
+
+impl Spool {
+    /// Opens the spool in `dir`, making it if it is not there, and recovers what an earlier run left.
+    /// Blocks: reads the last segment as a whole and the ends of the others.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Locked`] if another process has it, [`OpenError::Version`] if a newer brine wrote
+    /// it, [`OpenError::Settings`] if a setting makes no sense, [`OpenError::Io`] otherwise. None
+    /// of them loses anything; the operator should act and start again.
+    pub fn open(
+        dir: &Path,
+        fs: Arc<dyn Filesystem>,
+        clock: Arc<dyn SpoolClock>,
+        observer: Arc<dyn SpoolObserver>,
+        settings: SpoolSettings,
+    ) -> Result<(Self, Recovery), OpenError> {
+        settings.check()?;
+        fs.create_dir(dir)
+            .map_err(|source| io_error("create", dir, source))?;
+        let lock_path = dir.join("lock");
+        let lock = match fs.lock(&lock_path) {
+            Ok(Lock::Acquired(lock)) => lock,
+            Ok(Lock::Held(pid)) => {
+                return Err(OpenError::Locked {
+                    dir: dir.to_owned(),
+                    pid,
+                });
+            }
+            Err(source) => return Err(io_error("lock", &lock_path, source)),
+        };
+        let recovered = recovery::recover(fs.as_ref(), dir)?;
+        let quarantine_bytes = quarantine::total_bytes(fs.as_ref(), dir)
+            .map_err(|source| io_error("list the quarantine of", dir, source))?;
+
+        let incarnation = recovered.identity.incarnation;
+        let shared = Arc::new(Shared {
+            fs,
+            dir: dir.to_owned(),
+            settings,
+            clock,
+            observer,
+            incarnation,
+            seed: record::seed(incarnation),
+            wake_writer: Condvar::new(),
+            changes: watch::Sender::new(0),
+            moves: Mutex::new(()),
+            state: Mutex::new(State {
+                pending: Pending::new(Vec::new()),
+                flow: Flow::Open,
+                commands: VecDeque::new(),
+                writer_parked: false,
+                wake_at_records: 0,
+                bytes: recovered.sealed.values().map(|entry| entry.length).sum(),
+                sealed: recovered.sealed,
+                open: None,
+                quarantine_bytes,
+                failing: None,
+                below_reserve: false,
+                groups: 0,
+                failures: 0,
+            }),
+            _lock: lock,
+        });
+        let writer = Writer::new(Arc::clone(&shared), recovered.identity);
+        let thread = thread::Builder::new()
+            .name("brine-spool".to_owned())
+            .spawn(|| writer.run())
+            .map_err(|source| io_error("start the writer of", dir, source))?;
+        let writer = Arc::new(WriterHandle {
+            shared: Arc::clone(&shared),
+            thread: Mutex::new(Some(thread)),
+        });
+        Ok((Self { shared, writer }, recovered.report))
+    }
+
+    /// Appends one record; resolves when it is durable.
+    ///
+    /// `admit` runs right before the record enters the buffer, under the lock that orders all
+    /// appends: what it sees holds for this record's place in the order. It must be short and must
+    /// not call the spool.
+    ///
+    /// # Errors
+    ///
+    /// See [`AppendError`]; in each case the record is not in the spool.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing happens before the first poll. Dropped later, the record stays accepted and becomes
+    /// durable (or fails) without anyone being told; no other append is affected.
+    pub async fn append(
+        &self,
+        kind: RecordKind,
+        payload: &[u8],
+        admit: impl FnOnce() -> bool,
+    ) -> Result<Position, AppendError> {
+        check_payload(payload)?;
+        let header = record::record_header(self.shared.seed, kind, payload);
+        let n_bytes = RECORD_HEADER_BYTES + payload.len();
+        let (committed, ordinal) = self.shared.submit(1, n_bytes, admit, |buffer| {
+            buffer.extend_from_slice(&header);
+            buffer.extend_from_slice(payload);
+        })?;
+        let (segment, first_index) = committed.await?;
+        Ok(Position {
+            segment,
+            index: first_index + ordinal,
+        })
+    }
+
+    /// Appends several records side by side, all or none, also through a crash; resolves when they
+    /// are durable. `admit` as in [`append`](Spool::append).
+    ///
+    /// # Errors
+    ///
+    /// As `append`; [`AppendError::TooLarge`] also if there is no record, or if all together do not
+    /// fit half of `buffer_bytes`: the caller should split them.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `append`.
+    pub async fn append_many(
+        &self,
+        records: &[(RecordKind, &[u8])],
+        admit: impl FnOnce() -> bool,
+    ) -> Result<PositionRange, AppendError> {
+        let mut encoded = Vec::new();
+        for (kind, payload) in records {
+            check_payload(payload)?;
+            encoded.extend_from_slice(&record::record_header(self.shared.seed, *kind, payload));
+            encoded.extend_from_slice(payload);
+        }
+        // Every record has a header: their number fits as well when their bytes do.
+        let count = match u32::try_from(records.len()) {
+            Ok(count) if count > 0 => count,
+            _ => {
+                return Err(AppendError::TooLarge {
+                    bytes: encoded.len(),
+                    limit_bytes: 0,
+                });
+            }
+        };
+        let (committed, ordinal) = self.shared.submit(count, encoded.len(), admit, |buffer| {
+            buffer.extend_from_slice(&encoded);
+        })?;
+        let (segment, first_index) = committed.await?;
+        Ok(PositionRange {
+            first: Position {
+                segment,
+                index: first_index + ordinal,
+            },
+            count,
+        })
+    }
+
+    /// Commits and seals what was appended before this call; on return every record acknowledged so
+    /// far is in a sealed segment, unless the disk fails, which the appends were told.
+    pub async fn seal_now(&self) {
+        let (reply, sealed) = oneshot::channel();
+        if self.shared.send(Command::Seal(reply)) {
+            // An error means that the writer ended, which seals as well.
+            drop(sealed.await);
+        }
+    }
+
+    /// Waits for the first sealed segment after `after`, or the very first one. Segments come in
+    /// the order of their ids, which is the order of their records. `None` when the spool is closed
+    /// and there is no further one.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again.
+    pub async fn next_sealed(&self, after: Option<SegmentId>) -> Option<SegmentId> {
+        let mut changes: watch::Receiver<u64> = self.shared.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            {
+                let state = self.shared.lock();
+                let mut later = state.sealed.keys().copied().filter(|id| Some(*id) > after);
+                if let Some(id) = later.next() {
+                    return Some(id);
+                }
+                if state.flow == Flow::Closed {
+                    return None;
+                }
+            }
+            // The sender lives in `self.shared`: it cannot be gone.
+            changes.changed().await.ok()?;
+        }
+    }
+
+    /// Opens a sealed segment for reading. Blocks, as the reader does.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::Unknown`] if it was released or quarantined, or is not sealed.
+    pub fn read(&self, id: SegmentId) -> Result<SegmentReader, SegmentError> {
+        let entry = self.entry(id)?;
+        let path = segment::path(&self.shared.dir, id);
+        self.shared
+            .fs
+            .open(&path)
+            .and_then(|file| {
+                SegmentReader::new(file, entry.header, entry.length, Some(entry.n_records))
+            })
+            .map_err(|source| SegmentError::Io {
+                segment: id,
+                source,
+            })
+    }
+
+    /// Unlinks a segment, durably. To be called only when all its rows are known to be durable in
+    /// the store, or set aside. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::Unknown`] if it is gone already. After [`SegmentError::Io`] it may still be
+    /// there, now or after a crash; the caller should repeat the call.
+    pub fn release(&self, id: SegmentId) -> Result<(), SegmentError> {
+        let _moves = self.shared.lock_moves();
+        let entry = self.entry(id)?;
+        let path = segment::path(&self.shared.dir, id);
+        fs::remove_if_present(self.shared.fs.as_ref(), &path)
+            .and_then(|()| self.shared.fs.sync_dir(&self.shared.dir))
+            .map_err(|source| SegmentError::Io {
+                segment: id,
+                source,
+            })?;
+        let mut state = self.shared.lock();
+        state.sealed.remove(&id);
+        state.bytes -= entry.length;
+        Ok(())
+    }
+
+    /// Moves a whole segment to quarantine, with `reason` beside it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`release`](Spool::release).
+    pub fn quarantine(&self, id: SegmentId, reason: &str) -> Result<(), SegmentError> {
+        let _moves = self.shared.lock_moves();
+        let entry = self.entry(id)?;
+        let fs = self.shared.fs.as_ref();
+        let path = segment::path(&self.shared.dir, id);
+        // What was answered as failed must not come back by way of a replay.
+        let cut = || {
+            let file = fs.open(&path)?;
+            if file.size()? > entry.length {
+                file.truncate(entry.length)?;
+                file.sync_data()?;
+            }
+            Ok(())
+        };
+        cut()
+            .and_then(|()| {
+                quarantine::move_segment(fs, &self.shared.dir, &entry.header, "seg", reason)
+            })
+            .map_err(|source| SegmentError::Io {
+                segment: id,
+                source,
+            })?;
+        let mut state = self.shared.lock();
+        state.sealed.remove(&id);
+        state.bytes -= entry.length;
+        drop(state);
+        self.measure_quarantine()
+    }
+
+    /// Copies single records of a segment to quarantine, with `reason` beside them: sound ones in a
+    /// form that can be replayed, damaged ones as the bytes they are. The segment stays; the caller
+    /// delivers the others and releases it. Repeating the call changes nothing. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`release`](Spool::release); the segment must not be released before this succeeded.
+    pub fn quarantine_records(
+        &self,
+        id: SegmentId,
+        indexes: &[u32],
+        reason: &str,
+    ) -> Result<SetAside, SegmentError> {
+        let _moves = self.shared.lock_moves();
+        let entry = self.entry(id)?;
+        let set_aside =
+            quarantine::copy_records(&self.shared, &entry, indexes, reason).map_err(|source| {
+                SegmentError::Io {
+                    segment: id,
+                    source,
+                }
+            })?;
+        self.measure_quarantine()?;
+        Ok(set_aside)
+    }
+
+    /// Lists the quarantine. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::Quarantine`] if the directory cannot be read.
+    pub fn quarantined(&self) -> Result<Vec<QuarantinedFile>, SegmentError> {
+        let _moves = self.shared.lock_moves();
+        quarantine::list(self.shared.fs.as_ref(), &self.shared.dir)
+            .map_err(SegmentError::Quarantine)
+    }
+
+    /// Unlinks one file of the quarantine for good: retention, erasure, or an operator who has seen
+    /// it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::Quarantine`], with `NotFound` if [`quarantined`](Spool::quarantined) would
+    /// not list it.
+    pub fn drop_quarantined(&self, name: &str) -> Result<(), SegmentError> {
+        let _moves = self.shared.lock_moves();
+        quarantine::remove(self.shared.fs.as_ref(), &self.shared.dir, name)
+            .map_err(SegmentError::Quarantine)?;
+        self.measure_quarantine()
+    }
+
+    /// Puts all replayable records of the quarantine back, in new segments at the end, each exactly
+    /// once also through a crash. Appends wait meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::Quarantine`] if the disk failed: a file that was under way is back at the
+    /// next start, as it was or as a segment. [`SegmentError::Closed`] on a closed spool.
+    pub async fn replay_quarantine(&self) -> Result<Replayed, SegmentError> {
+        let (reply, replayed) = oneshot::channel();
+        if !self.shared.send(Command::Replay(reply)) {
+            return Err(SegmentError::Closed);
+        }
+        replayed.await.unwrap_or(Err(SegmentError::Closed))
+    }
+
+    /// Returns how things stand.
+    pub fn stats(&self) -> SpoolStats {
+        let now = self.shared.clock.unix_ms();
+        let state = self.shared.lock();
+        let segments = || state.sealed.values().chain(&state.open);
+        let oldest = segments().map(|entry| entry.header.created_unix_ms).min();
+        SpoolStats {
+            segments: segments().count(),
+            bytes: state.bytes,
+            records: segments().map(|entry| u64::from(entry.n_records)).sum(),
+            waiting_records: state.pending.n_records,
+            oldest: oldest.map(|at| Duration::from_millis(now.saturating_sub(at).max(0) as u64)),
+            quarantine_bytes: state.quarantine_bytes,
+            groups: state.groups,
+            failures: state.failures,
+            full: match &state.failing {
+                Some(AppendError::Full(cause)) => Some(*cause),
+                _ => state.full_cause(&self.shared.settings, 0),
+            },
+            failing: matches!(state.failing, Some(AppendError::Failed(_))),
+        }
+    }
+
+    /// Returns the random number that was drawn when the directory was first used.
+    pub fn incarnation(&self) -> u64 {
+        self.shared.incarnation
+    }
+
+    /// Returns the directory.
+    pub fn dir(&self) -> &PathBuf {
+        &self.shared.dir
+    }
+
+    /// Refuses further appends, commits and seals what was accepted, ends the writer. Reading,
+    /// releasing and quarantine go on working; the directory is free for another process when all
+    /// handles are dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// The spool closes also if this is dropped; calling it again waits for nothing.
+    pub async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        if self.shared.begin_close(Some(reply)) {
+            // An error means that the writer had ended already.
+            drop(closed.await);
+        }
+        let thread = self
+            .writer
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            // It has answered and only has to return. A panic in it was reported by its thread.
+            drop(thread.join());
+        }
+    }
+
+    fn entry(&self, id: SegmentId) -> Result<state::Entry, SegmentError> {
+        self.shared
+            .lock()
+            .sealed
+            .get(&id)
+            .copied()
+            .ok_or(SegmentError::Unknown(id))
+    }
+
+    fn measure_quarantine(&self) -> Result<(), SegmentError> {
+        let bytes = quarantine::total_bytes(self.shared.fs.as_ref(), &self.shared.dir)
+            .map_err(SegmentError::Quarantine)?;
+        self.shared.lock().quarantine_bytes = bytes;
+        Ok(())
+    }
+}
+
+fn check_payload(payload: &[u8]) -> Result<(), AppendError> {
+    if payload.len() > MAX_PAYLOAD_BYTES {
+        let bytes = payload.len();
+        return Err(AppendError::TooLarge {
+            bytes,
+            limit_bytes: MAX_PAYLOAD_BYTES,
+        });
+    }
+    Ok(())
+}
+
+/// Ends the writer with the last handle.
+struct WriterHandle {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for WriterHandle {
+    fn drop(&mut self) {
+        self.shared.begin_close(None);
+    }
+}
+
+#[cfg(test)]
+mod tests;
