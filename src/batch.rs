@@ -28,7 +28,7 @@ use crate::consent::token::LedgerId;
 use crate::event::{ConsentChoice, DenialRecord, Record, decode};
 use crate::metrics::Metrics;
 use crate::secret::random_bytes;
-use crate::spool::{SegmentId, SegmentReader, Spool};
+use crate::spool::{ReadError, SegmentError, SegmentId, Spool};
 use crate::store::classify::Class;
 use crate::store::{BatchId, Store, StoreError, Table};
 
@@ -42,6 +42,8 @@ pub struct Batcher {
     pub config: BatchConfig,
     pub clock: SharedClock,
     pub metrics: Metrics,
+    /// The newest segment that an earlier run left in the spool.
+    pub left_over: Option<SegmentId>,
 }
 
 /// Which table and partition a record belongs to. Ordered: a group's place in the order is its number.
@@ -57,11 +59,15 @@ struct Group {
     seqs: Vec<u32>,
 }
 
-/// Why a segment could not be finished.
+/// Why a segment could not be finished; it stays and is tried again.
 #[derive(Debug, Error)]
 enum SegmentFault {
-    #[error("reading the spool")]
-    Spool(#[source] std::io::Error),
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("revocation log: {0}")]
+    Revocations(std::io::Error),
     #[error("shutdown")]
     Shutdown,
 }
@@ -81,7 +87,6 @@ impl Batcher {
     /// # Cancel safety
     /// Dropping it leaves every unfinished segment in the spool, to be verified at the next start.
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
-        let first_new = self.spool.first_new_segment();
         let mut after = None;
         loop {
             let id = tokio::select! {
@@ -90,12 +95,14 @@ impl Batcher {
                 () = closed(&mut shutdown) => return,
             };
             let Some(id) = id else { return };
-            let certainty = if id < first_new { Certainty::Uncertain } else { Certainty::Untouched };
+            // Segments of an earlier run may have been sent before it ended.
+            let certainty =
+                if Some(id) <= self.left_over { Certainty::Uncertain } else { Certainty::Untouched };
             match self.segment(id, certainty, &mut shutdown).await {
                 Ok(()) => after = Some(id),
                 Err(SegmentFault::Shutdown) => return,
-                Err(SegmentFault::Spool(error)) => {
-                    tracing::error!(%error, segment = id.as_u64(), "cannot read a spool segment; trying again");
+                Err(error) => {
+                    tracing::error!(%error, segment = id.as_u64(), "cannot finish a spool segment; trying again");
                     self.metrics.batch_errors.with_label_values(&["spool"]).inc();
                     if pause(Duration::from_secs(5), &mut shutdown).await {
                         return;
@@ -111,12 +118,12 @@ impl Batcher {
         certainty: Certainty,
         shutdown: &mut watch::Receiver<bool>,
     ) -> Result<(), SegmentFault> {
-        let (groups, withdrawn) = self.cut(id)?;
+        let Cut { incarnation, groups, withdrawn } = self.cut(id)?;
         let today = crate::consent::token_day(self.clock.now());
         for (number, (key, group)) in groups.iter().enumerate() {
             // A segment has at most 65,535 records and so no more groups than that.
             let number = u16::try_from(number).unwrap_or(u16::MAX);
-            let batch = BatchId::new(self.spool.incarnation(), id.as_u64(), number);
+            let batch = BatchId::new(incarnation, id.as_u64(), number);
             if key.table == Table::Events && key.partition <= u32::from(today) {
                 self.metrics.rows_expired.inc_by(group.seqs.len() as u64);
                 tracing::warn!(rows = group.seqs.len(), "spooled events outlived their retention; dropped");
@@ -131,7 +138,7 @@ impl Batcher {
                 }
                 // ClickHouse refuses these rows. Halves: what is sound gets in, what is not stands alone.
                 if seqs.len() == 1 {
-                    self.quarantine(id, seqs[0]);
+                    self.quarantine(id, seqs, "ClickHouse refuses this row")?;
                     continue;
                 }
                 let (front, back) = seqs.split_at(seqs.len() / 2);
@@ -139,29 +146,43 @@ impl Batcher {
                 ranges.push((front, Certainty::Untouched));
             }
         }
-        self.revocations.persist(&withdrawn).map_err(SegmentFault::Spool)?;
-        self.spool.release(id).map_err(SegmentFault::Spool)
+        self.revocations.persist(&withdrawn).map_err(SegmentFault::Revocations)?;
+        Ok(self.spool.release(id)?)
     }
 
-    /// Reads a segment once: which records go where, and which consents it withdraws. Records that do not
-    /// decode go to quarantine.
-    fn cut(&self, id: SegmentId) -> Result<(BTreeMap<GroupKey, Group>, Vec<(LedgerId, u16)>), SegmentFault> {
-        let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
-        let mut withdrawn = Vec::new();
-        for entry in self.read(id)? {
-            let (seq, record) = entry.map_err(SegmentFault::Spool)?;
-            let Some(record) = record else {
-                self.quarantine(id, seq);
-                continue;
+    /// Reads a segment once: which records go where, and which consents it withdraws. What cannot be read
+    /// goes to quarantine; the records around it are delivered.
+    fn cut(&self, id: SegmentId) -> Result<Cut, SegmentFault> {
+        let reader = self.spool.read(id)?;
+        let mut cut = Cut { incarnation: reader.incarnation(), ..Cut::default() };
+        for entry in reader {
+            let record = match entry {
+                Ok(record) => record,
+                Err(ReadError::Damage(damage)) => {
+                    tracing::error!(%damage, "damage in the spool; setting it aside");
+                    let lost: Vec<u32> = damage.indexes.collect();
+                    self.quarantine(id, &lost, "damaged on disk")?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let seq = record.index;
+            let record = match decode(record.kind.0, &record.payload) {
+                Ok(record) => record,
+                Err(error) => {
+                    tracing::error!(%error, "a spool record does not decode; setting it aside");
+                    self.quarantine(id, &[seq], &error.to_string())?;
+                    continue;
+                }
             };
             if let Record::Consent(consent) = &record
                 && consent.choice == ConsentChoice::Withdraw
             {
-                withdrawn.push((LedgerId(consent.ledger), consent.last_day));
+                cut.withdrawn.push((LedgerId(consent.ledger), consent.last_day));
             }
-            groups.entry(group_of(&record)).or_default().seqs.push(seq);
+            cut.groups.entry(group_of(&record)).or_default().seqs.push(seq);
         }
-        Ok((groups, withdrawn))
+        Ok(cut)
     }
 
     /// Brings one part to ClickHouse. Returns false where ClickHouse refuses its rows for good.
@@ -185,7 +206,7 @@ impl Batcher {
                     self.metrics.store_stopped.set(0);
                     return Ok(true);
                 }
-                Err(SendFault::Spool(error)) => return Err(SegmentFault::Spool(error)),
+                Err(SendFault::Segment(fault)) => return Err(fault),
                 Err(SendFault::Store(error)) => error,
             };
             self.metrics.batch_errors.with_label_values(&[&error.class().to_string()]).inc();
@@ -248,7 +269,7 @@ impl Batcher {
         let mut rows = 0;
         let mut denials: BTreeMap<(String, u16), (u32, u32)> = BTreeMap::new();
         for entry in self.records(part)? {
-            let (seq, record) = entry.map_err(SendFault::Spool)?;
+            let (seq, record) = entry?;
             match &record {
                 Record::Event(event) => writer.event(event, seq).await?,
                 Record::Consent(consent) => writer.consent(consent, seq).await?,
@@ -276,47 +297,45 @@ impl Batcher {
         }
         let mut keys = std::collections::BTreeSet::new();
         for entry in self.records(part)? {
-            if let (_, Record::Denial(denial)) = entry.map_err(SendFault::Spool)? {
+            if let (_, Record::Denial(denial)) = entry? {
                 keys.insert((denial.site, denial.day));
             }
         }
         Ok(keys.len() as u64)
     }
 
-    /// Reads the records of a part, in order.
+    /// Reads the records of a part, in order. What did not decode was left out of every part.
     fn records<'a>(
         &self,
         part: &'a Part<'_>,
-    ) -> Result<impl Iterator<Item = std::io::Result<(u32, Record)>> + 'a, SendFault> {
+    ) -> Result<impl Iterator<Item = Result<(u32, Record), SendFault>> + use<'a>, SendFault> {
         let mut wanted = part.seqs.iter().copied().peekable();
-        let reader = self.read(part.id).map_err(|fault| match fault {
-            SegmentFault::Spool(error) => SendFault::Spool(error),
-            SegmentFault::Shutdown => SendFault::Spool(std::io::ErrorKind::Interrupted.into()),
-        })?;
+        let reader = self.spool.read(part.id).map_err(SegmentFault::from)?;
         Ok(reader.filter_map(move |entry| match entry {
-            Ok((seq, Some(record))) if wanted.peek() == Some(&seq) => {
+            Ok(record) if wanted.peek() == Some(&record.index) => {
                 wanted.next();
-                Some(Ok((seq, record)))
+                decode(record.kind.0, &record.payload).ok().map(|decoded| Ok((record.index, decoded)))
             }
-            Ok(_) => None,
-            Err(error) => Some(Err(error)),
+            Ok(_) | Err(ReadError::Damage(_)) => None,
+            Err(error) => Some(Err(SendFault::Segment(error.into()))),
         }))
     }
 
-    /// Reads a segment's records; `None` stands for one that does not decode.
-    fn read(&self, id: SegmentId) -> Result<impl Iterator<Item = std::io::Result<(u32, Option<Record>)>> + use<>, SegmentFault> {
-        let reader: SegmentReader = self.spool.read(id).map_err(SegmentFault::Spool)?;
-        Ok(reader.map(|entry| {
-            entry.map(|record| (record.index, decode(record.kind.0, &record.payload).ok()))
-        }))
+    /// Sets records aside for the operator; the segment must not be released before that is durable.
+    fn quarantine(&self, id: SegmentId, seqs: &[u32], reason: &str) -> Result<(), SegmentFault> {
+        let set_aside = self.spool.quarantine_records(id, seqs, reason)?;
+        self.metrics.rows_quarantined.inc_by(seqs.len() as u64);
+        tracing::error!(records = seqs.len(), reason, ?set_aside, "records set aside in quarantine");
+        Ok(())
     }
+}
 
-    fn quarantine(&self, id: SegmentId, seq: u32) {
-        self.metrics.rows_quarantined.inc();
-        if let Err(error) = self.spool.quarantine_records(id, &[seq], "refused by ClickHouse, or not readable") {
-            tracing::error!(%error, segment = id.as_u64(), seq, "cannot write quarantine");
-        }
-    }
+/// A segment, read once.
+#[derive(Debug, Default)]
+struct Cut {
+    incarnation: u64,
+    groups: BTreeMap<GroupKey, Group>,
+    withdrawn: Vec<(LedgerId, u16)>,
 }
 
 /// What is sent in one statement.
@@ -341,8 +360,14 @@ impl Part<'_> {
 
 #[derive(Debug)]
 enum SendFault {
-    Spool(std::io::Error),
+    Segment(SegmentFault),
     Store(StoreError),
+}
+
+impl From<SegmentFault> for SendFault {
+    fn from(fault: SegmentFault) -> SendFault {
+        SendFault::Segment(fault)
+    }
 }
 
 impl From<StoreError> for SendFault {

@@ -59,6 +59,14 @@ pub mod engine;
 
 pub mod collector;
 
+pub mod tracker;
+
 pub mod metrics;
+
+pub mod admin;
+
+pub mod demo;
+
+pub mod cli;
 
 pub mod run;

@@ -95,6 +95,8 @@ outcomes! {
     SpoolFull = "spool.full",
     /// The disk under the spool failed.
     SpoolFailed = "spool.failed",
+    /// The client left before the answer; the record is stored if the disk took it.
+    ClientGone = "client.gone",
     /// The collector is shutting down.
     ServerClosing = "server.closing",
 }

@@ -1,0 +1,123 @@
+//! The command line: what brine can be told to do.
+
+mod config;
+mod serve;
+mod sql;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::settings::Environment;
+use crate::engine;
+
+/// Privacy-first traffic measurement: consenting visitors only, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "brine", version, about, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  brine demo                                   try it: a demo site, the engine, everything on loopback
+  brine config init > brine.toml               a configuration to start from, every key explained
+  brine serve --config brine.toml              the real thing
+  brine sql \"SELECT count() FROM events\"       read-only SQL, beside a running brine
+  brine query portal --metrics visitors,pageviews --dimensions event:page --from 2026-11-01 --to 2026-11-30";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try it: a demo site on loopback, with the embedded engine.
+    Demo(DemoArgs),
+    /// Collect, store, answer.
+    Serve(ServeArgs),
+    /// Run a read-only SQL query beside a running brine.
+    Sql(SqlArgs),
+    /// Check, show or start a configuration.
+    Config(ConfigArgs),
+    /// The embedded ClickHouse engine (brine serve starts it by itself).
+    Engine(engine::cli::EngineArgs),
+}
+
+/// `brine demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where the demo keeps its files.
+    #[arg(long, default_value = "./brine-data", value_name = "DIR")]
+    data: PathBuf,
+    /// Public listener: the demo site and the beacons.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
+    listen: SocketAddr,
+    /// Admin listener: metrics and queries.
+    #[arg(long, default_value = "127.0.0.1:8081", value_name = "ADDR:PORT")]
+    admin: SocketAddr,
+    /// Delete an earlier demo's files first.
+    #[arg(long)]
+    fresh: bool,
+}
+
+/// `brine serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Configuration file.
+    #[arg(long, env = "BRINE_CONFIG", value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Which brine's data a command is about.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// Its data directory.
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    data: Option<PathBuf>,
+    /// Its configuration file.
+    #[arg(long, env = "BRINE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// `brine sql`.
+#[derive(Debug, Args)]
+pub struct SqlArgs {
+    /// One statement; it cannot change anything.
+    sql: String,
+    #[command(flatten)]
+    data: DataArgs,
+    /// ClickHouse output format: PrettyCompact, TSV, CSV, JSON, JSONEachRow, ...
+    #[arg(long, default_value = "PrettyCompact")]
+    format: String,
+}
+
+/// `brine config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigAction {
+    /// Check a file and the environment; name every fault.
+    Check(ServeArgs),
+    /// Print what is in effect, file, environment and defaults together.
+    Show(ServeArgs),
+    /// Print the reference configuration.
+    Init,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Anything that kept it from that, with the chain of causes.
+pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Demo(args) => serve::demo(&args),
+        Command::Serve(args) => serve::serve(&args, environment),
+        Command::Sql(args) => sql::run(&args, environment),
+        Command::Config(args) => config::run(&args.action, environment),
+        Command::Engine(args) => engine::cli::run(args),
+    }
+}

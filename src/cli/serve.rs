@@ -1,0 +1,133 @@
+//! `brine serve` and `brine demo`.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+
+use super::{DemoArgs, ServeArgs};
+use crate::clock::SystemClock;
+use crate::config::settings::Environment;
+use crate::config::{Config, load};
+use crate::demo;
+use crate::run::{self, Addresses, Control};
+
+pub(super) fn serve(args: &ServeArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
+    let (_, config) = load::from_file(&args.config, environment)?;
+    let (path, environment) = (args.config.clone(), environment.clone());
+    let read_config = move || {
+        load::from_file(&path, &environment).map(|(_, config)| config).map_err(|e| e.to_string())
+    };
+    go(config, false, Box::new(read_config), |addresses| {
+        let mut out = io::stdout().lock();
+        // Scripts read these two lines; port 0 becomes the real one here.
+        writeln!(out, "public http://{}", addresses.public)?;
+        writeln!(out, "admin http://{}", addresses.admin)?;
+        out.flush()
+    })
+}
+
+pub(super) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    if args.fresh {
+        forget(&args.data)?;
+    }
+    let config = demo_config(args)?;
+    let again = config.clone();
+    let read_config = move || Ok(again.clone());
+    let data = args.data.clone();
+    go(config, true, Box::new(read_config), move |addresses| {
+        let mut out = io::stdout().lock();
+        writeln!(out, "\n  demo site  http://{}/", addresses.public)?;
+        writeln!(out, "  admin      http://{}/metrics", addresses.admin)?;
+        writeln!(out, "\nOpen the demo site, say yes, look around. Then, in another terminal:\n")?;
+        let data = data.display();
+        writeln!(out, "  brine sql --data {data} \"SELECT ts, name, path, browser FROM events\"\n")?;
+        writeln!(out, "Ctrl-C stops it; what was accepted stays in {data}.")?;
+        out.flush()
+    })
+}
+
+/// The reference deployment on loopback; the portal answers to this machine's names as well.
+fn demo_config(args: &DemoArgs) -> anyhow::Result<Config> {
+    let mut settings: crate::config::settings::Settings = toml::from_str(demo::SETTINGS)?;
+    settings.server.listen = args.listen;
+    settings.server.admin = args.admin;
+    settings.data.directory = args.data.clone();
+    // Somebody is watching: what they do should show within a second.
+    settings.batch.max_age_ms = 1_000;
+    if let Some(portal) = settings.sites.first_mut() {
+        portal.domains.extend(["localhost".to_owned(), "127.0.0.1".to_owned()]);
+    }
+    Config::check(&settings).map_err(|faults| load::LoadError::Faults { faults }.into())
+}
+
+/// Deletes an earlier demo's directory, and nothing that is none.
+fn forget(data: &Path) -> anyhow::Result<()> {
+    if !data.exists() {
+        return Ok(());
+    }
+    anyhow::ensure!(
+        data.join("brine.lock").exists(),
+        "{} is no data directory of brine's (it has no brine.lock); --fresh deletes nothing else",
+        data.display()
+    );
+    let lock = std::fs::File::open(data.join("brine.lock"))?;
+    if lock.try_lock().is_err() {
+        anyhow::bail!("{} is locked by another brine; stop it first", data.display());
+    }
+    std::fs::remove_dir_all(data).with_context(|| format!("cannot delete {}", data.display()))
+}
+
+fn go(
+    config: Config,
+    is_demo: bool,
+    read_config: Box<dyn Fn() -> Result<Config, String> + Send + Sync>,
+    announce: impl FnOnce(Addresses) -> io::Result<()> + Send + 'static,
+) -> anyhow::Result<ExitCode> {
+    let (stop, shutdown) = watch::channel(false);
+    let reload = Arc::new(Notify::new());
+    let control = Control {
+        clock: Arc::new(SystemClock),
+        shutdown,
+        reload: reload.clone(),
+        read_config,
+        on_ready: Box::new(|addresses| {
+            if let Err(error) = announce(addresses) {
+                tracing::warn!(%error, "standard output is gone");
+            }
+        }),
+        is_demo,
+    };
+    // Signals have a small runtime of their own, so that they are heard before and while all else runs.
+    let listener = std::thread::Builder::new().name("brine-signals".into());
+    listener.spawn(move || signals(&stop, &reload)).context("cannot start the signal thread")?;
+    run::run(config, control)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn signals(stop: &watch::Sender<bool>, reload: &Notify) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let heard = runtime.and_then(|runtime| {
+        runtime.block_on(async {
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut hangup = signal(SignalKind::hangup())?;
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                    _ = hangup.recv() => reload.notify_one(),
+                }
+            }
+            Ok::<(), io::Error>(())
+        })
+    });
+    if let Err(error) = heard {
+        tracing::error!(%error, "cannot hear signals; stopping");
+    }
+    stop.send_replace(true);
+}

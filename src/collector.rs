@@ -1,0 +1,334 @@
+//! The path, walked: one function a request, one outcome a beacon.
+//!
+//! Comes in: head and body of a request. Goes out: an [`Ended`], which [`crate::route`] turns into a
+//! reply. [`Collector::event`] is the list of steps; each consumes the type of the one before. What a
+//! reload (SIGHUP) may change stands in [`Live`], swapped as a whole under running requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+
+use crate::beacon::{self, Beacon, Refused};
+use crate::client::Client;
+use crate::clock::SharedClock;
+use crate::config::{Config, Site, Sites};
+use crate::consent::choice::{self, Choice, Desk};
+use crate::consent::revoked::Revocations;
+use crate::consent::token::{LedgerId, Mint, Token};
+use crate::consent::{self, Consented};
+use crate::enrich::step::{Enrichers, enrich};
+use crate::event::{self, kind};
+use crate::filter::step::{SiteFilters, filter};
+use crate::limit::Limiter;
+use crate::metrics::{Metrics, NO_SITE, SiteCounters};
+use crate::open_visits::OpenVisits;
+use crate::outcome::Outcome;
+use crate::pseudonym::pseudonymise;
+use crate::salts::Keeper;
+use crate::secret::random_bytes;
+use crate::spool::{AppendError, RecordKind, Spool};
+
+/// How long a client should wait after a 503.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// Everything the path needs.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Collector {
+    pub clock: SharedClock,
+    pub config: Config,
+    pub live: ArcSwap<Live>,
+    pub mint: Mint,
+    pub revocations: Arc<Revocations>,
+    pub salts: Keeper,
+    pub open_visits: OpenVisits,
+    pub enrichers: Enrichers,
+    pub spool: Spool,
+    pub metrics: Metrics,
+    pub is_closing: AtomicBool,
+}
+
+/// What a reload replaces.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Live {
+    pub sites: Sites,
+    pub limiter: Limiter,
+    pub filters: SiteFilters,
+    counters: Vec<SiteCounters>,
+    no_site: SiteCounters,
+}
+
+impl Live {
+    /// Prepares `sites` for requests.
+    ///
+    /// # Errors
+    /// Which rule of which site cannot be compiled.
+    pub fn new(config: &Config, sites: Sites, metrics: &Metrics) -> Result<Live, String> {
+        Ok(Live {
+            limiter: Limiter::new(&config.limits, &sites),
+            filters: SiteFilters::new(&sites)?,
+            counters: sites.iter().map(|site| metrics.site_counters(site.id.as_str())).collect(),
+            no_site: metrics.site_counters(NO_SITE),
+            sites,
+        })
+    }
+
+    fn count(&self, site: Option<&Arc<Site>>, outcome: Outcome) {
+        site.map_or(&self.no_site, |site| &self.counters[site.index]).count(outcome);
+    }
+}
+
+/// A request's end.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Ended {
+    pub outcome: Outcome,
+    pub detail: String,
+    pub retry_after: Option<Duration>,
+    /// The page may read the reply: its Origin is one of the site's own.
+    pub is_own_origin: bool,
+}
+
+/// What a consent choice gets.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum ChoiceReply {
+    Granted { token: String, policy: u16, expires: Timestamp },
+    Noted,
+    Standing { standing: Result<(), Outcome>, policy: u16, current_policy: u16, expires: Timestamp, purposes: Vec<&'static str> },
+    Refused,
+}
+
+/// How a beacon came.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub enum Carrier<'a> {
+    /// `POST /api/event`.
+    Body(&'a [u8]),
+    /// `GET /pixel.gif`: its query and its `Referer`.
+    Pixel { query: &'a str, referer: Option<&'a str> },
+}
+
+impl Collector {
+    /// Walks one beacon from parse to spool. Counts its end, also where the client leaves before it.
+    pub async fn event(
+        &self,
+        carrier: Carrier<'_>,
+        origin: Option<&str>,
+        cookie: Option<&str>,
+        client: Client,
+    ) -> Ended {
+        let live = self.live.load_full();
+        let now = self.clock.now();
+        let parsed = match carrier {
+            Carrier::Body(body) => beacon::from_body(body, origin, client, &live.sites, now),
+            Carrier::Pixel { query, referer } => {
+                beacon::from_query(query, referer, client, &live.sites, now)
+            }
+        };
+        let prepared = parsed.and_then(|beacon| self.prepare(beacon, cookie, &live));
+        let (site, payload, ledger) = match prepared {
+            Ok(prepared) => prepared,
+            Err(refused) => return self.refuse(&live, refused, origin),
+        };
+        // From here on the record may become durable although nobody waits for the answer any more.
+        let mut unanswered = Unanswered { live: &live, site: &site, is_answered: false };
+        let result = self
+            .spool
+            .append(RecordKind(kind::EVENT), &payload, || !self.revocations.contains(ledger))
+            .await;
+        unanswered.is_answered = true;
+        let outcome = match result {
+            Ok(_) => Outcome::Accepted,
+            Err(AppendError::Refused) => Outcome::ConsentWithdrawn,
+            Err(error) => spool_outcome(&error),
+        };
+        self.end(&live, Some(&site), outcome, String::new(), origin)
+    }
+
+    /// The steps between parse and spool; all of them run without waiting for anything.
+    fn prepare(
+        &self,
+        beacon: Beacon,
+        cookie: Option<&str>,
+        live: &Live,
+    ) -> Result<(Arc<Site>, Vec<u8>, LedgerId), Refused> {
+        if self.is_closing.load(Ordering::Relaxed) {
+            return Err(Refused::plain(Outcome::ServerClosing, &beacon.site));
+        }
+        let consented = consent::gate(beacon, cookie, &self.mint, &self.revocations)?;
+        let site = consented.beacon().site.clone();
+        let ledger = consented.ledger();
+        limit(&consented, &live.limiter)?;
+        let filtered = filter(consented, &live.filters, &self.enrichers)?;
+        let enriched = enrich(filtered, &self.enrichers);
+        let event = pseudonymise(enriched, self.salts.living().get(&site.id), &self.open_visits)
+            .map_err(|outcome| Refused::plain(outcome, &site))?;
+        Ok((site, event::encode(&event), ledger))
+    }
+
+    /// Takes one consent choice. What the ledger must hold is durable before this returns.
+    pub async fn choose(&self, body: &[u8], origin: Option<&str>, client: Client) -> (Ended, ChoiceReply) {
+        let live = self.live.load_full();
+        let now = self.clock.now();
+        let desk = Desk {
+            sites: &live.sites,
+            mint: &self.mint,
+            revocations: &self.revocations,
+            config: &self.config.consent,
+        };
+        let limited = live.limiter.consent(client.address);
+        let choice = match limited {
+            Ok(()) => choice::read(desk, body, origin, &client, now, random_bytes()),
+            Err(wait) => Err(Refused {
+                outcome: Outcome::LimitAddress,
+                site: None,
+                detail: wait_text(wait),
+            }),
+        };
+        let choice = match choice {
+            Ok(choice) => choice,
+            Err(refused) => {
+                let site = refused.site.as_ref().map_or(NO_SITE, |site| site.id.as_str());
+                self.count_choice(site, "refused", refused.outcome);
+                return (ended(refused, origin), ChoiceReply::Refused);
+            }
+        };
+        let (site, word, kind, payload, reply) = match choice {
+            Choice::Grant { site, record, text, token } => {
+                let reply = ChoiceReply::Granted {
+                    token: text,
+                    policy: token.policy_version,
+                    expires: expiry(&token),
+                };
+                (site, "grant", kind::CONSENT, event::encode(&record), reply)
+            }
+            Choice::Withdraw { site, record, .. } => {
+                (site, "withdraw", kind::CONSENT, event::encode(&record), ChoiceReply::Noted)
+            }
+            Choice::Deny { site, record } => {
+                (site, "deny", kind::DENIAL, event::encode(&record), ChoiceReply::Noted)
+            }
+            Choice::Status { site, token, standing } => {
+                self.count_choice(site.id.as_str(), "status", Outcome::Accepted);
+                let reply = ChoiceReply::Standing {
+                    standing,
+                    policy: token.policy_version,
+                    current_policy: site.policy_version,
+                    expires: expiry(&token),
+                    purposes: token.purposes.names(),
+                };
+                return (answer(Outcome::Accepted, &site, origin), reply);
+            }
+        };
+        // A withdrawal is appended behind every beacon of its token that was let in before it, and after
+        // it none is let in: when it is answered, all of them are accounted for.
+        let outcome = match self.spool.append(RecordKind(kind), &payload, || true).await {
+            Ok(_) => Outcome::Accepted,
+            Err(error) => spool_outcome(&error),
+        };
+        self.count_choice(site.id.as_str(), word, outcome);
+        let reply = if outcome == Outcome::Accepted { reply } else { ChoiceReply::Refused };
+        (answer(outcome, &site, origin), reply)
+    }
+
+    /// Ends a request that did not get as far as a beacon.
+    pub fn refuse_unread(&self, outcome: Outcome, detail: &str) -> Ended {
+        let live = self.live.load();
+        live.count(None, outcome);
+        Ended { outcome, detail: detail.to_owned(), retry_after: None, is_own_origin: false }
+    }
+
+    /// Tells whether a page of `origin` may talk to us at all: it belongs to some site.
+    pub fn knows_origin(&self, origin: &str) -> bool {
+        self.live.load().sites.iter().any(|site| beacon::is_own_origin(site, origin))
+    }
+
+    fn refuse(&self, live: &Live, refused: Refused, origin: Option<&str>) -> Ended {
+        live.count(refused.site.as_ref(), refused.outcome);
+        ended(refused, origin)
+    }
+
+    fn end(
+        &self,
+        live: &Live,
+        site: Option<&Arc<Site>>,
+        outcome: Outcome,
+        detail: String,
+        origin: Option<&str>,
+    ) -> Ended {
+        self.refuse(live, Refused { outcome, site: site.cloned(), detail }, origin)
+    }
+
+    fn count_choice(&self, site: &str, choice: &str, outcome: Outcome) {
+        self.metrics.consents.with_label_values(&[site, choice, outcome.code()]).inc();
+    }
+}
+
+fn limit(consented: &Consented, limiter: &Limiter) -> Result<(), Refused> {
+    let beacon = consented.beacon();
+    let refused = |outcome, wait| Refused {
+        outcome,
+        site: Some(beacon.site.clone()),
+        detail: wait_text(wait),
+    };
+    limiter.beacon(beacon.client.address).map_err(|wait| refused(Outcome::LimitAddress, wait))?;
+    limiter.site(beacon.site.index).map_err(|wait| refused(Outcome::LimitSite, wait))
+}
+
+fn wait_text(wait: Duration) -> String {
+    format!("wait {} s", wait.as_secs() + 1)
+}
+
+fn answer(outcome: Outcome, site: &Arc<Site>, origin: Option<&str>) -> Ended {
+    ended(Refused::plain(outcome, site), origin)
+}
+
+fn ended(refused: Refused, origin: Option<&str>) -> Ended {
+    let is_own_origin = match (&refused.site, origin) {
+        (Some(site), Some(origin)) => beacon::is_own_origin(site, origin),
+        _ => false,
+    };
+    let retry_after = match refused.outcome {
+        Outcome::LimitAddress | Outcome::LimitSite => Some(Duration::from_secs(1)),
+        Outcome::SpoolFull | Outcome::SpoolFailed | Outcome::ServerClosing | Outcome::SaltUnavailable => {
+            Some(RETRY_AFTER)
+        }
+        _ => None,
+    };
+    Ended { outcome: refused.outcome, detail: refused.detail, retry_after, is_own_origin }
+}
+
+fn spool_outcome(error: &AppendError) -> Outcome {
+    match error {
+        AppendError::Full(_) => Outcome::SpoolFull,
+        AppendError::Failed(_) => Outcome::SpoolFailed,
+        AppendError::Closed => Outcome::ServerClosing,
+        AppendError::Refused => Outcome::ConsentWithdrawn,
+        AppendError::TooLarge { .. } => Outcome::BeaconTooLarge,
+    }
+}
+
+fn expiry(token: &Token) -> Timestamp {
+    // The first instant after the last valid day; day numbers end in the year 2149.
+    Timestamp::from_second((i64::from(token.last_day) + 1) * 86_400).unwrap_or(Timestamp::MAX)
+}
+
+/// Counts a beacon whose client left while its record was on the way to the disk.
+struct Unanswered<'a> {
+    live: &'a Live,
+    site: &'a Arc<Site>,
+    is_answered: bool,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.live.count(Some(self.site), Outcome::ClientGone);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! `brine demo`: a small site that asks for consent and then sends beacons.
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+
+use crate::route::{Reply, typed};
+
+/// Settings of the demo: the reference deployment, whose portal also answers to this machine's names.
+pub const SETTINGS: &str = concat!(
+    include_str!("../config/reference.toml"),
+    "\n# The demo's own page.\n"
+);
+
+/// Returns the demo's file for `path`, if it has one.
+pub fn file(path: &str) -> Option<Reply> {
+    let (media_type, text) = match path {
+        "/" | "/products" | "/products/portal" | "/contact" => {
+            ("text/html; charset=utf-8", include_str!("page.html"))
+        }
+        "/demo.css" => ("text/css; charset=utf-8", include_str!("demo.css")),
+        "/demo.js" => ("text/javascript; charset=utf-8", include_str!("demo.js")),
+        _ => return None,
+    };
+    let mut reply = typed(StatusCode::OK, media_type, Bytes::from_static(text.as_bytes()));
+    // What a site with a strict policy would send: the tracker needs nothing more.
+    reply.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'self'"));
+    Some(reply)
+}

@@ -1,0 +1,372 @@
+//! Method and path → handler; outcome → HTTP reply. The one place below which nothing knows HTTP.
+//!
+//! Problem bodies follow RFC 9457. Every reply to a beacon or a consent choice carries `Brine-Outcome`. 202
+//! is never the answer for something that was dropped. The match in [`status_of`] has no wildcard.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName,
+    HeaderValue, ORIGIN, REFERER, RETRY_AFTER, VARY,
+};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+
+use crate::client::Client;
+use crate::collector::{Carrier, ChoiceReply, Collector, Ended};
+use crate::consent::COOKIE as CONSENT_COOKIE;
+use crate::outcome::Outcome;
+use crate::tracker;
+
+/// Every reply's body is in memory.
+pub type Reply = Response<Full<Bytes>>;
+
+static BRINE_OUTCOME: HeaderName = HeaderName::from_static("brine-outcome");
+
+/// A transparent pixel, 43 bytes.
+const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
+
+/// Answers one request of the public listener.
+///
+/// # Errors
+/// Never: whatever happens has a reply.
+pub async fn public(
+    collector: Arc<Collector>,
+    request: Request<Incoming>,
+    peer: IpAddr,
+) -> Result<Reply, Infallible> {
+    let (head, body) = request.into_parts();
+    Ok(match (&head.method, head.uri.path()) {
+        (&Method::POST, "/api/event") => event(&collector, &head, body, peer).await,
+        (&Method::GET, "/pixel.gif") => pixel(&collector, &head, peer).await,
+        (&Method::POST, "/api/consent") => consent(&collector, &head, body, peer).await,
+        (&Method::OPTIONS, "/api/event" | "/api/consent") => preflight(&collector, &head),
+        (&Method::GET | &Method::HEAD, "/brine.js") => tracker::script(&head),
+        (&Method::GET | &Method::HEAD, "/health") => plain(StatusCode::OK, "alive\n"),
+        (&Method::GET | &Method::HEAD, "/ready") => ready(&collector),
+        (_, "/api/event" | "/api/consent") => not_allowed("POST, OPTIONS"),
+        (_, "/pixel.gif" | "/brine.js" | "/health" | "/ready") => not_allowed("GET"),
+        _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
+    })
+}
+
+async fn event(collector: &Collector, head: &Parts, body: Incoming, peer: IpAddr) -> Reply {
+    let started = Instant::now();
+    let client = client(collector, head, peer);
+    let ended = match read_beacon_body(collector, head, body).await {
+        Ok(body) => {
+            let cookie = cookie(&head.headers, CONSENT_COOKIE);
+            collector.event(Carrier::Body(&body), header(head, &ORIGIN), cookie, client).await
+        }
+        Err(ended) => ended,
+    };
+    collector.metrics.requests_seconds.observe(started.elapsed().as_secs_f64());
+    beacon_reply(&ended, header(head, &ORIGIN), None)
+}
+
+async fn pixel(collector: &Collector, head: &Parts, peer: IpAddr) -> Reply {
+    let started = Instant::now();
+    let client = client(collector, head, peer);
+    let carrier = Carrier::Pixel {
+        query: head.uri.query().unwrap_or_default(),
+        referer: header(head, &REFERER),
+    };
+    let ended = collector.event(carrier, None, cookie(&head.headers, CONSENT_COOKIE), client).await;
+    collector.metrics.requests_seconds.observe(started.elapsed().as_secs_f64());
+    beacon_reply(&ended, None, Some(GIF))
+}
+
+async fn consent(collector: &Collector, head: &Parts, body: Incoming, peer: IpAddr) -> Reply {
+    let client = client(collector, head, peer);
+    let origin = header(head, &ORIGIN);
+    let body = match read_body(collector, head, body).await {
+        Ok(body) => body,
+        Err((outcome, detail)) => {
+            let ended = Ended { outcome, detail, retry_after: None, is_own_origin: false };
+            return beacon_reply(&ended, origin, None);
+        }
+    };
+    let (ended, choice) = collector.choose(&body, origin, client).await;
+    let value = match choice {
+        ChoiceReply::Granted { token, policy, expires } => (
+            StatusCode::CREATED,
+            serde_json::json!({ "token": token, "policy": policy, "expires": expires.to_string() }),
+        ),
+        ChoiceReply::Standing { standing, policy, current_policy, expires, purposes } => (
+            StatusCode::OK,
+            serde_json::json!({
+                "valid": standing.is_ok(),
+                "reason": standing.err().map(Outcome::code),
+                "policy": policy,
+                "current_policy": current_policy,
+                "expires": expires.to_string(),
+                "purposes": purposes,
+            }),
+        ),
+        ChoiceReply::Noted => {
+            let mut reply = empty(StatusCode::NO_CONTENT);
+            annotate(&mut reply, &ended, origin);
+            return reply;
+        }
+        ChoiceReply::Refused => return choice_refusal(&ended, origin),
+    };
+    let mut reply = json(value.0, &value.1);
+    annotate(&mut reply, &ended, origin);
+    reply
+}
+
+/// A beacon with a bad token is quietly not stored; a choice about a bad token is the caller's mistake.
+fn choice_refusal(ended: &Ended, origin: Option<&str>) -> Reply {
+    let status = match ended.outcome {
+        Outcome::ConsentMalformed | Outcome::ConsentForged | Outcome::ConsentOtherSite => {
+            StatusCode::BAD_REQUEST
+        }
+        Outcome::ConsentLapsed => StatusCode::CONFLICT,
+        _ => return beacon_reply(ended, origin, None),
+    };
+    let mut reply = problem(status, Some(ended.outcome), &ended.detail);
+    annotate(&mut reply, ended, origin);
+    reply
+}
+
+/// A browser asks before it sends JSON to another origin (Fetch, "CORS-preflight request").
+fn preflight(collector: &Collector, head: &Parts) -> Reply {
+    let mut reply = empty(StatusCode::NO_CONTENT);
+    let headers = reply.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("origin"));
+    let Some(origin) = head.headers.get(ORIGIN) else { return reply };
+    if origin.to_str().is_ok_and(|origin| collector.knows_origin(origin)) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type"));
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    }
+    reply
+}
+
+/// Ready means: able to keep the promise that 202 makes, now.
+pub fn ready(collector: &Collector) -> Reply {
+    let mut reasons = Vec::new();
+    if collector.is_closing.load(std::sync::atomic::Ordering::Relaxed) {
+        reasons.push(Outcome::ServerClosing.code());
+    }
+    let spool = collector.spool.stats();
+    if spool.full.is_some() {
+        reasons.push(Outcome::SpoolFull.code());
+    }
+    if spool.failing {
+        reasons.push(Outcome::SpoolFailed.code());
+    }
+    let salts = collector.salts.living();
+    if collector.live.load().sites.iter().any(|site| !salts.contains_key(&site.id)) {
+        reasons.push(Outcome::SaltUnavailable.code());
+    }
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(status, &serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons }))
+}
+
+fn client(collector: &Collector, head: &Parts, peer: IpAddr) -> Client {
+    Client::read(&head.headers, peer, &collector.config.server.trusted_proxies)
+}
+
+async fn read_beacon_body(collector: &Collector, head: &Parts, body: Incoming) -> Result<Bytes, Ended> {
+    read_body(collector, head, body)
+        .await
+        .map_err(|(outcome, detail)| collector.refuse_unread(outcome, &detail))
+}
+
+/// Reads a JSON body under its limits of type, size and time.
+async fn read_body(
+    collector: &Collector,
+    head: &Parts,
+    body: Incoming,
+) -> Result<Bytes, (Outcome, String)> {
+    let content_type = header(head, &CONTENT_TYPE).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") && !essence.eq_ignore_ascii_case("text/plain") {
+        return Err((Outcome::BeaconMediaType, "send application/json or text/plain".into()));
+    }
+    let limit = collector.config.server.max_body_bytes;
+    let too_large = || (Outcome::BeaconTooLarge, format!("more than {limit} bytes"));
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    let collected = Limited::new(body, limit).collect();
+    match tokio::time::timeout(collector.config.server.body_timeout, collected).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err((Outcome::BeaconIncomplete, "the body ended early".into())),
+        Err(_) => Err((Outcome::BeaconIncomplete, "the body did not arrive in time".into())),
+    }
+}
+
+/// Returns what a status is for each outcome. Design: "Replies".
+pub fn status_of(outcome: Outcome) -> StatusCode {
+    match outcome {
+        Outcome::Accepted => StatusCode::ACCEPTED,
+        Outcome::BeaconIncomplete => StatusCode::REQUEST_TIMEOUT,
+        Outcome::BeaconTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Outcome::BeaconMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Outcome::BeaconMalformed | Outcome::BeaconUrl => StatusCode::BAD_REQUEST,
+        Outcome::SiteUnknown => StatusCode::NOT_FOUND,
+        Outcome::SiteOrigin => StatusCode::FORBIDDEN,
+        // The visitor's choice, or no choice yet: nothing is wrong, nothing is stored.
+        Outcome::SignalGpc
+        | Outcome::SignalDnt
+        | Outcome::ConsentMissing
+        | Outcome::ConsentMalformed
+        | Outcome::ConsentForged
+        | Outcome::ConsentOtherSite
+        | Outcome::ConsentFuture
+        | Outcome::ConsentExpired
+        | Outcome::ConsentLapsed
+        | Outcome::ConsentPurpose
+        | Outcome::ConsentWithdrawn
+        | Outcome::FilterBot
+        | Outcome::FilterReferrerSpam
+        | Outcome::FilterHostname
+        | Outcome::FilterRule => StatusCode::NO_CONTENT,
+        Outcome::LimitAddress | Outcome::LimitSite => StatusCode::TOO_MANY_REQUESTS,
+        Outcome::SaltUnavailable
+        | Outcome::SpoolFull
+        | Outcome::SpoolFailed
+        | Outcome::ClientGone
+        | Outcome::ServerClosing => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+fn beacon_reply(ended: &Ended, origin: Option<&str>, picture: Option<&'static [u8]>) -> Reply {
+    let status = status_of(ended.outcome);
+    let mut reply = if status.is_success() {
+        match picture {
+            Some(gif) if status == StatusCode::ACCEPTED => typed(status, "image/gif", Bytes::from_static(gif)),
+            _ => empty(status),
+        }
+    } else {
+        problem(status, Some(ended.outcome), &ended.detail)
+    };
+    annotate(&mut reply, ended, origin);
+    reply
+}
+
+fn annotate(reply: &mut Reply, ended: &Ended, origin: Option<&str>) {
+    let headers = reply.headers_mut();
+    headers.insert(BRINE_OUTCOME.clone(), HeaderValue::from_static(ended.outcome.code()));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(wait) = ended.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
+    if ended.is_own_origin
+        && let Some(origin) = origin.and_then(|origin| HeaderValue::from_str(origin).ok())
+    {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("brine-outcome"));
+        headers.insert(VARY, HeaderValue::from_static("origin"));
+    }
+}
+
+/// A problem body (RFC 9457); its type is `about:blank`, the stable code stands in `outcome`.
+pub fn problem(status: StatusCode, outcome: Option<Outcome>, detail: &str) -> Reply {
+    let detail = match outcome {
+        Some(outcome) if detail.is_empty() => outcome.meaning().to_owned(),
+        _ => detail.to_owned(),
+    };
+    let body = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+        "outcome": outcome.map(Outcome::code),
+    });
+    let mut reply = json(status, &body);
+    reply
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    reply
+}
+
+/// A JSON reply.
+pub fn json(status: StatusCode, value: &serde_json::Value) -> Reply {
+    typed(status, "application/json", Bytes::from(value.to_string()))
+}
+
+/// A short text.
+pub fn plain(status: StatusCode, text: &'static str) -> Reply {
+    typed(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+}
+
+/// A reply of a given media type.
+pub fn typed(status: StatusCode, media_type: &'static str, body: Bytes) -> Reply {
+    let mut reply = Response::new(Full::new(body));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    reply
+}
+
+fn empty(status: StatusCode) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::new()));
+    *reply.status_mut() = status;
+    if status != StatusCode::NO_CONTENT {
+        reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    reply
+}
+
+/// The path exists, the method does not fit it (RFC 9110, section 15.5.6).
+pub fn not_allowed(allowed: &'static str) -> Reply {
+    let mut reply = problem(StatusCode::METHOD_NOT_ALLOWED, None, "method not allowed here");
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    reply
+}
+
+fn header<'a>(head: &'a Parts, name: &HeaderName) -> Option<&'a str> {
+    head.headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Finds a cookie (RFC 6265, section 5.4).
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .find_map(|pair| {
+            let (found, value) = pair.trim().split_once('=')?;
+            (found == name).then_some(value)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_replies() {
+        let table: Vec<String> = Outcome::ALL
+            .iter()
+            .map(|outcome| format!("{} {}", status_of(*outcome).as_u16(), outcome.code()))
+            .collect();
+        let expected = "202 accepted, 408 beacon.incomplete, 413 beacon.too_large, 415 beacon.media_type, \
+            400 beacon.malformed, 400 beacon.url, 404 site.unknown, 403 site.origin, 204 signal.gpc, 204 signal.dnt, \
+            204 consent.missing, 204 consent.malformed, 204 consent.forged, 204 consent.other_site, \
+            204 consent.future, 204 consent.expired, 204 consent.lapsed, 204 consent.purpose, 204 consent.withdrawn, \
+            429 limit.address, 429 limit.site, 204 filter.bot, 204 filter.referrer_spam, 204 filter.hostname, \
+            204 filter.rule, 503 salt.unavailable, 503 spool.full, 503 spool.failed, 503 client.gone, 503 server.closing";
+        assert_eq!(table.join(", "), expected);
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_static("a=1; brine_consent=abc=; xbrine_consent=no"));
+        assert_eq!(cookie(&headers, CONSENT_COOKIE), Some("abc="));
+        assert_eq!(cookie(&HeaderMap::new(), CONSENT_COOKIE), None);
+    }
+}

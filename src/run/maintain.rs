@@ -1,0 +1,174 @@
+//! What happens by the clock: salts, sweeps, gauges, and files that are read anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::MissedTickBehavior;
+
+use crate::collector::{Collector, Live};
+use crate::config::Config;
+use crate::consent::token_day;
+use crate::engine::EngineHandle;
+use crate::event::{encode, kind};
+use crate::listener::tls::Certificates;
+use crate::spool::RecordKind;
+
+/// Salts and gauges are looked after this often; a midnight is never further away than that.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Ticks between sweeps of the rate limiter (facts: governor never evicts by itself).
+const SWEEP_TICKS: u64 = 10;
+
+/// Ticks between looks at files that may have changed.
+const FILE_TICKS: u64 = 30;
+
+/// Ticks between sweeps of revocations.
+const REVOCATION_TICKS: u64 = 3_600;
+
+/// Works until shutdown.
+pub(super) async fn run(
+    collector: Arc<Collector>,
+    certificates: Option<Arc<Certificates>>,
+    engine: Option<EngineHandle>,
+    reload: Arc<Notify>,
+    read_config: Box<dyn Fn() -> Result<Config, String> + Send + Sync>,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut n: u64 = 0;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                n += 1;
+                salts(&collector).await;
+                gauges(&collector, engine.as_ref());
+                if n.is_multiple_of(SWEEP_TICKS) {
+                    collector.live.load().limiter.sweep();
+                    collector.open_visits.sweep(collector.clock.now().as_millisecond());
+                }
+                if n.is_multiple_of(FILE_TICKS) {
+                    files(&collector, certificates.as_ref()).await;
+                }
+                if n.is_multiple_of(REVOCATION_TICKS) {
+                    sweep_revocations(&collector).await;
+                }
+            }
+            () = reload.notified() => {
+                sites(&collector, read_config.as_ref()).await;
+                files(&collector, certificates.as_ref()).await;
+            }
+            _ = shutdown.wait_for(|closing| *closing) => return,
+        }
+    }
+}
+
+/// Lets the keeper make and destroy what is due, and records each step.
+pub(super) async fn salts(collector: &Arc<Collector>) {
+    let keeper = collector.clone();
+    let ticked = tokio::task::spawn_blocking(move || {
+        keeper.salts.tick(&keeper.live.load().sites, keeper.clock.now())
+    });
+    let records = match ticked.await {
+        Ok(Ok(records)) => records,
+        Ok(Err(error)) => {
+            collector.metrics.salt_failures.inc();
+            tracing::error!(%error, "salts cannot be renewed or destroyed; trying again");
+            return;
+        }
+        Err(error) => {
+            tracing::error!(%error, "salt task");
+            return;
+        }
+    };
+    for record in records {
+        tracing::info!(site = record.site, step = record.step, reason = record.reason, "salt");
+        if let Err(error) = collector.spool.append(RecordKind(kind::SALT), &encode(&record), || true).await {
+            // The step was taken; only its record is late. It stands in the log line above.
+            tracing::error!(%error, site = record.site, step = record.step, "cannot record a salt's step");
+        }
+    }
+}
+
+fn gauges(collector: &Collector, engine: Option<&EngineHandle>) {
+    let metrics = &collector.metrics;
+    let live = collector.live.load();
+    let now = collector.clock.now();
+    metrics.limiter_keys.set(live.limiter.keys() as i64);
+    metrics.open_visits.set(collector.open_visits.len() as i64);
+    metrics.revocations.set(collector.revocations.len() as i64);
+    let ages = collector.salts.ages(&live.sites, now);
+    metrics.salts_living.set(ages.living as i64);
+    metrics.salt_oldest_seconds.set(ages.oldest_s as f64);
+    metrics.salt_overdue_seconds.set(ages.overdue_s as f64);
+    let spool = collector.spool.stats();
+    metrics.spool_bytes.set(spool.bytes as i64);
+    metrics.spool_segments.set(spool.segments as i64);
+    metrics.spool_oldest_seconds.set(spool.oldest.map_or(0.0, |age| age.as_secs_f64()));
+    metrics.spool_quarantined.set(spool.quarantine_bytes as i64);
+    for (file, built) in collector.enrichers.geo.built() {
+        let age = now.as_second() - built;
+        metrics.geo_age_seconds.with_label_values(&[file]).set(age as f64);
+    }
+    if let Some(engine) = engine {
+        metrics.engine_restarts.set(engine.restarts() as i64);
+        metrics.engine_up.set(i64::from(engine.is_ready()));
+    }
+}
+
+/// Reads data files anew where they changed; a bad one is refused and the old one kept.
+async fn files(collector: &Arc<Collector>, certificates: Option<&Arc<Certificates>>) {
+    let (here, certificates) = (collector.clone(), certificates.cloned());
+    let looked = tokio::task::spawn_blocking(move || {
+        let mut results = here.enrichers.reload_if_changed();
+        if let Some(certificates) = certificates {
+            results.push(("certificate", certificates.reload_if_changed().map_err(|e| e.to_string())));
+        }
+        for (file, result) in results {
+            let word = match result {
+                Ok(false) => continue,
+                Ok(true) => {
+                    tracing::info!(file, "read anew");
+                    "done"
+                }
+                Err(error) => {
+                    tracing::error!(file, error, "changed, but cannot be used; the old one stays");
+                    "refused"
+                }
+            };
+            here.metrics.reloads.with_label_values(&[file, word]).inc();
+        }
+    });
+    if let Err(error) = looked.await {
+        tracing::error!(%error, "file task");
+    }
+}
+
+/// Takes over sites, rules and limits from the configuration file; all of it or nothing.
+async fn sites(collector: &Arc<Collector>, read_config: &(dyn Fn() -> Result<Config, String> + Send + Sync)) {
+    let live = read_config().and_then(|config| {
+        Live::new(&config, config.sites.clone(), &collector.metrics)
+    });
+    let word = match live {
+        Ok(live) => {
+            collector.live.store(Arc::new(live));
+            salts(collector).await;
+            tracing::info!("sites and rules read anew");
+            "done"
+        }
+        Err(error) => {
+            tracing::error!(error, "configuration cannot be used; the old one stays");
+            "refused"
+        }
+    };
+    collector.metrics.reloads.with_label_values(&["sites", word]).inc();
+}
+
+async fn sweep_revocations(collector: &Arc<Collector>) {
+    let here = collector.clone();
+    let swept = tokio::task::spawn_blocking(move || here.revocations.sweep(token_day(here.clock.now())));
+    if let Ok(Err(error)) = swept.await {
+        tracing::error!(%error, "revocation log cannot be swept");
+    }
+}

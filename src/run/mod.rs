@@ -1,0 +1,410 @@
+//! Everything started in order, and stopped in order.
+//!
+//! Start: data directory locked → keys, revocations, salts → spool recovered → engine → listeners → ready.
+//! Stop: listeners drain → spool committed and sealed → batches delivered → engine. Every task is owned
+//! here and awaited.
+
+mod maintain;
+mod observe;
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use thiserror::Error;
+use tokio::sync::{Notify, Semaphore, watch};
+
+use self::observe::{SpoolTime, SpoolWatch};
+use crate::admin::Admin;
+use crate::batch::Batcher;
+use crate::clock::SharedClock;
+use crate::collector::{Collector, Live};
+use crate::config::{Config, Place};
+use crate::consent::revoked::Revocations;
+use crate::consent::token::{LedgerId, Mint};
+use crate::consent::token_day;
+use crate::engine::{EngineSettings, Supervisor};
+use crate::enrich::step::Enrichers;
+use crate::event::{ConsentChoice, Record, decode};
+use crate::listener::{self, Limits, tls::Certificates};
+use crate::metrics::Metrics;
+use crate::open_visits::OpenVisits;
+use crate::salts::Keeper;
+use crate::secret;
+use crate::spool::{Disk, Recovery, Spool, SpoolSettings};
+use crate::store::Store;
+use crate::store::migrations::migrate;
+use crate::{demo, route};
+
+/// Visits under way of senders that do not name theirs; 5 MB when full.
+const OPEN_VISITS: usize = 100_000;
+
+/// Why brine could not start, or had to stop.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The data directory cannot be made or written.
+    #[error("data directory {path}", path = path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Another brine works in it. One data directory, one brine.
+    #[error("data directory {path} is locked by another brine (process {holder})", path = path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// Its process id, as far as it says.
+        holder: String,
+    },
+    /// A listener's address is taken or not ours.
+    #[error("cannot listen on {address} ({key}): {source}")]
+    Bind {
+        /// Which key of the configuration.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Anything else that a part needs and does not find.
+    #[error("{part}: {reason}")]
+    Part {
+        /// The part.
+        part: &'static str,
+        /// What is missing, and what to do.
+        reason: String,
+    },
+}
+
+/// Where brine listens, once it does.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Addresses {
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+/// What comes from outside while brine runs.
+#[allow(missing_docs)]
+pub struct Control {
+    pub clock: SharedClock,
+    /// Turns true when brine is to stop.
+    pub shutdown: watch::Receiver<bool>,
+    /// Notified when sites, rules, geo files and certificates are to be read anew.
+    pub reload: Arc<Notify>,
+    /// Reads the configuration again.
+    pub read_config: Box<dyn Fn() -> Result<Config, String> + Send + Sync>,
+    /// Told once brine is ready.
+    pub on_ready: Box<dyn FnOnce(Addresses) + Send>,
+    /// Serve the demo site as well.
+    pub is_demo: bool,
+}
+
+/// Runs brine until shutdown.
+///
+/// # Errors
+/// [`RunError`] where a part cannot start; what was started by then is stopped again.
+pub fn run(config: Config, control: Control) -> Result<(), RunError> {
+    let _lock = lock_directory(&config.directory)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads(&config))
+        .thread_name("brine")
+        .enable_all()
+        .build()
+        .map_err(|e| part("runtime", e))?;
+    let result = runtime.block_on(start(config, control));
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    result
+}
+
+fn threads(config: &Config) -> usize {
+    match config.server.threads {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    }
+}
+
+fn part(part: &'static str, error: impl std::fmt::Display) -> RunError {
+    RunError::Part { part, reason: error.to_string() }
+}
+
+#[allow(clippy::too_many_lines)] // The order of start and stop is the point; it reads best in one place.
+async fn start(config: Config, control: Control) -> Result<(), RunError> {
+    let Control { clock, mut shutdown, reload, read_config, on_ready, is_demo } = control;
+    let metrics = Metrics::new();
+    let directory = config.directory.clone();
+
+    // Listeners first: a taken port should not cost an engine's start. Nothing is accepted before ready.
+    let public = listen("server.listen", config.server.listen)?;
+    let admin = listen("server.admin", config.server.admin)?;
+    let addresses = Addresses {
+        public: public.local_addr().map_err(|e| part("listener", e))?,
+        admin: admin.local_addr().map_err(|e| part("listener", e))?,
+    };
+    let certificates = match &config.server.tls {
+        Some(files) => Some(Arc::new(Certificates::open(files).map_err(|e| part("TLS", e))?)),
+        None => None,
+    };
+
+    let key = secret::load_or_create(&config.consent.key_file).map_err(|e| part("consent key", chain(&e)))?;
+    let revocations = Revocations::open(&directory.join("revocations.log"), token_day(clock.now()))
+        .map_err(|e| part("revocation log", e))?;
+    let salts = Keeper::open(&directory.join("salts")).map_err(|e| part("salts", chain(&e)))?;
+    let (spool, recovery) = open_spool(&config, &clock, &metrics)?;
+    restore_withdrawals(&spool, &recovery, &revocations).await?;
+    let enrichers = Enrichers::open(&config.enrich).map_err(|e| part("enrichment data", chain(&e)))?;
+    let live = Live::new(&config, config.sites.clone(), &metrics).map_err(|e| part("sites", e))?;
+    let collector = Arc::new(Collector {
+        clock: clock.clone(),
+        live: ArcSwap::from_pointee(live),
+        mint: Mint::new(&key),
+        revocations: Arc::new(revocations),
+        salts,
+        open_visits: OpenVisits::new(OPEN_VISITS),
+        enrichers,
+        spool: spool.clone(),
+        metrics: metrics.clone(),
+        is_closing: AtomicBool::new(false),
+        config,
+    });
+    // Salts before the first beacon.
+    maintain::salts(&collector).await;
+
+    let (supervisor, store) = open_store(&collector.config).await?;
+    let (stop_batches, batches_stopped) = watch::channel(false);
+    let batcher = batch_thread(&collector, &store, &recovery, batches_stopped)?;
+    if supervisor.is_some() {
+        // The embedded engine is ours to have ready; a server may come later.
+        migrate(&store.client, &store.database).await.map_err(|e| part("schema", e))?;
+    }
+
+    let maintenance = tokio::spawn(maintain::run(
+        collector.clone(),
+        certificates.clone(),
+        store.engine.clone(),
+        reload,
+        read_config,
+        shutdown.clone(),
+    ));
+    let limits = |drain| Limits {
+        slots: Arc::new(Semaphore::new(collector.config.server.max_connections)),
+        header_timeout: collector.config.server.header_timeout,
+        idle_timeout: collector.config.server.idle_timeout,
+        drain_timeout: drain,
+    };
+    let drain = collector.config.server.drain_timeout;
+    let for_public = collector.clone();
+    let public = tokio::spawn(listener::serve(
+        public,
+        certificates,
+        limits(drain),
+        metrics.clone(),
+        shutdown.clone(),
+        move |request, peer| {
+            let collector = for_public.clone();
+            async move {
+                if is_demo && let Some(file) = demo::file(request.uri().path()) {
+                    return Ok(file);
+                }
+                route::public(collector, request, peer).await
+            }
+        },
+    ));
+    let pages = Admin { collector: collector.clone(), store: store.clone() };
+    let admin = tokio::spawn(listener::serve(
+        admin,
+        None,
+        limits(drain),
+        // The admin listener's connections are not the public ones.
+        Metrics::new(),
+        shutdown.clone(),
+        move |request, _peer| pages.clone().answer(request),
+    ));
+    tracing::info!(public = %addresses.public, admin = %addresses.admin, "ready");
+    on_ready(addresses);
+
+    let _asked_or_gone = shutdown.wait_for(|closing| *closing).await.is_ok();
+    tracing::info!("closing: no new connections, requests under way are answered");
+    collector.is_closing.store(true, Ordering::Relaxed);
+    for task in [public, admin] {
+        if let Ok(Err(error)) = task.await {
+            tracing::error!(%error, "listener");
+        }
+    }
+    if let Err(error) = maintenance.await {
+        tracing::error!(%error, "maintenance task");
+    }
+    spool.close().await;
+    let drained = tokio::task::spawn_blocking(move || batcher.join());
+    tokio::select! {
+        _ = drained => {}
+        // ClickHouse may be away: what is left stays in the spool for the next start.
+        () = tokio::time::sleep(drain) => {
+            let _no_batcher_left = stop_batches.send(true).is_err();
+        }
+    }
+    if let Some(supervisor) = supervisor {
+        supervisor.shutdown().await;
+    }
+    let left = spool.stats();
+    tracing::info!(spooled_records = left.records, "closed");
+    Ok(())
+}
+
+fn listen(key: &'static str, address: SocketAddr) -> Result<std::net::TcpListener, RunError> {
+    listener::bind(address, false).map_err(|source| RunError::Bind { key, address, source })
+}
+
+/// Joins an error's sources on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn lock_directory(path: &Path) -> Result<File, RunError> {
+    let fault = |source| RunError::Directory { path: path.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path.join("brine.lock"))
+        .map_err(fault)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0).map_err(fault)?;
+            file.rewind().map_err(fault)?;
+            writeln!(file, "{}", std::process::id()).map_err(fault)?;
+            Ok(file)
+        }
+        Err(fs::TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            file.read_to_string(&mut holder).map_err(fault)?;
+            let holder = if holder.trim().is_empty() { "unknown".into() } else { holder.trim().to_owned() };
+            Err(RunError::Locked { path: path.to_owned(), holder })
+        }
+        Err(fs::TryLockError::Error(error)) => Err(fault(error)),
+    }
+}
+
+fn open_spool(config: &Config, clock: &SharedClock, metrics: &Metrics) -> Result<(Spool, Recovery), RunError> {
+    let settings = SpoolSettings {
+        segment_records: u32::try_from(config.batch.max_rows).unwrap_or(u32::MAX),
+        segment_bytes: 32 << 20,
+        segment_age: config.batch.max_age,
+        group_records: u32::try_from(config.spool.group_records).unwrap_or(u32::MAX),
+        group_delay: config.spool.group_delay,
+        max_bytes: config.spool.max_bytes,
+        reserve_bytes: config.spool.reserve_bytes,
+        ..SpoolSettings::default()
+    };
+    let (spool, recovery) = Spool::open(
+        &config.directory.join("spool"),
+        Arc::new(Disk),
+        Arc::new(SpoolTime(clock.clone())),
+        Arc::new(SpoolWatch(metrics.clone())),
+        settings,
+    )
+    .map_err(|e| part("spool", chain(&e)))?;
+    if recovery != Recovery::default() {
+        tracing::warn!(?recovery, "spool recovered what an earlier run left");
+    }
+    Ok((spool, recovery))
+}
+
+/// Withdrawals that were answered but whose ledger rows are still in the spool must be in force before
+/// the first beacon is let in.
+async fn restore_withdrawals(
+    spool: &Spool,
+    recovery: &Recovery,
+    revocations: &Revocations,
+) -> Result<(), RunError> {
+    let mut after = None;
+    // What an earlier run left is sealed already: this never waits.
+    while after < recovery.last
+        && let Some(id) = spool.next_sealed(after).await
+    {
+        after = Some(id);
+        let reader = spool.read(id).map_err(|e| part("spool", chain(&e)))?;
+        // Damage is met again, and dealt with, by the batch step.
+        for record in reader.flatten() {
+            if let Ok(Record::Consent(consent)) = decode(record.kind.0, &record.payload)
+                && consent.choice == ConsentChoice::Withdraw
+            {
+                revocations.insert(LedgerId(consent.ledger), consent.last_day);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn open_store(config: &Config) -> Result<(Option<Supervisor>, Store), RunError> {
+    let (supervisor, engine, client) = match &config.store.place {
+        Place::Embedded { library, memory_mib } => {
+            let settings = EngineSettings::for_serve(&config.directory, library.clone(), *memory_mib);
+            let (supervisor, handle) =
+                Supervisor::start(settings).await.map_err(|e| part("embedded engine", chain(&e)))?;
+            let client = handle.client();
+            (Some(supervisor), Some(handle), client)
+        }
+        Place::Server { url, user, password_file } => {
+            let mut client = clickhouse::Client::default().with_url(url).with_user(user);
+            if let Some(path) = password_file {
+                let password = fs::read_to_string(path)
+                    .map_err(|e| part("store.password_file", format!("{}: {e}", path.display())))?;
+                client = client.with_password(password.trim_end());
+            }
+            (None, None, client)
+        }
+    };
+    let store = Store {
+        client: client.with_database(&config.store.database),
+        database: config.store.database.clone(),
+        timeout: config.store.timeout,
+        engine,
+    };
+    Ok((supervisor, store))
+}
+
+/// The batch step has a thread and a runtime of its own: its reads of the spool may block there.
+fn batch_thread(
+    collector: &Arc<Collector>,
+    store: &Store,
+    recovery: &Recovery,
+    shutdown: watch::Receiver<bool>,
+) -> Result<thread::JoinHandle<()>, RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| part("batch runtime", e))?;
+    let batcher = Batcher {
+        spool: collector.spool.clone(),
+        store: store.clone(),
+        revocations: collector.revocations.clone(),
+        config: collector.config.batch.clone(),
+        clock: collector.clock.clone(),
+        metrics: collector.metrics.clone(),
+        left_over: recovery.last,
+    };
+    thread::Builder::new()
+        .name("brine-batch".into())
+        .spawn(move || runtime.block_on(batcher.run(shutdown)))
+        .map_err(|e| part("batch thread", e))
+}
