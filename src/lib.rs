@@ -4,3 +4,5 @@
 //!
 //! The modules below stand in the order in which a beacon travels.
 
+pub mod enrich;
+//pub mod filter;
