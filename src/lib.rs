@@ -5,4 +5,4 @@
 //! The modules below stand in the order in which a beacon travels.
 
 pub mod enrich;
-//pub mod filter;
+pub mod filter;

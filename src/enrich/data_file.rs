@@ -118,6 +118,21 @@ pub fn yaml<T: DeserializeOwned>(path: &Path) -> Result<T, DataFileError> {
     serde_yaml_ng::from_str(&text(path)?).map_err(|e| DataFileError::content(path, e))
 }
 
+/// Finds a file of the public test data, or says that the test is skipped.
+///
+/// The data is no part of the tree: it is looked for at `BRINE_TEST_DATA`, then beside the tree.
+#[cfg(test)]
+pub(crate) fn test_data(name: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let dir = std::env::var_os("BRINE_TEST_DATA").map_or_else(beside, PathBuf::from);
+    let path = dir.join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("skipped: test data {name} is not there; set BRINE_TEST_DATA to its directory");
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
