@@ -11,7 +11,7 @@
 //!
 //! The modules stand in the order in which a beacon needs them.
 
-//pub mod agent;
+pub mod agent;
 pub mod url;
 
 //pub mod referrer;

@@ -169,7 +169,8 @@ fn counts(user_agent: &str, start: usize, end: usize, index: usize) -> bool {
         Place::Word => start == 0 || !letter(start - 1),
         Place::WordEnd => {
             let before = &bytes[start.saturating_sub(NOT_BEFORE_BOT.len())..start];
-            !letter(end) && !before.eq_ignore_ascii_case(NOT_BEFORE_BOT.as_bytes())
+            !bytes.get(end).is_some_and(u8::is_ascii_alphanumeric)
+                && !before.eq_ignore_ascii_case(NOT_BEFORE_BOT.as_bytes())
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) enum Place {
     Start,
     /// At the start of a word: not after a letter.
     Word,
-    /// At the end of a word: not before a letter.
+    /// At the end of a word: not before a letter or digit.
     WordEnd,
 }
 
@@ -235,7 +235,7 @@ pub(super) const WORDS: &[(&str, Place, BotReason)] = &[
     ("lwp-", Start, Library),
     ("perl", Word, Library),
     ("mechanize", Anywhere, Library),
-    ("ruby", Word, Library),
+    ("ruby", Start, Library),
     ("faraday", Word, Library),
     ("httparty", Word, Library),
     ("typhoeus", Word, Library),
