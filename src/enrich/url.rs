@@ -209,7 +209,7 @@ fn route_of<'a>(url: &'a Url, rules: &UrlRules) -> Option<&'a str> {
 }
 
 /// Lower case, without trailing dot and `www.`; `www.dk` itself stays.
-pub(super) fn hostname(host: &str) -> Cow<'_, str> {
+pub(crate) fn hostname(host: &str) -> Cow<'_, str> {
     let mut name = host.trim_end_matches('.');
     while let Some((label, rest)) = name.split_once('.')
         && label.eq_ignore_ascii_case("www")

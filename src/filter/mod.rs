@@ -6,5 +6,5 @@
 //! the rates stated there. May be lost: people behind rare user agents that call themselves bots.
 
 pub mod bots;
-//pub mod referrer_spam;
-//pub mod rules;
+pub mod referrer_spam;
+pub mod rules;
