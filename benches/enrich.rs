@@ -1,0 +1,2 @@
+//! Steps of filter and enrichment, each alone.
+fn main() {}
