@@ -35,7 +35,7 @@ pub struct Client {
 #[allow(missing_docs)]
 pub struct Hints {
     pub brands: String,
-    pub mobile: bool,
+    pub mobile: String,
     pub platform: String,
 }
 
@@ -60,7 +60,7 @@ impl Client {
             accept_language: up_to(text(&ACCEPT_LANGUAGE), 128).to_owned(),
             hints: Hints {
                 brands: up_to(named("sec-ch-ua"), 256).to_owned(),
-                mobile: named("sec-ch-ua-mobile") == "?1",
+                mobile: up_to(named("sec-ch-ua-mobile"), 8).to_owned(),
                 platform: up_to(named("sec-ch-ua-platform"), 64).trim_matches('"').to_owned(),
             },
             gpc: says_one("sec-gpc"),

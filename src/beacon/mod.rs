@@ -10,7 +10,6 @@ mod wire;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use url::Url;
 
 use self::wire::{Amount, Text, Wire};
 use crate::client::Client;
@@ -48,7 +47,8 @@ pub struct Beacon {
     pub received: Timestamp,
     pub client: Client,
     pub name: String,
-    pub url: Url,
+    /// Not parsed yet: only a beacon that may be stored is worth it.
+    pub url: String,
     pub referrer: Option<String>,
     pub props: Vec<(String, String)>,
     pub revenue: Option<Revenue>,
@@ -152,7 +152,14 @@ fn from_wire(
     if name.is_empty() || name.len() > MAX_NAME {
         return Err(bad("n: must be 1 to 120 bytes"));
     }
-    let url = page_url(&wire.u.0, site)?;
+    let url = wire.u.0;
+    if url.is_empty() || url.len() > MAX_URL {
+        return Err(Refused {
+            outcome: Outcome::BeaconUrl,
+            site: Some(site.clone()),
+            detail: "u: must be 1 to 2000 bytes".into(),
+        });
+    }
     let referrer = match &wire.r {
         Some(Text(text)) if text.len() > MAX_URL => return Err(bad("r: more than 2000 bytes")),
         Some(Text(text)) if !text.is_empty() => Some(text.clone().into_owned()),
@@ -185,7 +192,7 @@ fn from_wire(
     Ok(Beacon {
         received,
         name: name.to_owned(),
-        url,
+        url: url.into_owned(),
         referrer,
         revenue: wire.revenue.map(revenue).transpose().map_err(bad)?,
         is_interactive: wire.i.unwrap_or(true),
@@ -239,26 +246,6 @@ pub fn is_own_origin(site: &Site, origin: &str) -> bool {
         if port.bytes().all(|b| b.is_ascii_digit()) { host } else { rest }
     });
     matches!(scheme, "http" | "https") && site.owns_host(host)
-}
-
-fn page_url(text: &str, site: &Arc<Site>) -> Result<Url, Refused> {
-    let bad = |detail: &str| Refused {
-        outcome: Outcome::BeaconUrl,
-        site: Some(site.clone()),
-        detail: format!("u: {detail}"),
-    };
-    if text.len() > MAX_URL {
-        return Err(bad("more than 2000 bytes"));
-    }
-    let url = Url::parse(text).map_err(|e| bad(&e.to_string()))?;
-    let is_web = matches!(url.scheme(), "http" | "https");
-    match site.kind {
-        crate::config::settings::SiteKind::Web if !is_web => Err(bad("must be http or https")),
-        crate::config::settings::SiteKind::App if !is_web && url.cannot_be_a_base() => {
-            Err(bad("must look like app://name/screen"))
-        }
-        _ => Ok(url),
-    }
 }
 
 fn check_props(props: &[(String, String)]) -> Result<(), &'static str> {

@@ -1,0 +1,179 @@
+//! The step: [`Filtered`] → [`Enriched`]. The address and the user agent end here.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+
+use super::agent::Agents;
+use super::data_file::{DataFileError, Stamp, stamp};
+use super::geo::Geo;
+use super::language::language;
+use super::mask::mask_cut;
+use super::referrer::{Referrers, SourceInput};
+use super::screen::ScreenClass;
+use crate::beacon::{MAX_NAME, MAX_PROP_NAME, MAX_PROP_VALUE};
+use crate::config::Site;
+use crate::config::settings::{self, GeoDetail, SiteKind};
+use crate::event::Event;
+use crate::filter::bots::Bots;
+use crate::filter::referrer_spam::SpamReferrers;
+use crate::filter::step::Filtered;
+use crate::pseudonym::Identity;
+
+/// What is read from, shared by all requests.
+#[allow(missing_docs)]
+pub struct Enrichers {
+    pub agents: Agents,
+    pub geo: Geo,
+    pub referrers: ArcSwap<Referrers>,
+    pub spam: ArcSwap<SpamReferrers>,
+    files: settings::Enrich,
+    spam_stamp: ArcSwap<Option<Stamp>>,
+}
+
+impl std::fmt::Debug for Enrichers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Enrichers")
+    }
+}
+
+impl Enrichers {
+    /// Opens the data files of the configuration; built-in rules serve where none is named.
+    ///
+    /// # Errors
+    /// Which file is missing or broken: at start that is for the operator to mend.
+    pub fn open(files: &settings::Enrich) -> Result<Enrichers, DataFileError> {
+        let bots = Bots::new(files.crawler_patterns.as_deref())?;
+        let spam_file = files.referrer_spam.as_deref();
+        Ok(Enrichers {
+            agents: Agents::new(files.agent_patterns.as_deref(), bots)?,
+            geo: Geo::open(files.geo_country.clone(), files.geo_city.clone())?,
+            referrers: ArcSwap::from_pointee(Referrers::new(files.referrer_sources.as_deref())?),
+            spam_stamp: ArcSwap::from_pointee(spam_file.map(stamp).transpose()?),
+            spam: ArcSwap::from_pointee(SpamReferrers::new(spam_file)?),
+            files: files.clone(),
+        })
+    }
+
+    /// Reads geo databases and the spam list anew where the files changed; says for each what came of
+    /// it. Agent, crawler and source patterns are read at start only. Blocking.
+    pub fn reload_if_changed(&self) -> Vec<(&'static str, Result<bool, String>)> {
+        let mut results = self.geo.reload_if_changed();
+        if let Some(path) = self.files.referrer_spam.as_deref() {
+            results.push(("referrer_spam", self.reload_spam(path).map_err(|e| e.to_string())));
+        }
+        results
+    }
+
+    fn reload_spam(&self, path: &Path) -> Result<bool, DataFileError> {
+        let now = Some(stamp(path)?);
+        if now == **self.spam_stamp.load() {
+            return Ok(false);
+        }
+        self.spam.store(Arc::new(SpamReferrers::new(Some(path))?));
+        self.spam_stamp.store(Arc::new(now));
+        Ok(true)
+    }
+}
+
+/// An event without its sender: what identifies is apart, to be hashed in the next step.
+pub struct Enriched {
+    pub(crate) event: Event,
+    pub(crate) identity: Identity,
+    pub(crate) site: Arc<Site>,
+    pub(crate) received: Timestamp,
+}
+
+impl std::fmt::Debug for Enriched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Enriched(hidden)")
+    }
+}
+
+/// Reads everything that may be stored out of a beacon, coarsely, and drops the rest.
+pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
+    let Filtered { consented, agent, scrubbed, place } = filtered;
+    let (beacon, token) = consented.into_parts();
+    let site = beacon.site;
+    let agent = agent.with_viewport(beacon.viewport_width);
+    let source = enrichers.referrers.load().classify(&SourceInput {
+        referrer: beacon.referrer.as_deref(),
+        utm: &scrubbed.utm,
+        click: scrubbed.click,
+        is_own_host: &|host| site.owns_host(host),
+    });
+    let props = beacon
+        .props
+        .iter()
+        .map(|(name, value)| {
+            (mask_cut(name, MAX_PROP_NAME).into_owned(), mask_cut(value, MAX_PROP_VALUE).into_owned())
+        })
+        .collect();
+    let is_placed = site.geo != GeoDetail::None;
+    let mut path = scrubbed.page.path;
+    if !scrubbed.page.query.is_empty() {
+        path.push('?');
+        path.push_str(&scrubbed.page.query);
+    }
+    let (revenue, currency) = beacon.revenue.map_or((0.0, String::new()), |r| (r.amount, r.currency));
+    let event = Event {
+        site: site.id.to_string(),
+        ts_ms: beacon.received.as_millisecond(),
+        name: mask_cut(&beacon.name, MAX_NAME).into_owned(),
+        is_interactive: beacon.is_interactive && beacon.name != "engagement",
+        hostname: scrubbed.page.hostname,
+        path,
+        referrer: source.referrer,
+        source: source.name,
+        channel: source.channel.name().into(),
+        utm_source: scrubbed.utm.source,
+        utm_medium: scrubbed.utm.medium,
+        utm_campaign: scrubbed.utm.campaign,
+        utm_content: scrubbed.utm.content,
+        utm_term: scrubbed.utm.term,
+        country: if is_placed { place.country().into() } else { String::new() },
+        region: place.region,
+        city: place.city,
+        browser: agent.browser.name().into(),
+        browser_version: version(agent.browser_version),
+        os: agent.os.name().into(),
+        os_version: version(agent.os_version),
+        device: agent.device.name().into(),
+        language: language(None, Some(&beacon.client.accept_language))
+            .map_or(String::new(), |language| language.as_str().into()),
+        screen: beacon
+            .viewport_width
+            .and_then(ScreenClass::of)
+            .map_or(String::new(), |class| class.name().into()),
+        platform: match site.kind {
+            SiteKind::Web => "web".into(),
+            SiteKind::App => "app".into(),
+        },
+        days_since_last: beacon.days_since_last.into(),
+        props,
+        revenue,
+        currency,
+        engagement_ms: beacon.engagement_ms,
+        scroll_depth: beacon.scroll_depth,
+        lcp_ms: beacon.vitals.lcp_ms,
+        inp_ms: beacon.vitals.inp_ms,
+        cls: beacon.vitals.cls,
+        ttfb_ms: beacon.vitals.ttfb_ms,
+        fcp_ms: beacon.vitals.fcp_ms,
+        ..Event::default()
+    };
+    let identity = Identity {
+        visitor: match beacon.visitor_id {
+            Some(id) => id.into_bytes(),
+            None => token.visitor_bits().to_vec(),
+        },
+        visit: beacon.visit,
+    };
+    Enriched { event, identity, site, received: beacon.received }
+}
+
+fn version(major: u16) -> String {
+    if major == 0 { String::new() } else { major.to_string() }
+}

@@ -1,0 +1,136 @@
+//! The step: [`Consented`] → [`Filtered`], or the end with a reason.
+//!
+//! Reads what the rules ask about (agent, address scrubbed, country) and hands it on, so that nothing is
+//! read twice.
+
+use crate::beacon::Refused;
+use crate::config::settings::{GeoDetail, SiteKind};
+use crate::config::{Site, Sites};
+use crate::consent::Consented;
+use crate::enrich::agent::Agent;
+use crate::enrich::agent::hints::Hints;
+use crate::enrich::geo::{Detail, Place};
+use crate::enrich::step::Enrichers;
+use crate::enrich::url::{QueryAllowList, Scrubbed, UrlRules, scrub};
+use crate::filter::bots::BotReason;
+use crate::filter::rules::{Candidate, RuleTexts, Rules};
+use crate::outcome::Outcome;
+
+/// A beacon that counts, with what was read out of it on the way.
+pub struct Filtered {
+    pub(crate) consented: Consented,
+    pub(crate) agent: Agent,
+    pub(crate) scrubbed: Scrubbed,
+    pub(crate) place: Place,
+}
+
+impl std::fmt::Debug for Filtered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Filtered(hidden)")
+    }
+}
+
+/// The rules of every site, compiled.
+#[derive(Debug)]
+pub struct SiteFilters {
+    by_site: Vec<SiteFilter>,
+}
+
+#[derive(Debug)]
+struct SiteFilter {
+    rules: Rules,
+    url: UrlRules,
+}
+
+impl SiteFilters {
+    /// Compiles the rules of `sites`.
+    ///
+    /// # Errors
+    /// Every rule that cannot work, with its site.
+    pub fn new(sites: &Sites) -> Result<SiteFilters, String> {
+        let mut faults = Vec::new();
+        let mut by_site = Vec::with_capacity(sites.len());
+        for site in sites.iter() {
+            let texts = RuleTexts {
+                paths: site.rules.exclude_paths.clone(),
+                hostnames: site.rules.exclude_hostnames.clone(),
+                networks: site.rules.exclude_networks.iter().map(ToString::to_string).collect(),
+                countries: site.rules.exclude_countries.clone(),
+            };
+            let rules = Rules::new(&texts);
+            let query = QueryAllowList::new(site.query_allow.clone());
+            match (rules, query) {
+                (Ok(rules), Ok(query)) => {
+                    let url = UrlRules { query, hash_routing: site.hash_routing };
+                    by_site.push(SiteFilter { rules, url });
+                }
+                (rules, query) => {
+                    let rules = rules.err().into_iter().flatten().map(|e| e.to_string());
+                    let query = query.err().map(|e| e.to_string());
+                    faults.extend(rules.chain(query).map(|fault| format!("site {}: {fault}", site.id)));
+                }
+            }
+        }
+        if faults.is_empty() { Ok(SiteFilters { by_site }) } else { Err(faults.join("; ")) }
+    }
+}
+
+/// Lets through what is to be counted.
+///
+/// # Errors
+/// [`Refused`] with `beacon.url` or `filter.*`.
+pub fn filter(consented: Consented, filters: &SiteFilters, enrichers: &Enrichers) -> Result<Filtered, Refused> {
+    let beacon = consented.beacon();
+    let site = &beacon.site;
+    let refuse = |outcome, detail: &str| {
+        Err(Refused { outcome, site: Some(site.clone()), detail: detail.to_owned() })
+    };
+    let client = &beacon.client;
+    let hints = Hints {
+        brands: &client.hints.brands,
+        mobile: &client.hints.mobile,
+        platform: &client.hints.platform,
+    };
+    let agent = enrichers.agents.parse(&client.user_agent, hints);
+    if let Some(reason) = agent.bot
+        && !is_welcome(reason, site)
+    {
+        return refuse(Outcome::FilterBot, reason.name());
+    }
+    let SiteFilter { rules, url } = &filters.by_site[site.index];
+    let scrubbed = match scrub(&beacon.url, url) {
+        Ok(scrubbed) => scrubbed,
+        Err(error) => return refuse(Outcome::BeaconUrl, &format!("u: {error}")),
+    };
+    if site.kind == SiteKind::Web && !site.owns_host(&scrubbed.page.hostname) {
+        return refuse(Outcome::FilterHostname, "u: the host is not one of the site's own");
+    }
+    let referrer_host = beacon.referrer.as_deref().and_then(host_of);
+    if referrer_host.as_deref().is_some_and(|host| enrichers.spam.load().contains(host)) {
+        return refuse(Outcome::FilterReferrerSpam, "");
+    }
+    let place = match site.geo {
+        GeoDetail::None if site.rules.exclude_countries.is_empty() => Place::default(),
+        GeoDetail::None | GeoDetail::Country => enrichers.geo.lookup(client.address, Detail::Country),
+        GeoDetail::City => enrichers.geo.lookup(client.address, Detail::City),
+    };
+    let candidate = Candidate {
+        path: &scrubbed.page.path,
+        hostname: &scrubbed.page.hostname,
+        address: client.address,
+        country: place.country(),
+    };
+    if let Some(rule) = rules.check(&candidate) {
+        return refuse(Outcome::FilterRule, rule.name());
+    }
+    Ok(Filtered { agent, scrubbed, place, consented })
+}
+
+/// Apps speak through their platform's network library; servers that report for their users through others.
+fn is_welcome(reason: BotReason, site: &Site) -> bool {
+    site.allow_http_libraries && matches!(reason, BotReason::AppLibrary | BotReason::Library)
+}
+
+fn host_of(referrer: &str) -> Option<String> {
+    url::Url::parse(referrer).ok()?.host_str().map(str::to_owned)
+}
