@@ -28,12 +28,12 @@ use crate::consent::token::LedgerId;
 use crate::event::{ConsentChoice, DenialRecord, Record, decode};
 use crate::metrics::Metrics;
 use crate::secret::random_bytes;
+use crate::shutdown;
 use crate::spool::{ReadError, SegmentError, SegmentId, Spool};
 use crate::store::classify::Class;
 use crate::store::{BatchId, Store, StoreError, Table};
 
 /// The batch step; owned and awaited by `run()`.
-#[derive(Debug)]
 #[allow(missing_docs)]
 pub struct Batcher {
     pub spool: Spool,
@@ -92,7 +92,7 @@ impl Batcher {
             let id = tokio::select! {
                 biased;
                 id = self.spool.next_sealed(after) => id,
-                () = closed(&mut shutdown) => return,
+                () = shutdown::asked(&mut shutdown) => return,
             };
             let Some(id) = id else { return };
             // Segments of an earlier run may have been sent before it ended.
@@ -394,11 +394,6 @@ fn group_of(record: &Record) -> GroupKey {
 async fn pause(duration: Duration, shutdown: &mut watch::Receiver<bool>) -> bool {
     tokio::select! {
         () = tokio::time::sleep(duration) => false,
-        () = closed(shutdown) => true,
+        () = shutdown::asked(shutdown) => true,
     }
-}
-
-/// Returns when shutdown was asked for, or when nobody is left to ask.
-async fn closed(shutdown: &mut watch::Receiver<bool>) {
-    let _asked_or_gone = shutdown.wait_for(|closing| *closing).await.is_ok();
 }

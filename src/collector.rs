@@ -35,7 +35,6 @@ use crate::spool::{AppendError, RecordKind, Spool};
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Everything the path needs.
-#[derive(Debug)]
 #[allow(missing_docs)]
 pub struct Collector {
     pub clock: SharedClock,
@@ -49,6 +48,12 @@ pub struct Collector {
     pub spool: Spool,
     pub metrics: Metrics,
     pub is_closing: AtomicBool,
+}
+
+impl std::fmt::Debug for Collector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Collector")
+    }
 }
 
 /// What a reload replaces.
@@ -184,11 +189,7 @@ impl Collector {
         let limited = live.limiter.consent(client.address);
         let choice = match limited {
             Ok(()) => choice::read(desk, body, origin, &client, now, random_bytes()),
-            Err(wait) => Err(Refused {
-                outcome: Outcome::LimitAddress,
-                site: None,
-                detail: wait_text(wait),
-            }),
+            Err(wait) => Err(limited_for(Outcome::LimitAddress, None, wait)),
         };
         let choice = match choice {
             Ok(choice) => choice,
@@ -261,7 +262,7 @@ impl Collector {
         detail: String,
         origin: Option<&str>,
     ) -> Ended {
-        self.refuse(live, Refused { outcome, site: site.cloned(), detail }, origin)
+        self.refuse(live, Refused::because(outcome, site, detail), origin)
     }
 
     fn count_choice(&self, site: &str, choice: &str, outcome: Outcome) {
@@ -271,17 +272,13 @@ impl Collector {
 
 fn limit(consented: &Consented, limiter: &Limiter) -> Result<(), Refused> {
     let beacon = consented.beacon();
-    let refused = |outcome, wait| Refused {
-        outcome,
-        site: Some(beacon.site.clone()),
-        detail: wait_text(wait),
-    };
-    limiter.beacon(beacon.client.address).map_err(|wait| refused(Outcome::LimitAddress, wait))?;
-    limiter.site(beacon.site.index).map_err(|wait| refused(Outcome::LimitSite, wait))
+    let refused = |outcome| move |wait| limited_for(outcome, Some(&beacon.site), wait);
+    limiter.beacon(beacon.client.address).map_err(refused(Outcome::LimitAddress))?;
+    limiter.site(beacon.site.index).map_err(refused(Outcome::LimitSite))
 }
 
-fn wait_text(wait: Duration) -> String {
-    format!("wait {} s", wait.as_secs() + 1)
+fn limited_for(outcome: Outcome, site: Option<&Arc<Site>>, wait: Duration) -> Refused {
+    Refused { wait: Some(wait), ..Refused::because(outcome, site, "") }
 }
 
 fn answer(outcome: Outcome, site: &Arc<Site>, origin: Option<&str>) -> Ended {
@@ -294,7 +291,10 @@ fn ended(refused: Refused, origin: Option<&str>) -> Ended {
         _ => false,
     };
     let retry_after = match refused.outcome {
-        Outcome::LimitAddress | Outcome::LimitSite => Some(Duration::from_secs(1)),
+        // Whole seconds (RFC 9110, section 10.2.3), rounded up: at the time named the request passes.
+        Outcome::LimitAddress | Outcome::LimitSite => {
+            refused.wait.map(|wait| Duration::from_secs(wait.as_secs() + 1))
+        }
         Outcome::SpoolFull | Outcome::SpoolFailed | Outcome::ServerClosing | Outcome::SaltUnavailable => {
             Some(RETRY_AFTER)
         }

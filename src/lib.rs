@@ -25,6 +25,7 @@ pub mod config;
 pub mod clock;
 pub mod outcome;
 pub mod secret;
+pub mod shutdown;
 
 pub mod listener;
 pub mod route;

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::beacon::VisitClaim;
 use crate::config::Site;
-use crate::enrich::Enriched;
+use crate::enrich::step::Enriched;
 use crate::event::Event;
 use crate::open_visits::OpenVisits;
 use crate::outcome::Outcome;
@@ -112,4 +112,40 @@ pub fn pseudonymise(
 /// Tells whether `now` lies in the grace after the local midnight before `today`.
 fn in_grace(site: &Site, today: u16, now: Timestamp) -> bool {
     now.duration_since(start_of(today, &site.time_zone)) < site.salt_grace
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn salt(byte: u8) -> Secret {
+        Secret::from_bytes([byte; 32])
+    }
+
+    proptest! {
+        #[test]
+        fn equal_inputs_are_equal_and_any_other_salt_domain_or_field_differs(
+            a in proptest::collection::vec(any::<u8>(), 0..40),
+            b in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let hash = |s: u8, domain, fields: &[&[u8]]| pseudonym(&salt(s), domain, fields);
+            let base = hash(1, Domain::Visitor, &[&a, &b]);
+            prop_assert_eq!(base, hash(1, Domain::Visitor, &[&a, &b]));
+            prop_assert_ne!(base, hash(2, Domain::Visitor, &[&a, &b]));
+            prop_assert_ne!(base, hash(1, Domain::Visit, &[&a, &b]));
+            prop_assert_ne!(base, hash(1, Domain::Device, &[&a, &b]));
+            prop_assert_ne!(base, hash(1, Domain::Visitor, &[&a, &b, b""]));
+            // Moving the boundary between two fields is another input.
+            prop_assert_ne!(base, hash(1, Domain::Visitor, &[&[a.as_slice(), &b].concat()]));
+            if a != b {
+                prop_assert_ne!(base, hash(1, Domain::Visitor, &[&b, &a]));
+            }
+            if let Some((last, front)) = a.split_last() {
+                let moved = [&[*last], b.as_slice()].concat();
+                prop_assert_ne!(base, hash(1, Domain::Visitor, &[front, &moved]));
+            }
+        }
+    }
 }

@@ -108,12 +108,19 @@ pub struct Refused {
     pub site: Option<Arc<Site>>,
     /// Which key and why; for the sender's eyes only, never logged.
     pub detail: String,
+    /// When to come back, where that is known.
+    pub wait: Option<std::time::Duration>,
 }
 
 impl Refused {
     /// An end that needs no further words.
     pub fn plain(outcome: Outcome, site: &Arc<Site>) -> Refused {
-        Refused { outcome, site: Some(site.clone()), detail: String::new() }
+        Refused::because(outcome, Some(site), "")
+    }
+
+    /// An end and its reason.
+    pub fn because(outcome: Outcome, site: Option<&Arc<Site>>, detail: impl Into<String>) -> Refused {
+        Refused { outcome, site: site.cloned(), detail: detail.into(), wait: None }
     }
 }
 
@@ -141,11 +148,9 @@ fn from_wire(
     sites: &Sites,
     received: Timestamp,
 ) -> Result<Beacon, Refused> {
-    let site = sites.find(&wire.d.0).ok_or_else(|| Refused {
-        outcome: Outcome::SiteUnknown,
-        site: None,
-        detail: "d: no such site".into(),
-    })?;
+    let site = sites
+        .find(&wire.d.0)
+        .ok_or_else(|| Refused::because(Outcome::SiteUnknown, None, "d: no such site"))?;
     let bad = |detail: &str| malformed(Some(site), detail);
     check_origin(site, origin)?;
     let name = wire.n.0.trim();
@@ -154,11 +159,7 @@ fn from_wire(
     }
     let url = wire.u.0;
     if url.is_empty() || url.len() > MAX_URL {
-        return Err(Refused {
-            outcome: Outcome::BeaconUrl,
-            site: Some(site.clone()),
-            detail: "u: must be 1 to 2000 bytes".into(),
-        });
+        return Err(Refused::because(Outcome::BeaconUrl, Some(site), "u: must be 1 to 2000 bytes"));
     }
     let referrer = match &wire.r {
         Some(Text(text)) if text.len() > MAX_URL => return Err(bad("r: more than 2000 bytes")),
@@ -222,7 +223,7 @@ fn from_wire(
 }
 
 fn malformed(site: Option<&Arc<Site>>, detail: impl Into<String>) -> Refused {
-    Refused { outcome: Outcome::BeaconMalformed, site: site.cloned(), detail: detail.into() }
+    Refused::because(Outcome::BeaconMalformed, site, detail)
 }
 
 /// A browser says which page sends; a page of somebody else's has no business here (Fetch, "Origin").
@@ -231,11 +232,9 @@ fn check_origin(site: &Arc<Site>, origin: Option<&str>) -> Result<(), Refused> {
     match origin {
         None => Ok(()),
         Some(origin) if is_own_origin(site, origin) => Ok(()),
-        Some(_) => Err(Refused {
-            outcome: Outcome::SiteOrigin,
-            site: Some(site.clone()),
-            detail: "Origin is not one of the site's own".into(),
-        }),
+        Some(_) => {
+            Err(Refused::because(Outcome::SiteOrigin, Some(site), "Origin is not one of the site's own"))
+        }
     }
 }
 

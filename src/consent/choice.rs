@@ -87,17 +87,13 @@ pub fn read(
     now: Timestamp,
     random: [u8; 16],
 ) -> Result<Choice, Refused> {
-    let malformed = |site: Option<&Arc<Site>>, detail: String| Refused {
-        outcome: Outcome::BeaconMalformed,
-        site: site.cloned(),
-        detail,
-    };
+    let malformed =
+        |site: Option<&Arc<Site>>, detail| Refused::because(Outcome::BeaconMalformed, site, detail);
     let wire: Wire = serde_json::from_slice(body).map_err(|e| malformed(None, e.to_string()))?;
-    let site = desk.sites.find(&wire.site).ok_or_else(|| Refused {
-        outcome: Outcome::SiteUnknown,
-        site: None,
-        detail: "site: no such site".into(),
-    })?;
+    let site = desk
+        .sites
+        .find(&wire.site)
+        .ok_or_else(|| Refused::because(Outcome::SiteUnknown, None, "site: no such site"))?;
     let bad = |detail: &str| malformed(Some(site), detail.to_owned());
     if let Some(origin) = origin
         && site.kind == SiteKind::Web
@@ -123,11 +119,8 @@ pub fn read(
         }),
         WireChoice::Grant => {
             if site.kind == SiteKind::Web && origin.is_none() {
-                return Err(Refused {
-                    outcome: Outcome::SiteOrigin,
-                    site: Some(site.clone()),
-                    detail: "a grant for a web site needs an Origin of the site's own".into(),
-                });
+                let reason = "a grant for a web site needs an Origin of the site's own";
+                return Err(Refused::because(Outcome::SiteOrigin, Some(site), reason));
             }
             if site.honour_gpc && client.gpc {
                 return Err(Refused::plain(Outcome::SignalGpc, site));
@@ -136,11 +129,8 @@ pub fn read(
                 return Err(Refused::plain(Outcome::SignalDnt, site));
             }
             if wire.policy.is_some_and(|version| version != site.policy_version) {
-                return Err(Refused {
-                    outcome: Outcome::ConsentLapsed,
-                    site: Some(site.clone()),
-                    detail: format!("policy: the current version is {}", site.policy_version),
-                });
+                let reason = format!("policy: the current version is {}", site.policy_version);
+                return Err(Refused::because(Outcome::ConsentLapsed, Some(site), reason));
             }
             let purposes = read_purposes(&wire.purposes).map_err(|detail| bad(&detail))?;
             let issued = token_day(now);

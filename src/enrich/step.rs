@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::agent::Agents;
 use super::data_file::{DataFileError, Stamp, stamp};
-use super::geo::Geo;
+use super::geo::{Geo, GeoFile};
 use super::language::language;
 use super::mask::mask_cut;
 use super::referrer::{Referrers, SourceInput};
@@ -60,11 +60,24 @@ impl Enrichers {
     /// Reads geo databases and the spam list anew where the files changed; says for each what came of
     /// it. Agent, crawler and source patterns are read at start only. Blocking.
     pub fn reload_if_changed(&self) -> Vec<(&'static str, Result<bool, String>)> {
-        let mut results = self.geo.reload_if_changed();
+        let mut results: Vec<_> = self
+            .geo
+            .files()
+            .map(|file| (self.geo_name(file), file.reload_if_changed().map_err(|e| e.to_string())))
+            .collect();
         if let Some(path) = self.files.referrer_spam.as_deref() {
             results.push(("referrer_spam", self.reload_spam(path).map_err(|e| e.to_string())));
         }
         results
+    }
+
+    /// Returns when each geo database was built: its name and seconds since 1970 UTC.
+    pub fn geo_built(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.geo.files().map(|file| (self.geo_name(file), file.build_epoch_s()))
+    }
+
+    fn geo_name(&self, file: &GeoFile) -> &'static str {
+        if self.files.geo_city.as_deref() == Some(file.path()) { "geo_city" } else { "geo_country" }
     }
 
     fn reload_spam(&self, path: &Path) -> Result<bool, DataFileError> {
@@ -133,7 +146,7 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         utm_campaign: scrubbed.utm.campaign,
         utm_content: scrubbed.utm.content,
         utm_term: scrubbed.utm.term,
-        country: if is_placed { place.country().into() } else { String::new() },
+        country: if is_placed { place.country.as_str().into() } else { String::new() },
         region: place.region,
         city: place.city,
         browser: agent.browser.name().into(),
@@ -165,9 +178,10 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         ..Event::default()
     };
     let identity = Identity {
+        // The first byte keeps the two kinds of id apart.
         visitor: match beacon.visitor_id {
-            Some(id) => id.into_bytes(),
-            None => token.visitor_bits().to_vec(),
+            Some(id) => [b"v", id.as_bytes()].concat(),
+            None => [b"c", token.visitor_bits().as_slice()].concat(),
         },
         visit: beacon.visit,
     };

@@ -9,7 +9,7 @@ use crate::config::{Site, Sites};
 use crate::consent::Consented;
 use crate::enrich::agent::Agent;
 use crate::enrich::agent::hints::Hints;
-use crate::enrich::geo::{Detail, Place};
+use crate::enrich::geo;
 use crate::enrich::step::Enrichers;
 use crate::enrich::url::{QueryAllowList, Scrubbed, UrlRules, scrub};
 use crate::filter::bots::BotReason;
@@ -21,7 +21,7 @@ pub struct Filtered {
     pub(crate) consented: Consented,
     pub(crate) agent: Agent,
     pub(crate) scrubbed: Scrubbed,
-    pub(crate) place: Place,
+    pub(crate) place: geo::Place,
 }
 
 impl std::fmt::Debug for Filtered {
@@ -82,9 +82,7 @@ impl SiteFilters {
 pub fn filter(consented: Consented, filters: &SiteFilters, enrichers: &Enrichers) -> Result<Filtered, Refused> {
     let beacon = consented.beacon();
     let site = &beacon.site;
-    let refuse = |outcome, detail: &str| {
-        Err(Refused { outcome, site: Some(site.clone()), detail: detail.to_owned() })
-    };
+    let refuse = |outcome, detail: &str| Err(Refused::because(outcome, Some(site), detail));
     let client = &beacon.client;
     let hints = Hints {
         brands: &client.hints.brands,
@@ -110,15 +108,15 @@ pub fn filter(consented: Consented, filters: &SiteFilters, enrichers: &Enrichers
         return refuse(Outcome::FilterReferrerSpam, "");
     }
     let place = match site.geo {
-        GeoDetail::None if site.rules.exclude_countries.is_empty() => Place::default(),
-        GeoDetail::None | GeoDetail::Country => enrichers.geo.lookup(client.address, Detail::Country),
-        GeoDetail::City => enrichers.geo.lookup(client.address, Detail::City),
+        GeoDetail::None if site.rules.exclude_countries.is_empty() => geo::Place::default(),
+        GeoDetail::None | GeoDetail::Country => enrichers.geo.lookup(client.address, geo::GeoDetail::CountryOnly),
+        GeoDetail::City => enrichers.geo.lookup(client.address, geo::GeoDetail::WithCity),
     };
     let candidate = Candidate {
         path: &scrubbed.page.path,
         hostname: &scrubbed.page.hostname,
         address: client.address,
-        country: place.country(),
+        country: place.country.as_str(),
     };
     if let Some(rule) = rules.check(&candidate) {
         return refuse(Outcome::FilterRule, rule.name());

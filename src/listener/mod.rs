@@ -28,6 +28,7 @@ use self::dribble::{Dribble, Phase};
 use self::tls::Certificates;
 use crate::metrics::Metrics;
 use crate::route::Reply;
+use crate::shutdown;
 
 /// Connections the kernel keeps for us while all slots are taken.
 const BACKLOG: i32 = 1_024;
@@ -90,7 +91,7 @@ where
         // The slot first: a connection that is accepted can be served.
         let slot = tokio::select! {
             slot = limits.slots.clone().acquire_owned() => slot.ok(),
-            _ = shutdown.wait_for(|closing| *closing) => break,
+            () = shutdown::asked(&mut shutdown) => break,
         };
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -102,7 +103,7 @@ where
                     continue;
                 }
             },
-            _ = shutdown.wait_for(|closing| *closing) => break,
+            () = shutdown::asked(&mut shutdown) => break,
         };
         let connection = Connection {
             peer: peer.ip(),

@@ -12,6 +12,7 @@ use crate::consent::token_day;
 use crate::engine::EngineHandle;
 use crate::event::{encode, kind};
 use crate::listener::tls::Certificates;
+use crate::shutdown;
 use crate::spool::RecordKind;
 
 /// Salts and gauges are looked after this often; a midnight is never further away than that.
@@ -59,7 +60,7 @@ pub(super) async fn run(
                 sites(&collector, read_config.as_ref()).await;
                 files(&collector, certificates.as_ref()).await;
             }
-            _ = shutdown.wait_for(|closing| *closing) => return,
+            () = shutdown::asked(&mut shutdown) => return,
         }
     }
 }
@@ -107,9 +108,9 @@ fn gauges(collector: &Collector, engine: Option<&EngineHandle>) {
     metrics.spool_segments.set(spool.segments as i64);
     metrics.spool_oldest_seconds.set(spool.oldest.map_or(0.0, |age| age.as_secs_f64()));
     metrics.spool_quarantined.set(spool.quarantine_bytes as i64);
-    for (file, built) in collector.enrichers.geo.built() {
-        let age = now.as_second() - built;
-        metrics.geo_age_seconds.with_label_values(&[file]).set(age as f64);
+    for (file, built_s) in collector.enrichers.geo_built() {
+        let age = now.as_second() as f64 - built_s as f64;
+        metrics.geo_age_seconds.with_label_values(&[file]).set(age);
     }
     if let Some(engine) = engine {
         metrics.engine_restarts.set(engine.restarts() as i64);

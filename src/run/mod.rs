@@ -41,7 +41,7 @@ use crate::secret;
 use crate::spool::{Disk, Recovery, Spool, SpoolSettings};
 use crate::store::Store;
 use crate::store::migrations::migrate;
-use crate::{demo, route};
+use crate::{demo, route, shutdown};
 
 /// Visits under way of senders that do not name theirs; 5 MB when full.
 const OPEN_VISITS: usize = 100_000;
@@ -232,7 +232,7 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
     tracing::info!(public = %addresses.public, admin = %addresses.admin, "ready");
     on_ready(addresses);
 
-    let _asked_or_gone = shutdown.wait_for(|closing| *closing).await.is_ok();
+    shutdown::asked(&mut shutdown).await;
     tracing::info!("closing: no new connections, requests under way are answered");
     collector.is_closing.store(true, Ordering::Relaxed);
     for task in [public, admin] {

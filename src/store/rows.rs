@@ -147,7 +147,7 @@ impl Writer {
             ($row:ident, $variant:ident) => {{
                 let mut insert =
                     client.insert::<$row<'static>>(table.name()).await.map_err(StoreError::from_client)?;
-                insert = insert.with_timeouts(timeout, timeout).with_option("query_id", query_id);
+                insert = insert.with_timeouts(timeout, timeout).with_setting("query_id", query_id);
                 for (name, value) in settings {
                     insert = insert.with_setting(*name, value.clone());
                 }
