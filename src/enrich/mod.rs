@@ -14,6 +14,7 @@
 pub mod agent;
 pub mod url;
 
+pub mod referrer;
 
 pub mod geo;
 pub mod language;
