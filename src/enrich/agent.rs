@@ -14,7 +14,7 @@
 //! - Brave is told by its brand hint only, and in-app web views that hide themselves not at all.
 //!
 //! The operator may name a pattern file of the ua-parser project (`regexes.yaml`), which then reads
-//! browser and system in place of the rules in [`rules`]; names outside the sets become `Other`.
+//! browser and system in place of the rules of `agent/rules.rs`; names outside the sets become `Other`.
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;

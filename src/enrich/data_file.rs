@@ -104,7 +104,7 @@ pub fn bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, DataFileError> {
 /// Reads a UTF-8 text file of at most [`LIST_MAX_BYTES`].
 ///
 /// # Errors
-/// Those of [`bytes`], and [`DataFileError::Content`] if the text is not UTF-8.
+/// Those of [`bytes()`], and [`DataFileError::Content`] if the text is not UTF-8.
 pub fn text(path: &Path) -> Result<String, DataFileError> {
     let content = bytes(path, LIST_MAX_BYTES)?;
     String::from_utf8(content).map_err(|e| DataFileError::content(path, e.utf8_error()))
@@ -113,7 +113,7 @@ pub fn text(path: &Path) -> Result<String, DataFileError> {
 /// Reads a YAML file of at most [`LIST_MAX_BYTES`] into `T`.
 ///
 /// # Errors
-/// Those of [`text`], and [`DataFileError::Content`] with line and column if it does not fit `T`.
+/// Those of [`text()`], and [`DataFileError::Content`] with line and column if it does not fit `T`.
 pub fn yaml<T: DeserializeOwned>(path: &Path) -> Result<T, DataFileError> {
     serde_yaml_ng::from_str(&text(path)?).map_err(|e| DataFileError::content(path, e))
 }

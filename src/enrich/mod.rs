@@ -14,9 +14,9 @@
 pub mod agent;
 pub mod url;
 
-//pub mod referrer;
+pub mod referrer;
 
-//pub mod geo;
+pub mod geo;
 pub mod language;
 pub mod screen;
 

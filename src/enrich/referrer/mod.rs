@@ -1,0 +1,183 @@
+//! Where a visitor came from: a name, a channel, and an address without secrets.
+//!
+//! In: the referrer of a beacon, the site's own hosts, the campaign and click read out of the page's
+//! address. Out: a [`Source`]. Promised: the referrer's query, fragment and port are gone, its host and
+//! path are masked, and search words are read by nobody. May be lost: the referrer as a whole, where it
+//! is no web address or longer than an address may be.
+//!
+//! Built in are the sources most visitors come from (`builtin.rs`). The operator may name a directory with
+//! the files `SearchEngines.yml`, `Socials.yml` and `AIAssistants.yml` in the format of Matomo's public
+//! lists; they add names, and the built-in ones win.
+
+mod builtin;
+pub mod channel;
+mod table;
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use url::{Host, Url};
+
+use super::data_file::DataFileError;
+use super::mask;
+use super::url::{PaidClick, URL_MAX_BYTES, UTM_MAX_BYTES, Utm, hostname, scrub_path};
+use channel::{Channel, Origin, channel};
+use table::Table;
+
+/// Where a visitor came from, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Name of the source: of the campaign's `utm_source` if there is one, else of the referrer. Known
+    /// ones by their proper name, others as host name; empty for [`Channel::Direct`] and
+    /// [`Channel::Internal`].
+    pub name: String,
+    /// The channel.
+    pub channel: Channel,
+    /// Host and path of the referrer, `example.dk/blog`, without a lone `/`; an Android app as its
+    /// package name. Empty if there is none, or if it is the site itself.
+    pub referrer: String,
+}
+
+/// What is asked of [`Referrers::classify`] beside the referrer.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// Host name of the page, as it is stored.
+    pub hostname: &'a str,
+    /// Campaign parameters of the page.
+    pub utm: &'a Utm,
+    /// Click of an advertisement.
+    pub click: Option<PaidClick>,
+}
+
+/// The known sources. Immutable; swap the whole to reload.
+#[derive(Debug)]
+pub struct Referrers {
+    table: Table,
+}
+
+impl Referrers {
+    /// Builds the table from the built-in sources and, if given, the lists in a directory.
+    ///
+    /// # Errors
+    /// [`DataFileError`] if the directory holds none of the three files, or one that cannot be read or has
+    /// another format.
+    pub fn new(dir: Option<&Path>) -> Result<Self, DataFileError> {
+        let mut table = Table::built_in();
+        if let Some(dir) = dir {
+            table.add_lists(dir)?;
+        }
+        Ok(Self { table })
+    }
+
+    /// Says where the visitor came from. `is_own` tells the site's other hosts (the page's own is known);
+    /// it is asked with a host name in lower case without `www.`.
+    pub fn classify(
+        &self,
+        referrer: Option<&str>,
+        arrival: Arrival<'_>,
+        is_own: impl Fn(&str) -> bool,
+    ) -> Source {
+        let referrer = referrer.and_then(Referrer::read);
+        let own = referrer
+            .as_ref()
+            .is_some_and(|r| r.host == arrival.hostname || is_own(&r.host));
+        let referrer = referrer.filter(|_| !own);
+        let known = referrer
+            .as_ref()
+            .and_then(|r| self.table.find(&r.host, &r.path));
+        let named = &arrival.utm.source;
+        let (name, origin) = if !named.is_empty() {
+            match self.table.find_by_name(named) {
+                Some((name, kind)) => (name.to_owned(), Origin::Elsewhere(Some(kind))),
+                // A source nobody knows, from a place that is known: the place tells the kind.
+                None => (
+                    named.clone(),
+                    Origin::Elsewhere(known.map(|(_, kind)| kind)),
+                ),
+            }
+        } else if let Some((name, kind)) = known {
+            (name.to_owned(), Origin::Elsewhere(Some(kind)))
+        } else if let Some(referrer) = &referrer {
+            (referrer.masked_host().into_owned(), Origin::Elsewhere(None))
+        } else {
+            (String::new(), if own { Origin::Own } else { Origin::None })
+        };
+        Source {
+            name: limited(name),
+            channel: channel(origin, arrival.utm, arrival.click),
+            referrer: referrer.map(Referrer::into_label).unwrap_or_default(),
+        }
+    }
+}
+
+/// A source's name is as long as a campaign's value at most.
+fn limited(mut name: String) -> String {
+    name.truncate(name.floor_char_boundary(UTM_MAX_BYTES));
+    name
+}
+
+/// A referrer that can be read, before masking.
+struct Referrer {
+    host: String,
+    path: String,
+    is_address: bool,
+}
+
+impl Referrer {
+    /// Reads web addresses and Android's `android-app://package/`; everything else is no referrer.
+    fn read(referrer: &str) -> Option<Self> {
+        if referrer.is_empty() {
+            return None;
+        }
+        // What stands behind the question mark is dropped anyway, and often what makes it long.
+        let end = referrer.find(['?', '#']).unwrap_or(referrer.len());
+        let referrer = &referrer[..end];
+        if referrer.len() > URL_MAX_BYTES {
+            return None;
+        }
+        let url = Url::parse(referrer).ok()?;
+        let is_address = !matches!(url.host(), Some(Host::Domain(_)));
+        let host = hostname(url.host_str()?).into_owned();
+        let path = match url.scheme() {
+            "http" | "https" => url.path().to_owned(),
+            "android-app" => String::new(),
+            _ => return None,
+        };
+        (!host.is_empty()).then_some(Self {
+            host,
+            path,
+            is_address,
+        })
+    }
+
+    /// Somebody else's host may hold anything: an intranet's address, a token as sub-domain. Punycode
+    /// looks like a token and is a name, so such labels stay.
+    fn masked_host(&self) -> Cow<'_, str> {
+        if self.is_address {
+            return Cow::Borrowed(mask::IP);
+        }
+        if !self.host.contains("xn--") {
+            return mask::mask(&self.host);
+        }
+        let labels = self.host.split('.').map(|label| {
+            if label.starts_with("xn--") {
+                Cow::Borrowed(label)
+            } else {
+                mask::mask(label)
+            }
+        });
+        Cow::Owned(labels.collect::<Vec<_>>().join("."))
+    }
+
+    fn into_label(self) -> String {
+        let mut label = self.masked_host().into_owned();
+        let path = scrub_path(&self.path, None);
+        if path != "/" {
+            label.push_str(&path);
+        }
+        label
+    }
+}
+
+#[cfg(test)]
+mod tests;
