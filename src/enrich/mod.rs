@@ -22,3 +22,5 @@ pub mod screen;
 
 pub mod data_file;
 pub mod mask;
+
+pub mod step;

@@ -11,7 +11,7 @@ use super::data_file::{DataFileError, Stamp, stamp};
 use super::geo::{Geo, GeoFile};
 use super::language::language;
 use super::mask::mask_cut;
-use super::referrer::{Referrers, SourceInput};
+use super::referrer::{Arrival, Referrers};
 use super::screen::ScreenClass;
 use crate::beacon::{MAX_NAME, MAX_PROP_NAME, MAX_PROP_VALUE};
 use crate::config::Site;
@@ -111,12 +111,13 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
     let (beacon, token) = consented.into_parts();
     let site = beacon.site;
     let agent = agent.with_viewport(beacon.viewport_width);
-    let source = enrichers.referrers.load().classify(&SourceInput {
-        referrer: beacon.referrer.as_deref(),
+    let arrival = Arrival {
+        hostname: &scrubbed.page.hostname,
         utm: &scrubbed.utm,
         click: scrubbed.click,
-        is_own_host: &|host| site.owns_host(host),
-    });
+    };
+    let referrer = beacon.referrer.as_deref();
+    let source = enrichers.referrers.load().classify(referrer, arrival, |host| site.owns_host(host));
     let props = beacon
         .props
         .iter()

@@ -8,3 +8,4 @@
 pub mod bots;
 pub mod referrer_spam;
 pub mod rules;
+pub mod step;
