@@ -4,3 +4,4 @@
 //!
 //! The modules below stand in the order in which a beacon travels.
 
+pub mod engine;
