@@ -4,15 +4,15 @@ CREATE TABLE IF NOT EXISTS consents
 (
     scope LowCardinality(String) COMMENT 'Site or group of sites that the consent holds for.',
     site LowCardinality(String) COMMENT 'Site on which the choice was made.',
-    ts DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)) COMMENT 'When the choice was made, UTC.',
+    ts DateTime64(3, 'UTC') COMMENT 'When the choice was made, UTC.' CODEC(Delta, ZSTD(1)),
     choice LowCardinality(String) COMMENT 'grant or withdraw.',
     policy_version UInt16 COMMENT 'Policy the visitor was shown.',
     purposes Array(LowCardinality(String)) COMMENT 'What was consented to.',
     source LowCardinality(String) COMMENT 'How the choice was made: banner, api, ...',
-    ledger UInt128 CODEC(ZSTD(1)) COMMENT 'Keyed hash of the token''s random bits; no event carries it.',
+    ledger UInt128 COMMENT 'Keyed hash of the token''s random bits; no event carries it.' CODEC(ZSTD(1)),
     last_day Date COMMENT 'Last day on which the token is valid.',
     expires Date COMMENT 'First date on which this row must be gone: proof is owed until then.',
-    batch_id UInt128 CODEC(ZSTD(1)) COMMENT 'As in events.',
+    batch_id UInt128 COMMENT 'As in events.' CODEC(ZSTD(1)),
     seq UInt32 COMMENT 'As in events.'
 )
 ENGINE = MergeTree

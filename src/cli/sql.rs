@@ -1,18 +1,24 @@
-//! `brine sql`: one read-only statement, beside a running brine or alone.
+//! `brine sql`: one read-only statement, beside a running brine.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
+
 use super::{DataArgs, SqlArgs};
 use crate::config::settings::Environment;
 use crate::config::{Place, load};
-use crate::engine;
+use crate::engine::connect;
+use crate::engine::home::{Key, default_socket};
+use crate::run::engine_directory;
 
 pub(super) fn run(args: &SqlArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let source = source(&args.data, environment)?;
-        let mut answer = engine::connect::read_only(&source, &args.sql, &args.format).await?;
+        let client = client(&args.data, environment)?;
+        // The client reads `?` as a placeholder.
+        let query = client.query(&args.sql.replace('?', "??")).with_setting("readonly", "1");
+        let mut answer = query.fetch_bytes(&args.format)?;
         let mut out = io::stdout().lock();
         while let Some(chunk) = answer.next().await? {
             out.write_all(&chunk)?;
@@ -22,21 +28,35 @@ pub(super) fn run(args: &SqlArgs, environment: &Environment) -> anyhow::Result<E
     })
 }
 
-/// Where a command finds ClickHouse.
-pub(super) fn source(args: &DataArgs, environment: &Environment) -> anyhow::Result<engine::connect::Source> {
-    if let Some(path) = &args.config {
-        let (_, config) = load::from_file(path, environment)?;
-        return Ok(match config.store.place {
-            Place::Embedded { .. } => {
-                engine::connect::Source::embedded(&config.directory, &config.store.database)
+/// Finds the ClickHouse of a data directory or a configuration.
+pub(super) fn client(args: &DataArgs, environment: &Environment) -> anyhow::Result<clickhouse::Client> {
+    let (directory, database) = match &args.config {
+        None => (args.data.clone().unwrap_or_else(|| "./brine-data".into()), "brine".to_owned()),
+        Some(path) => {
+            let (_, config) = load::from_file(path, environment)?;
+            match config.store.place {
+                Place::Embedded { .. } => (config.directory, config.store.database),
+                Place::Server { url, user, password_file } => {
+                    let mut client = clickhouse::Client::default()
+                        .with_url(url)
+                        .with_user(user)
+                        .with_database(config.store.database);
+                    if let Some(path) = password_file {
+                        let password = std::fs::read_to_string(&path)
+                            .with_context(|| format!("store.password_file {}", path.display()))?;
+                        client = client.with_password(password.trim_end());
+                    }
+                    return Ok(client);
+                }
             }
-            Place::Server { url, user, password_file } => {
-                let password = password_file.map(std::fs::read_to_string).transpose()?.unwrap_or_default();
-                engine::connect::Source::server(&url, &user, password.trim_end(), &config.store.database)
-            }
-        });
-    }
-    let data = args.data.clone().unwrap_or_else(|| "./brine-data".into());
-    anyhow::ensure!(data.exists(), "{} does not exist; name the data directory with --data", data.display());
-    Ok(engine::connect::Source::embedded(&data, "brine"))
+        }
+    };
+    let engine = engine_directory(&directory);
+    anyhow::ensure!(
+        engine.exists(),
+        "{} holds no data of brine's; name the directory with --data or the file with --config",
+        directory.display()
+    );
+    let key = Key::read(&engine)?;
+    Ok(connect::client(&default_socket(&engine), &key).with_database(database))
 }

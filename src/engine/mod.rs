@@ -45,6 +45,7 @@ pub mod request;
 pub mod sandbox;
 mod session;
 pub mod statement;
+pub mod supervise;
 
 mod work;
 

@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use crate::collector::{Collector, Live};
 use crate::config::Config;
 use crate::consent::token_day;
-use crate::engine::EngineHandle;
+use crate::engine::supervise::EngineHandle;
 use crate::event::{encode, kind};
 use crate::listener::tls::Certificates;
 use crate::shutdown;

@@ -30,7 +30,7 @@ use crate::config::{Config, Place};
 use crate::consent::revoked::Revocations;
 use crate::consent::token::{LedgerId, Mint};
 use crate::consent::token_day;
-use crate::engine::{EngineSettings, Supervisor};
+use crate::engine::supervise::{EngineSettings, Supervisor};
 use crate::enrich::step::Enrichers;
 use crate::event::{ConsentChoice, Record, decode};
 use crate::listener::{self, Limits, tls::Certificates};
@@ -124,6 +124,11 @@ pub fn run(config: Config, control: Control) -> Result<(), RunError> {
     let result = runtime.block_on(start(config, control));
     runtime.shutdown_timeout(Duration::from_secs(5));
     result
+}
+
+/// Returns where the embedded engine lives inside a data directory.
+pub fn engine_directory(data: &Path) -> PathBuf {
+    data.join("engine")
 }
 
 fn threads(config: &Config) -> usize {

@@ -88,7 +88,7 @@ pub struct Store {
     /// An insert that has no answer by then is uncertain.
     pub timeout: Duration,
     /// The embedded engine, where there is one.
-    pub engine: Option<crate::engine::EngineHandle>,
+    pub engine: Option<crate::engine::supervise::EngineHandle>,
 }
 
 impl std::fmt::Debug for Store {
