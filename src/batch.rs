@@ -31,6 +31,7 @@ use crate::secret::random_bytes;
 use crate::shutdown;
 use crate::spool::{ReadError, SegmentError, SegmentId, Spool};
 use crate::store::classify::Class;
+use crate::store::migrations::migrate;
 use crate::store::{BatchId, Store, StoreError, Table};
 
 /// The batch step; owned and awaited by `run()`.
@@ -87,6 +88,16 @@ impl Batcher {
     /// # Cancel safety
     /// Dropping it leaves every unfinished segment in the spool, to be verified at the next start.
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
+        let mut backoff = self.config.retry_min;
+        while let Err(error) = migrate(&self.store.client, &self.store.database).await {
+            self.metrics.store_stopped.set(1);
+            tracing::error!(%error, "ClickHouse does not have the schema yet; events keep waiting in the spool");
+            if pause(backoff, &mut shutdown).await {
+                return;
+            }
+            backoff = (backoff * 2).min(self.config.retry_max);
+        }
+        self.metrics.store_stopped.set(0);
         let mut after = None;
         loop {
             let id = tokio::select! {

@@ -186,11 +186,11 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
 
     let (supervisor, store) = open_store(&collector.config).await?;
     let (stop_batches, batches_stopped) = watch::channel(false);
-    let batcher = batch_thread(&collector, &store, &recovery, batches_stopped)?;
     if supervisor.is_some() {
-        // The embedded engine is ours to have ready; a server may come later.
+        // The embedded engine is ours to have ready; a server may come later (the batch step waits).
         migrate(&store.client, &store.database).await.map_err(|e| part("schema", e))?;
     }
+    let batcher = batch_thread(&collector, &store, &recovery, batches_stopped)?;
 
     let maintenance = tokio::spawn(maintain::run(
         collector.clone(),
