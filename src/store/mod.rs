@@ -131,10 +131,10 @@ impl Store {
     /// What ClickHouse said.
     pub async fn count(&self, table: Table, batch: BatchId, first: u32, last: u32) -> Result<u64, StoreError> {
         let sql = format!(
-            "SELECT count() FROM {} WHERE batch_id = {} AND seq BETWEEN {first} AND {last} \
+            "SELECT count() FROM {} WHERE {} AND seq BETWEEN {first} AND {last} \
              SETTINGS select_sequential_consistency = 1",
             table.name(),
-            batch.0,
+            is_batch(batch),
         );
         within(self.timeout, self.client.query(&sql).fetch_one::<u64>()).await
     }
@@ -145,10 +145,10 @@ impl Store {
     /// What ClickHouse said.
     pub async fn delete(&self, table: Table, batch: BatchId, first: u32, last: u32) -> Result<(), StoreError> {
         let sql = format!(
-            "ALTER TABLE {} DELETE WHERE batch_id = {} AND seq BETWEEN {first} AND {last} \
+            "ALTER TABLE {} DELETE WHERE {} AND seq BETWEEN {first} AND {last} \
              SETTINGS mutations_sync = 2",
             table.name(),
-            batch.0,
+            is_batch(batch),
         );
         within(self.timeout, self.client.query(&sql).execute()).await
     }
@@ -174,6 +174,11 @@ impl Store {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// ClickHouse reads a bare number beyond 64 bits as a Float64, which equals no batch: as text it keeps its digits.
+fn is_batch(batch: BatchId) -> String {
+    format!("batch_id = toUInt128('{}')", batch.0)
 }
 
 fn query_id(batch: BatchId, attempt: u32) -> String {
