@@ -3,7 +3,7 @@
 //! Each test has its own directory, its own ports (0, read back) and its own engine. Waiting is always for a
 //! condition, never for a time.
 
-#![allow(dead_code)] // Each test binary uses its own part of this.
+#![allow(dead_code, unreachable_pub)] // Each test binary uses its own part of this.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
