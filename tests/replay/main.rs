@@ -158,7 +158,7 @@ async fn a_real_log_is_counted_beacon_for_beacon_and_outcome_by_outcome() {
         let sql = format!("SELECT count() FROM events WHERE splitByChar('/', path)[2] = '{directory}'");
         assert_eq!(brine.count(&sql), *n, "/{directory}/");
     }
-    report_size(&brine, accepted);
+    assert_size(&brine, accepted).await;
 }
 
 /// What must be so whatever the rules are in detail: who calls itself a bot is one, and plain browsers
@@ -218,14 +218,25 @@ async fn futures<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T
     results.into_iter().flatten().collect()
 }
 
-/// Prints what an event costs on disk, column by column.
-fn report_size(brine: &Brine, events: u64) {
-    let table = "FROM system.parts_columns WHERE active AND database = 'brine' AND table = 'events'";
-    let total = brine.count(&format!("SELECT sum(column_data_compressed_bytes) {table}"));
-    println!("{:.1} bytes an event in {events} events, unmerged parts", total as f64 / events as f64);
-    let by_column = format!(
-        "SELECT column, round(sum(column_data_compressed_bytes) / {events}, 2) AS bytes {table} \
-         GROUP BY column ORDER BY bytes DESC LIMIT 12"
-    );
-    println!("{}", brine.sql(&by_column).join("\n"));
+/// Measures what an event costs on disk, in one merged part, and names the dearest columns.
+async fn assert_size(brine: &Brine, events: u64) {
+    let engine = brine.data().join("engine");
+    let key = brine::engine::home::Key::read(&engine).expect("the engine has a key");
+    let client = brine::engine::connect::client(&brine::engine::home::default_socket(&engine), &key)
+        .with_database("brine");
+    for statement in [
+        // Wide parts have sizes by column; small ones would be compact.
+        "CREATE TABLE sized AS events SETTINGS min_bytes_for_wide_part = 0, min_rows_for_wide_part = 0",
+        "INSERT INTO sized SELECT * FROM events",
+        "OPTIMIZE TABLE sized FINAL",
+    ] {
+        client.query(statement).execute().await.expect(statement);
+    }
+    let columns = brine.sql(&format!(
+        "SELECT column, round(sum(column_data_compressed_bytes) / {events}, 2) AS bytes \
+         FROM system.parts_columns WHERE active AND table = 'sized' GROUP BY column ORDER BY bytes DESC"
+    ));
+    let bytes: f64 = columns.iter().filter_map(|line| line.split('\t').nth(1)?.parse::<f64>().ok()).sum();
+    println!("{bytes:.1} bytes an event in {events} events; dearest columns: {:?}", &columns[..12]);
+    assert!(bytes <= 30.0, "{bytes:.1} bytes an event");
 }
