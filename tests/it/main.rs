@@ -5,3 +5,4 @@ mod support;
 
 mod consent;
 mod durability;
+mod outage;
