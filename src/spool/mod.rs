@@ -77,7 +77,8 @@ mod state;
 mod stats;
 mod writer;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -178,6 +179,7 @@ impl Spool {
                 wake_at_records: 0,
                 bytes: recovered.sealed.values().map(|entry| entry.length).sum(),
                 sealed: recovered.sealed,
+                released: BTreeSet::new(),
                 open: None,
                 quarantine_bytes,
                 failing: None,
@@ -301,7 +303,7 @@ impl Spool {
             changes.mark_unchanged();
             {
                 let state = self.shared.lock();
-                let mut later = state.sealed.keys().copied().filter(|id| Some(*id) > after);
+                let mut later = state.readable().filter(|id| Some(*id) > after);
                 if let Some(id) = later.next() {
                     return Some(id);
                 }
@@ -339,19 +341,27 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// [`SegmentError::Unknown`] if it is gone already. After [`SegmentError::Io`] it may still be
-    /// there, now or after a crash; the caller should repeat the call.
+    /// [`SegmentError::Unknown`] if it is gone already. After [`SegmentError::Io`] it may come back
+    /// at the next start; the caller should repeat the call.
     pub fn release(&self, id: SegmentId) -> Result<(), SegmentError> {
         let _moves = self.shared.lock_moves();
-        let entry = self.entry(id)?;
+        let entry = self
+            .shared
+            .lock()
+            .sealed
+            .get(&id)
+            .copied()
+            .ok_or(SegmentError::Unknown(id))?;
+        let failed = |source| SegmentError::Io {
+            segment: id,
+            source,
+        };
         let path = segment::path(&self.shared.dir, id);
-        fs::remove_if_present(self.shared.fs.as_ref(), &path)
-            .and_then(|()| self.shared.fs.sync_dir(&self.shared.dir))
-            .map_err(|source| SegmentError::Io {
-                segment: id,
-                source,
-            })?;
+        fs::remove_if_present(self.shared.fs.as_ref(), &path).map_err(failed)?;
+        self.shared.lock().released.insert(id);
+        self.shared.fs.sync_dir(&self.shared.dir).map_err(failed)?;
         let mut state = self.shared.lock();
+        state.released.remove(&id);
         state.sealed.remove(&id);
         state.bytes -= entry.length;
         Ok(())
@@ -364,27 +374,37 @@ impl Spool {
     /// As [`release`](Spool::release).
     pub fn quarantine(&self, id: SegmentId, reason: &str) -> Result<(), SegmentError> {
         let _moves = self.shared.lock_moves();
-        let entry = self.entry(id)?;
-        let fs = self.shared.fs.as_ref();
-        let path = segment::path(&self.shared.dir, id);
+        let entry = self
+            .shared
+            .lock()
+            .sealed
+            .get(&id)
+            .copied()
+            .ok_or(SegmentError::Unknown(id))?;
+        let (fs, dir) = (self.shared.fs.as_ref(), &self.shared.dir);
+        let path = segment::path(dir, id);
         // What was answered as failed must not come back by way of a replay.
-        let cut = || {
-            let file = fs.open(&path)?;
-            if file.size()? > entry.length {
+        let cut = || match fs.open(&path) {
+            Ok(file) if file.size()? > entry.length => {
                 file.truncate(entry.length)?;
-                file.sync_data()?;
+                file.sync_data()
             }
-            Ok(())
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
         };
-        cut()
-            .and_then(|()| {
-                quarantine::move_segment(fs, &self.shared.dir, &entry.header, "seg", reason)
-            })
-            .map_err(|source| SegmentError::Io {
+        let moved =
+            cut().and_then(|()| quarantine::move_segment(fs, dir, &entry.header, "seg", reason));
+        let mut state = self.shared.lock();
+        if let Err(source) = moved {
+            if fs.open(&path).is_err() {
+                state.released.insert(id);
+            }
+            return Err(SegmentError::Io {
                 segment: id,
                 source,
-            })?;
-        let mut state = self.shared.lock();
+            });
+        }
+        state.released.remove(&id);
         state.sealed.remove(&id);
         state.bytes -= entry.length;
         drop(state);
@@ -516,12 +536,12 @@ impl Spool {
     }
 
     fn entry(&self, id: SegmentId) -> Result<state::Entry, SegmentError> {
-        self.shared
-            .lock()
+        let state = self.shared.lock();
+        let entry = state
             .sealed
             .get(&id)
-            .copied()
-            .ok_or(SegmentError::Unknown(id))
+            .filter(|_| !state.released.contains(&id));
+        entry.copied().ok_or(SegmentError::Unknown(id))
     }
 
     fn measure_quarantine(&self) -> Result<(), SegmentError> {

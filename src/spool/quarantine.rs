@@ -23,12 +23,11 @@ use super::fs::{DRAFT, Filesystem, SpoolFile, remove_if_present, replace};
 use super::identity::Identity;
 use super::reader::{Damage, ReadError, SegmentReader};
 use super::record::{FRAME_HEADER_BYTES, Record, SegmentId, record_header};
-use super::segment::{self, Header, OpenSegment, ParsedHeader};
+use super::segment::{self, COPY_BYTES, Header, OpenSegment, ParsedHeader};
 use super::state::{Entry, Shared};
 
 /// Records are put into groups of about this size when they are written anew.
 const GROUP_BYTES: usize = 64 << 10;
-const COPY_BYTES: u64 = 64 << 10;
 
 /// One file in quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +114,12 @@ pub(super) fn move_segment(
     let directory = directory(dir);
     let name = format!("{}.{extension}", stem(header));
     explain(fs, &directory, &name, reason)?;
-    fs.rename(&segment::path(dir, header.id), &directory.join(&name))?;
+    let target = directory.join(&name);
+    match fs.rename(&segment::path(dir, header.id), &target) {
+        // An earlier call came this far.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && fs.open(&target).is_ok() => {}
+        renamed => renamed?,
+    }
     // The new name first: after a crash in between there are two names, never none.
     fs.sync_dir(&directory)?;
     fs.sync_dir(dir)

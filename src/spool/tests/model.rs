@@ -202,6 +202,8 @@ impl Run {
     /// Reads every sealed segment and compares; returns what damage took.
     fn compare(&self) -> Vec<u32> {
         let spool = self.spool();
+        // Asked first: it may be sealed at any moment, and is then read below.
+        let open = spool.shared.lock().open.map(|open| open.header.id);
         let (mut seen, mut damaged) = (Vec::new(), BTreeSet::new());
         for segment in spool.sealed() {
             for item in spool.read(segment).unwrap() {
@@ -225,7 +227,6 @@ impl Run {
             seen.is_sorted_by(|a, b| a.0 < b.0),
             "order, or doubled: {seen:?}"
         );
-        let open = spool.shared.lock().open.map(|open| open.header.id);
         let seen: BTreeMap<_, _> = seen.into_iter().collect();
         for (n, position) in &seen {
             match self.fates.get(n) {
@@ -245,7 +246,7 @@ impl Run {
                 let explained = damaged.contains(at)
                     || (self.flipped.contains(&at.segment)
                         && self.disk.quarantine_has(&payload(*n)[..3]));
-                assert!(explained, "record {n} is lost");
+                assert!(explained, "record {n} at {at:?} is lost");
                 lost.push(*n);
             }
         }
@@ -321,7 +322,12 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        // A sequence that was found becomes a test with a name.
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn everything_acknowledged_and_unreleased_comes_back_once_and_in_order(

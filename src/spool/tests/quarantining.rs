@@ -95,6 +95,25 @@ async fn damaged_records_are_kept_as_evidence_and_the_rest_is_replayed() {
 }
 
 #[tokio::test]
+async fn failed_move_to_quarantine_may_be_repeated() {
+    for nth in 0..6 {
+        let disk = SimDisk::default();
+        let spool = Bench::simulated(&disk).open();
+        spool.put_all(0..3).await;
+        spool.seal_now().await;
+        let id = spool.sealed()[0];
+        for call in [Call::SyncDir, Call::Rename] {
+            disk.fail(call, nth, Fault::Error(std::io::ErrorKind::Other));
+        }
+        while spool.quarantine(id, "refused").is_err() {}
+        disk.mend();
+        assert_eq!(spool.stats().segments, 0);
+        assert_eq!(spool.replay_quarantine().await.unwrap().records, 3, "{nth}");
+        assert_eq!(spool.numbers().await, [0, 1, 2]);
+    }
+}
+
+#[tokio::test]
 async fn quarantine_counts_against_the_size_limit() {
     let bench = Bench::on_disk().with(|settings| settings.max_bytes = 3000);
     let spool = bench.open();

@@ -131,7 +131,7 @@ impl Spool {
 
     /// The sealed segments in order.
     pub(super) fn sealed(&self) -> Vec<SegmentId> {
-        self.shared.lock().sealed.keys().copied().collect()
+        self.shared.lock().readable().collect()
     }
 
     /// Seals, and reads all that is unreleased: numbers of sound records, and damage.
