@@ -73,12 +73,7 @@ fn saturate(name: &str, n_tasks: usize, length: Duration) {
     runtime.block_on(spool.close());
     runtime.block_on(releasing).expect("everything is released");
     drop(dir);
-    report(
-        &format!("{n_tasks} tasks, saturated"),
-        &latencies,
-        wall,
-        cpu,
-    );
+    report(name, &latencies, wall, cpu);
 }
 
 /// Appends arrive at `rate` a second, whatever the spool does.
