@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::error::SegmentError;
@@ -125,16 +126,27 @@ pub(super) fn move_segment(
     fs.sync_dir(dir)
 }
 
-/// Copies a stretch of a segment that nothing can vouch for, unless it is all zeros.
+/// A stretch of a segment that nothing can vouch for.
+pub(super) struct Evidence<'a> {
+    pub(super) header: &'a Header,
+    pub(super) bytes: Range<u64>,
+    pub(super) extension: &'a str,
+    pub(super) reason: &'a str,
+}
+
+/// Copies such a stretch from the segment's `file`, unless it is all zeros.
 pub(super) fn keep_evidence(
     fs: &dyn Filesystem,
     dir: &Path,
-    header: &Header,
     file: &dyn SpoolFile,
-    bytes: std::ops::Range<u64>,
-    extension: &str,
-    reason: &str,
-) -> io::Result<u64> {
+    evidence: Evidence<'_>,
+) -> io::Result<()> {
+    let Evidence {
+        header,
+        bytes,
+        extension,
+        reason,
+    } = evidence;
     let directory = directory(dir);
     let name = format!("{}.{extension}", stem(header));
     let draft = directory.join(format!("{name}.{DRAFT}"));
@@ -153,13 +165,12 @@ pub(super) fn keep_evidence(
     }
     if blank {
         fs.remove(&draft)?;
-        return Ok(0);
+        return Ok(());
     }
     copy.sync_data()?;
     explain(fs, &directory, &name, reason)?;
     fs.rename(&draft, &directory.join(&name))?;
-    fs.sync_dir(&directory)?;
-    Ok(at - bytes.start)
+    fs.sync_dir(&directory)
 }
 
 /// Copies the records at `indexes` into the one file for single records of this segment. Those
@@ -366,16 +377,14 @@ fn keep_damage(
 ) -> io::Result<()> {
     let extension = format!("{}.damaged", damage.bytes.start);
     let reason = damage.to_string();
-    keep_evidence(
-        fs,
-        dir,
+    let bytes = damage.bytes.clone();
+    let evidence = Evidence {
         header,
-        file,
-        damage.bytes.clone(),
-        &extension,
-        &reason,
-    )
-    .map(drop)
+        bytes,
+        extension: &extension,
+        reason: &reason,
+    };
+    keep_evidence(fs, dir, file, evidence)
 }
 
 /// Records on their way into a segment that is built as a whole.

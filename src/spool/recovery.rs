@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use super::error::OpenError;
 use super::fs::{DRAFT, DirEntry, Filesystem, SpoolFile};
 use super::identity::{self, Cut, Found, Identity};
-use super::quarantine;
+use super::quarantine::{self, Evidence};
 use super::reader::{ReadError, SegmentReader};
 use super::record::{FrameKind, SegmentId};
 use super::segment::{self, HEADER_BYTES, Header, OpenSegment, ParsedHeader};
@@ -188,8 +188,13 @@ impl Run<'_> {
                  crash (never acknowledged) or damaged since",
                 end.length, header.id
             );
-            let tail = end.length..size;
-            quarantine::keep_evidence(self.fs, self.dir, &header, &*file, tail, "tail", &reason)?;
+            let evidence = Evidence {
+                header: &header,
+                bytes: end.length..size,
+                extension: "tail",
+                reason: &reason,
+            };
+            quarantine::keep_evidence(self.fs, self.dir, &*file, evidence)?;
         }
         if end.n_records == 0 {
             return self.remove(header.id);

@@ -1,6 +1,6 @@
 //! Calls that fail, power that goes, room that runs out.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 use super::super::*;
 use super::disk::{Call, Fault, SimDisk};
@@ -71,6 +71,61 @@ async fn failed_group_does_not_come_back_and_the_others_stay() {
             );
         }
     }
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl SpoolObserver for Heard {
+    fn group_committed(&self, n_records: u32, bytes: u64, _: Duration) {
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("committed {n_records} in {bytes} bytes"));
+    }
+
+    fn segment_sealed(&self, segment: SegmentId, n_records: u32, _: u64) {
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("sealed {segment} with {n_records}"));
+    }
+
+    fn write_failed(&self, n_records: u32, error: &io::Error) {
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("failed {n_records}: {:?}", error.kind()));
+    }
+}
+
+#[tokio::test]
+async fn observer_hears_of_commits_failures_and_seals() {
+    let disk = SimDisk::default();
+    let heard = Arc::new(Heard::default());
+    let spool = Bench::simulated(&disk)
+        .open_observed(heard.clone())
+        .unwrap()
+        .0;
+    spool
+        .append(RecordKind(1), &[0; 67], || true)
+        .await
+        .unwrap();
+    disk.fail(Call::SyncData, 0, Fault::Error(ErrorKind::Other));
+    spool.put(2).await.unwrap_err();
+    spool
+        .append(RecordKind(1), &[0; 67], || true)
+        .await
+        .unwrap();
+    spool.close().await;
+    let expected = [
+        "committed 1 in 100 bytes",
+        "failed 1: Other",
+        "sealed 000000000001 with 1",
+        "committed 1 in 100 bytes",
+        "sealed 000000000002 with 1",
+    ];
+    assert_eq!(*heard.0.lock().unwrap(), expected);
 }
 
 #[tokio::test]

@@ -74,12 +74,19 @@ impl Bench {
     }
 
     pub(super) fn try_open(&self) -> Result<(Spool, Recovery), OpenError> {
+        self.open_observed(Arc::new(()))
+    }
+
+    pub(super) fn open_observed(
+        &self,
+        observer: Arc<dyn SpoolObserver>,
+    ) -> Result<(Spool, Recovery), OpenError> {
         let fs = Arc::clone(&self.fs);
         Spool::open(
             &self.dir,
             fs,
             Arc::new(TestClock),
-            Arc::new(()),
+            observer,
             self.settings.clone(),
         )
     }
