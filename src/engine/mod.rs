@@ -41,10 +41,12 @@ pub mod home;
 pub mod http;
 mod multipart;
 pub mod registry;
+mod relay;
 pub mod request;
 pub mod sandbox;
 mod session;
 pub mod statement;
+pub mod supervise;
 
 mod work;
 
