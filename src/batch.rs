@@ -31,7 +31,6 @@ use crate::secret::random_bytes;
 use crate::shutdown;
 use crate::spool::{ReadError, SegmentError, SegmentId, Spool};
 use crate::store::classify::Class;
-use crate::store::migrations::migrate;
 use crate::store::{BatchId, Store, StoreError, Table};
 
 /// The batch step; owned and awaited by `run()`.
@@ -89,7 +88,7 @@ impl Batcher {
     /// Dropping it leaves every unfinished segment in the spool, to be verified at the next start.
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
         let mut backoff = self.config.retry_min;
-        while let Err(error) = migrate(&self.store.client, &self.store.database).await {
+        while let Err(error) = self.store.migrate().await {
             self.metrics.store_stopped.set(1);
             tracing::error!(%error, "ClickHouse does not have the schema yet; events keep waiting in the spool");
             if pause(backoff, &mut shutdown).await {
@@ -276,7 +275,7 @@ impl Batcher {
     /// Sends the part in one statement and returns how many rows it has.
     async fn send(&self, part: &Part<'_>, attempt: u32) -> Result<u64, SendFault> {
         let started = Instant::now();
-        let mut writer = self.store.begin(part.table, part.batch, attempt).await?;
+        let mut writer = self.store.begin(part.table, part.batch, part.first(), attempt).await?;
         let mut rows = 0;
         let mut denials: BTreeMap<(String, u16), (u32, u32)> = BTreeMap::new();
         for entry in self.records(part)? {
