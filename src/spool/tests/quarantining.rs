@@ -16,7 +16,7 @@ async fn quarantined_segment_is_listed_with_its_reason_and_can_be_replayed() {
         .quarantine(id, "refused by the store: code 117")
         .unwrap();
     assert!(matches!(spool.read(id), Err(SegmentError::Unknown(_))));
-    assert_eq!(spool.numbers().await, []);
+    assert!(spool.numbers().await.is_empty());
     let files = spool.quarantined().unwrap();
     assert_eq!(files.len(), 1);
     assert_eq!(files[0].reason, "refused by the store: code 117\n");
