@@ -40,6 +40,9 @@ const LOCK_LOOK: Duration = Duration::from_millis(20);
 /// What the child prints before the addresses when it is ready.
 pub const READY: &str = "engine ready";
 
+/// What a supervised child prints before the reason when it does not start.
+pub const FAILED: &str = "engine failed:";
+
 /// How the child runs.
 #[derive(Clone, Debug)]
 pub struct ChildSettings {
