@@ -37,17 +37,19 @@ async fn inserts_of_unknown_end_count_once() {
         Fault::Refuse(243, "Cannot reserve 1.00 MiB, not enough space"),
         Fault::Refuse(210, "Connection refused"),
         Fault::BadGatewayAfter,
+        // The last one is resent into a quiet moment.
+        Fault::CutBefore,
     ];
     store.plan(&faults);
     wait_met(&store, &brine, faults.len()).await;
     let ledger = load.stop().await;
     brine.wait_drained().await;
     ledger.expect_exactly_once(&store.sql(STORED).await);
-    // The metrics tell what happened: a committed insert without an answer was found, the others resent.
+    // The metrics tell what happened: what was committed without an answer was found, the rest resent.
     let found = brine.metric("brine_batches_total{result=\"found_present\"}").await;
     let resent = brine.metric("brine_batches_total{result=\"resent\"}").await;
     let errors = brine.metric("brine_batch_errors_total{class=\"pressure\"}").await;
-    assert!(found >= 3.0 && resent >= 2.0 && errors >= faults.len() as f64, "{found} {resent} {errors}");
+    assert!(found >= 3.0 && resent >= 1.0 && errors >= faults.len() as f64, "{found} {resent} {errors}");
     let stored = brine.metric("brine_rows_stored_total{table=\"events\"}").await;
     assert_eq!(stored, ledger.accepted.len() as f64);
     assert_eq!(brine.metric("brine_rows_quarantined_total").await, 0.0);
