@@ -176,8 +176,11 @@ impl Store {
     /// What ClickHouse said; the attempt may then still be alive, and the caller asks again.
     pub async fn ensure_attempts_dead(&self, batch: BatchId) -> Result<(), StoreError> {
         if let Some(engine) = &self.engine {
-            engine.ensure_attempts_dead().await;
-            return Ok(());
+            return engine.ensure_attempts_dead().await.map_err(|error| StoreError::ClickHouse {
+                class: Class::Pressure,
+                code: None,
+                message: error.to_string(),
+            });
         }
         let pattern = format!("brine-{:032x}-%", batch.0);
         let kill = format!("KILL QUERY WHERE query_id LIKE '{pattern}' SYNC");
