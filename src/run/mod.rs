@@ -231,12 +231,13 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
         metrics.clone(),
         shutdown.clone(),
         move |request, peer| {
-            let collector = for_public.clone();
+            let file = if is_demo { demo::file(request.uri().path()) } else { None };
+            let answer = route::public(for_public.clone(), request, peer);
             async move {
-                if is_demo && let Some(file) = demo::file(request.uri().path()) {
-                    return Ok(file);
+                match file {
+                    Some(file) => Ok(file),
+                    None => answer.await,
                 }
-                route::public(collector, request, peer).await
             }
         },
     ));
