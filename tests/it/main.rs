@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounting;
 mod consent;
 mod durability;
 mod outage;

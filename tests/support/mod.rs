@@ -8,6 +8,7 @@
 pub mod chance;
 pub mod load;
 pub mod process;
+pub mod raw;
 pub mod standin;
 
 use std::fmt::Write as _;
