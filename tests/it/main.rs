@@ -6,4 +6,5 @@ mod support;
 mod accounting;
 mod consent;
 mod durability;
+mod identity;
 mod outage;

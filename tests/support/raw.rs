@@ -19,7 +19,13 @@ pub struct Raw {
 
 impl Raw {
     pub async fn connect(address: SocketAddr) -> Raw {
-        Raw { stream: TcpStream::connect(address).await.expect("it listens"), unread: Vec::new() }
+        Raw::try_connect(address).await.expect("it listens")
+    }
+
+    /// The same; it may have been killed.
+    pub async fn try_connect(address: SocketAddr) -> Option<Raw> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        Some(Raw { stream, unread: Vec::new() })
     }
 
     /// Writes; a peer that has closed already is no fault of the test's.
