@@ -7,4 +7,5 @@ mod accounting;
 mod consent;
 mod durability;
 mod identity;
+mod lifecycle;
 mod outage;
