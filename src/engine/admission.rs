@@ -113,11 +113,13 @@ pub fn admit(text: &[u8], analysis: Analysis) -> Result<(), Exception> {
         .find(|opening| begins(text, &tokens, opening))
         .ok_or_else(|| denied("this kind of statement"))?;
     let own_control = matches!(opening[0], "SET" | "USE" | "KILL" | "SYSTEM");
-    // A SETTINGS clause alone makes the parser call an INSERT, ALTER or OPTIMIZE a control statement.
+    let temporary = opening[0] == "INSERT" || opening.contains(&"TEMPORARY");
+    // The parser calls an INSERT into a temporary table a control statement, and an INSERT, ALTER or OPTIMIZE with
+    // a SETTINGS clause. What it means to catch by that word is refused by name below.
     let settings = tokens.iter().any(|token| is(text, token, "SETTINGS"));
     match analysis.class {
         Class::Read | Class::Write => {}
-        Class::Control if own_control || settings => {}
+        Class::Control if own_control || temporary || settings => {}
         Class::Control | Class::Global | Class::Unknown => {
             return Err(denied("a statement with effects outside its database"));
         }

@@ -150,15 +150,23 @@ where
     HttpClient::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE)
         .pool_timer(hyper_util::rt::TokioTimer::new())
-        .build(Connector {
-            socket: Arc::from(socket),
-        })
+        .build(Connector::new(socket))
 }
 
 /// Opens connections to one unix socket, whatever the URL says.
 #[derive(Clone, Debug)]
 pub struct Connector {
     socket: Arc<Path>,
+}
+
+impl Connector {
+    /// Connects to `socket`.
+    #[must_use]
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: Arc::from(socket),
+        }
+    }
 }
 
 impl Service<Uri> for Connector {

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     Exception,
     admission::admit,
-    answer::{Counts, Params},
+    answer::{Class, Counts, Params},
     body::{BodyReader, Piece},
     decode::Data,
     encode::Encoder,
@@ -202,10 +202,7 @@ fn work(
         return Err(syntax_error(connection, classified).into());
     }
     admit(classified, analysis)?;
-    if request.is_get && analysis.class != super::answer::Class::Read {
-        let message = "Cannot execute query in readonly mode: GET requests only read";
-        return Err(Exception::new(code::READONLY, message).into());
-    }
+    check_readonly(request, classified, analysis.class)?;
     if running.is_cancelled() {
         return Err(Stop::Gone);
     }
@@ -240,7 +237,7 @@ fn work(
                 .unwrap_or_else(|| "TabSeparated".to_owned());
             let text = kill_by_client_id(&text).unwrap_or(text);
             let streams = select
-                && analysis.class == super::answer::Class::Read
+                && analysis.class == Class::Read
                 && formats::is_streamed(&format)
                 && !request.wait_end_of_query
                 && !is_array_of_rows(request, &text);
@@ -261,13 +258,14 @@ fn read_statement(request: &Request, data: &mut Data) -> Result<(Vec<u8>, Statem
     let mut text = request.query.clone();
     if !text.is_empty() {
         let statement = Statement::parse(&text);
-        if matches!(
-            statement,
-            Statement::Insert {
-                format: Some(_),
-                ..
+        // With a default format, what the URL leaves out is not looked for in the body.
+        let complete = match &statement {
+            Statement::Insert { format, .. } => {
+                format.is_some() || request.default_format.is_some()
             }
-        ) {
+            Statement::Other { .. } => false,
+        };
+        if complete {
             check_length(text.len())?;
             return Ok((text, statement));
         }
@@ -319,26 +317,45 @@ fn prepare(
     {
         sql.push_str(&format!(", {name} = {}", literal(value)));
     }
-    // Last, because nothing can be set after it.
-    if let Some(readonly) = &request.readonly {
+    // Last, because nothing can be set after it; and not in a session, where it could not be taken back.
+    if let Some(readonly) = request
+        .readonly
+        .as_ref()
+        .filter(|_| request.session.is_none())
+    {
         sql.push_str(&format!(", readonly = {}", literal(readonly)));
     }
     match connection.query(sql.as_bytes(), "Null", &Params::default()) {
         Ok(_) => Ok(()),
-        // A session made read-only by an earlier request: fine, unless something else was to be set.
-        Err(refused) if refused.code == code::READONLY.0 && request.settings.is_empty() => {
-            if request
-                .readonly
-                .as_deref()
-                .is_none_or(|wanted| wanted == "1")
-            {
-                Ok(())
-            } else {
-                Err(refused)
-            }
-        }
+        // A session that was made read-only by a SET of its own. It runs without a comment to kill it by.
+        Err(refused) if refused.code == code::READONLY.0 && request.settings.is_empty() => Ok(()),
         Err(refused) => Err(refused),
     }
+}
+
+/// What the engine does not enforce by the setting: a GET only reads, and a request that wants to be read-only inside a session
+/// that is not.
+fn check_readonly(request: &Request, text: &[u8], class: Class) -> Result<(), Exception> {
+    let level = request
+        .readonly
+        .as_deref()
+        .filter(|_| request.session.is_some())
+        .unwrap_or("0");
+    let mut tokens = Tokens::new(text);
+    let sets = tokens.next().is_some_and(|first| is(text, &first, "SET"))
+        || tokens.any(|token| is(text, &token, "SETTINGS"));
+    let refused = match (class, level) {
+        (Class::Read, "1") => sets,
+        (Class::Read, _) => false,
+        (_, "0") => request.is_get,
+        (_, "1") => true,
+        _ => !sets,
+    };
+    if refused {
+        let text = "Cannot execute query in readonly mode";
+        return Err(Exception::new(code::READONLY, text));
+    }
+    Ok(())
 }
 
 /// Has the engine say what is wrong with a text that its parser refused. The text is not run: the parser that
