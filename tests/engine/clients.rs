@@ -1,4 +1,5 @@
-//! The official Python and JavaScript clients, unchanged. The Rust one is in all other tests, and its own suite in `conformance`.
+//! The official Python and JavaScript clients, unchanged. The Rust one is in all other tests, and
+//! its own suite in `conformance`.
 
 use std::{
     path::{Path, PathBuf},

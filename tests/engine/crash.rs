@@ -1,9 +1,9 @@
-//! README, "Killing the engine loses nothing that was acknowledged": a writer that verifies before it resends, while the engine is
-//! killed under it.
+//! README, "Killing the engine loses nothing that was acknowledged": a writer that verifies before
+//! it resends, while the engine is killed under it.
 //!
-//! The writer follows the rules a sender needs: a batch is one statement and one part, a clear success is done,
-//! anything else is uncertain. Uncertain means: the child has exited, count the batch, resend it with a new token only if it
-//! is not there.
+//! The writer follows the rules a sender needs: a batch is one statement and one part, a clear
+//! success is done, anything else is uncertain. Uncertain means: the child has exited, count the
+//! batch, resend it with a new token only if it is not there.
 
 use std::{
     collections::BTreeSet,
@@ -57,7 +57,8 @@ async fn send(client: &Client, batch: u64, attempt: u64) -> Result<(), Error> {
     insert.end().await
 }
 
-/// Sends one batch until it is certain to be there. `attempts_are_dead` returns when no earlier attempt can commit.
+/// Sends one batch until it is certain to be there. `attempts_are_dead` returns when no earlier
+/// attempt can commit.
 pub(crate) async fn deliver<F: Future<Output = ()> + Send>(
     client: &Client,
     batch: u64,
@@ -179,7 +180,8 @@ async fn engine_killed_at_any_moment_loses_and_doubles_nothing() {
     expect_exactly_once(&client, &batches).await;
 }
 
-/// Kills aimed at the system calls of an insert: the moments at which a part, its directory or its token exist without the others.
+/// Kills aimed at the system calls of an insert: the moments at which a part, its directory or its
+/// token exist without the others.
 #[test]
 fn engine_killed_at_each_step_of_an_insert_loses_and_doubles_nothing() {
     if Command::new("strace")

@@ -1,8 +1,10 @@
-//! README, "A power cut loses nothing that was acknowledged": the disk as it is at one moment, mounted again.
+//! README, "A power cut loses nothing that was acknowledged": the disk as it is at one moment,
+//! mounted again.
 //!
-//! The data directory lies on an ext4 of its own in an image file. The engine is stopped in mid-write, the image copied as the disk has
-//! it, the copy mounted and an engine started on it. What was written and not synced is not in the copy. `commit=60` keeps
-//! the file system from syncing by itself meanwhile.
+//! The data directory lies on an ext4 of its own in an image file. The engine is stopped in
+//! mid-write, the image copied as the disk has it, the copy mounted and an engine started on it.
+//! What was written and not synced is not in the copy. `commit=60` keeps the file system from
+//! syncing by itself meanwhile.
 
 use std::{
     collections::BTreeSet,
@@ -100,7 +102,8 @@ async fn power_cut_loses_and_doubles_nothing() {
         let mut engine = Engine::start_in(TempDir::new().unwrap(), disk.mounted.join("d"), &[]);
         let client = engine.client().with_database("b");
         expect_exactly_once(&client, &acknowledged).await;
-        // What was under way is found or sent again, with a first attempt that cannot commit any more.
+        // What was under way is found or sent again, with a first attempt that cannot commit any
+        // more.
         let mut all = acknowledged.clone();
         for batch in uncertain {
             let count = client
@@ -121,7 +124,8 @@ async fn power_cut_loses_and_doubles_nothing() {
     }
 }
 
-/// Writes for a while, stops the engine, copies its disk. Returns what was acknowledged before, and what was under way.
+/// Writes for a while, stops the engine, copies its disk. Returns what was acknowledged before, and
+/// what was under way.
 async fn write_and_cut(
     disk: &Disk,
     image: &Path,

@@ -1,4 +1,5 @@
-//! README, "The engine is locked in": SQL reaches no file, network, program or user outside the data directory.
+//! README, "The engine is locked in": SQL reaches no file, network, program or user outside the
+//! data directory.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -152,6 +153,9 @@ async fn no_statement_opens_a_connection() {
         format!("SELECT * FROM postgresql('127.0.0.1:{port}', 'a', 'b', 'c', 'd')"),
         format!("SELECT * FROM hdfs('hdfs://127.0.0.1:{port}/a', 'CSV', 'a Int8')"),
         format!("SELECT * FROM azureBlobStorage('http://127.0.0.1:{port}/', 'a', 'b')"),
+        format!("DESCRIBE TABLE url('http://127.0.0.1:{port}/', 'CSV')"),
+        format!("DESCRIBE TABLE s3('http://127.0.0.1:{port}/bucket/key', 'CSV')"),
+        format!("CREATE TABLE b.u AS url('http://127.0.0.1:{port}/', 'CSV')"),
         format!("CREATE TABLE b.u (a Int8) ENGINE = URL('http://127.0.0.1:{port}/', CSV)"),
         format!(
             "CREATE TABLE b.u (a Int8) ENGINE = S3('http://127.0.0.1:{port}/bucket/key', 'CSV')"

@@ -1,7 +1,7 @@
 //! The embedded engine, through the real binary, the real library and real connections.
 //!
-//! Each test has an engine and a directory of its own. The library is fetched if it is absent: these tests are never skipped for
-//! want of it.
+//! Each test has an engine and a directory of its own. The library is fetched if it is absent:
+//! these tests are never skipped for want of it.
 
 mod clients;
 mod crash;

@@ -221,7 +221,7 @@ async fn raw_call_streams_the_answer_unchanged_and_quotes_the_refusal() {
         matches!(&refused, CallError::Refused { message, .. } if message.contains("Code: 164.")),
         "{refused}"
     );
-    post("CREATE DATABASE b", Access::Write).await.unwrap();
+    drop(post("CREATE DATABASE b", Access::Write).await.unwrap());
 }
 
 #[tokio::test]
