@@ -82,3 +82,24 @@ fn fetched_library_is_found_and_is_the_pinned_one() {
         library.display().to_string()
     );
 }
+
+/// A disk of ten megabytes, which is too small before anything is downloaded.
+#[test]
+fn full_disk_is_named() {
+    let dir = TempDir::new().unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=10m", "none"])
+        .arg(dir.path())
+        .output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        println!("skipped: this user may not mount a small disk");
+        return;
+    }
+    let said = refusal(&mut fetch(dir.path()));
+    let unmounted = Command::new("umount").arg(dir.path()).status().unwrap();
+    assert!(unmounted.success());
+    assert!(
+        said.contains("disk full: fetching the engine needs"),
+        "{said}"
+    );
+}
