@@ -90,9 +90,11 @@
     setTimeout(scrolled, 300);
   };
   // A changed address is a view; a query rewritten in place (filters, a search box) is not.
-  const moved = (event) => {
-    const path = (url) => url.split("?")[0], now = address();
-    if (page && now !== page && (event.navigationType !== "replace" || path(now) !== path(page))) view();
+  const moved = ({ navigationType }) => {
+    const now = address(), path = (url) => url.split("?")[0];
+    if (!page || now === page) return;
+    if (navigationType === "replace" && path(now) === path(page)) page = now;
+    else view();
   };
 
   const on = (target, names, listener) => names.split(" ").forEach((name) => {
@@ -108,7 +110,12 @@
     on(window, "blur", pause);
     on(window, "focus", resume);
     on(window, "scroll", scrolled);
-    on(window, "pageshow", (event) => event.persisted && view());
+    // Out of the back/forward cache: seen again. What ran since is of the new view.
+    on(window, "pageshow", (event) => {
+      if (!event.persisted) return;
+      engaged = since = 0;
+      view();
+    });
     if (window.navigation) {
       on(navigation, "currententrychange", moved);
     } else {

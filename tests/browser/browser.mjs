@@ -15,6 +15,8 @@ export async function withBrowser(work, origins = []) {
       "--disable-background-networking",
       "--disable-component-update",
       "--no-sandbox",
+      // navigator.webdriver is what some trackers keep still for.
+      "--disable-blink-features=AutomationControlled",
       `--user-agent=${AGENT}`,
       ...(origins.length ? [`--unsafely-treat-insecure-origin-as-secure=${origins.join(",")}`] : []),
     ],
@@ -47,7 +49,7 @@ export async function stored(page) {
     databases: (await indexedDB.databases()).map((database) => database.name),
     caches: window.caches ? await caches.keys() : [],
   }));
-  const cookies = (await page.browser().cookies()).map((cookie) => `${cookie.name} ${cookie.domain}`).sort();
+  const cookies = (await page.browserContext().cookies()).map((cookie) => `${cookie.name} ${cookie.domain}`).sort();
   return { cookies, ...here };
 }
 

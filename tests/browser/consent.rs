@@ -31,13 +31,13 @@ fn after_yes_a_visit_is_measured() {
     let demo = Demo::start();
     run("a_visit", demo.public);
     demo.wait_for(
-        "SELECT name, hostname, path FROM events ORDER BY ts, name",
+        "SELECT path, name, hostname FROM events ORDER BY path, name",
         &[
-            "pageview\tportal.example.test\t/products",
-            "engagement\tportal.example.test\t/products",
-            "pageview\tportal.example.test\t/contact",
-            "Signup\tportal.example.test\t/contact",
-            "engagement\tportal.example.test\t/contact",
+            "/contact\tSignup\tportal.example.test",
+            "/contact\tengagement\tportal.example.test",
+            "/contact\tpageview\tportal.example.test",
+            "/products\tengagement\tportal.example.test",
+            "/products\tpageview\tportal.example.test",
         ],
     );
     assert_eq!(demo.sql("SELECT uniqExact(visitor), uniqExact(visit) FROM events"), ["1\t1"]);

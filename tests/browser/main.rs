@@ -4,6 +4,8 @@
 //!
 //! Needs node, chromium and `npm ci` in this folder; `tests/run` sees to all three.
 
+#![allow(unreachable_pub)] // A test binary has no outside.
+
 #[path = "../support/mod.rs"]
 mod support;
 
