@@ -26,8 +26,15 @@ pub fn file(path: &str) -> Option<Reply> {
         "/demo.js" => ("text/javascript; charset=utf-8", include_str!("demo.js")),
         _ => return None,
     };
-    let mut reply = typed(StatusCode::OK, media_type, Bytes::from_static(text.as_bytes()));
+    let mut reply = typed(
+        StatusCode::OK,
+        media_type,
+        Bytes::from_static(text.as_bytes()),
+    );
     // What a site with a strict policy would send: the tracker needs nothing more.
-    reply.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'self'"));
+    reply.headers_mut().insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'self'"),
+    );
     Some(reply)
 }

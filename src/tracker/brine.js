@@ -3,12 +3,13 @@
 //   <script defer src="https://stats.example.test/brine.js" data-site="portal"></script>
 //
 // data-api: the collector, if not where this file is from. data-cookie-domain: one consent for all its
-// sub-domains. data-hash: the part behind # is the page. README, "Add it to a site", has the rest.
+// sub-domains. data-hash: the part behind # is the page. data-signals="ignore": the site has set honour_gpc
+// and honour_dnt to false. README, "Add it to a site", has the rest.
 (() => {
   "use strict";
   const d = document;
   const script = d.currentScript || d.querySelector("script[data-site]");
-  const { site, api, cookieDomain, hash } = script.dataset;
+  const { site, api, cookieDomain, hash, signals } = script.dataset;
   const base = api || new URL(script.src).origin;
   const CONSENT = "brine_consent", VISIT = "brine_visit";
   const early = window.brine;
@@ -24,28 +25,30 @@
   };
   // 128 bits. Not 32 hexadecimal digits: three in a hundred of those look like UUIDs that hold a MAC address.
   const random = () => crypto.getRandomValues(new Uint32Array(4)).join("_");
-  const refuses = () => navigator.globalPrivacyControl === true || navigator.doNotTrack === "1";
+  const refuses = () =>
+    signals !== "ignore" && (navigator.globalPrivacyControl === true || navigator.doNotTrack === "1");
   // The cookie is the one truth: a withdrawal in one tab or sub-domain is heard in all of them.
   const token = () => (refuses() ? undefined : read(CONSENT));
   const address = () => (hash == null ? location.href.split("#")[0] : location.href).slice(0, 2000);
   const isSeen = () => d.visibilityState !== "hidden";
 
   // One retry, of the same bytes, while it is still wanted. What then fails is lost, never kept for later.
-  const post = (path, body, isWanted) => {
-    const text = JSON.stringify(body);
-    const attempt = () => fetch(base + path, {
-      method: "POST", body: text, keepalive: true, credentials: "omit", headers: { "content-type": "text/plain" }
-    }).then((reply) => {
-      if (reply.status === 429 || reply.status === 503) throw reply;
-      return reply;
-    });
-    return attempt().catch(() => new Promise((resolve, reject) =>
-      setTimeout(() => (isWanted() ? resolve() : reject()), 5000 + 5000 * Math.random())).then(attempt));
+  const post = async (path, body, isWanted, isAgain) => {
+    // Text needs no preflight; the token is in it, so no cookie has to go along.
+    const reply = await fetch(base + path, {
+      method: "POST", body: JSON.stringify(body), keepalive: true, credentials: "omit"
+    }).catch(() => new Response(null, { status: 503 }));
+    if (isAgain || (reply.status !== 429 && reply.status !== 503)) return reply;
+    await new Promise((done) => setTimeout(done, 5000 + 5000 * Math.random()));
+    return isWanted() ? post(path, body, isWanted, true) : reply;
   };
   const send = (name, more, visit) => {
     const c = token();
-    if (!c || !page) return;
-    const body = Object.assign({ n: name, u: address(), d: site, c, s: inVisit(visit), id: random(), w: innerWidth }, more);
+    if (!page) return;
+    // Withdrawn in another tab.
+    if (!read(CONSENT)) return forget("none");
+    if (!c) return;
+    const body = { n: name, u: address(), d: site, c, s: inVisit(visit), id: random(), w: innerWidth, ...more };
     // A plain fetch does not outlive its page, and engagement is mostly told when the page goes away.
     if (name === "engagement" && !("keepalive" in Request.prototype)) {
       return navigator.sendBeacon(base + "/api/event", JSON.stringify(body));
@@ -54,7 +57,7 @@
     post("/api/event", body, isWanted).then((reply) => {
       // Expired, withdrawn elsewhere, or of an older policy: ask anew.
       if (/^consent/.test(reply.headers.get("brine-outcome")) && isWanted()) forget("none");
-    }).catch(() => {});
+    });
   };
 
   // One visit for all tabs and sub-domains, over after 30 minutes' silence: then its cookie is gone.
@@ -76,7 +79,7 @@
   // Time in view and depth, to the page and the visit they belong to.
   const leave = () => {
     pause();
-    if (!page || !engaged) return;
+    if (!page || engaged < 1) return;
     const depth = Math.round(deepest / d.documentElement.scrollHeight * 100);
     send("engagement", { u: page, e: Math.round(Math.min(engaged, 864e5)), sd: Math.min(depth, 100), i: false }, pageVisit);
     engaged = 0;
@@ -91,7 +94,7 @@
   };
   // A changed address is a view; a query rewritten in place (filters, a search box) is not.
   const moved = ({ navigationType }) => {
-    const now = address(), path = (url) => url.split("?")[0];
+    const now = address(), path = (url) => url.replace(/\?[^#]*/, "");
     if (!page || now === page) return;
     if (navigationType === "replace" && path(now) === path(page)) page = now;
     else view();
@@ -129,7 +132,6 @@
         };
       });
     }
-    page = address();
     view(d.referrer);
   };
   const tell = () => d.dispatchEvent(new CustomEvent("brine:consent", { detail: brine.state() }));
@@ -140,36 +142,36 @@
     write(VISIT, "", 0);
     tell();
   };
-  const say = (body, isWanted) => post("/api/consent", Object.assign({ site }, body), isWanted || (() => true));
+  const say = (body, isWanted = () => true) => post("/api/consent", { site, ...body }, isWanted);
 
   const brine = (name, { props, revenue, interactive } = {}) => {
     send(name, { p: props, $: revenue, i: interactive });
   };
   // Resolves to whether the choice is in force and the collector has heard it.
-  brine.consent = ({ choice: chosen, purposes, source = "api" }) => {
-    if (chosen !== "grant" && read(CONSENT)) return brine.withdraw({ source });
-    const mine = ++turn;
-    if (chosen === "grant" && token()) return Promise.resolve(true);
-    choice = chosen === "grant" ? "none" : "denied";
+  brine.consent = async ({ choice: chosen, purposes, source = "api" }) => {
+    const isYes = chosen === "grant", mine = ++turn;
+    if (!isYes && read(CONSENT)) return brine.withdraw({ source });
+    if (isYes && (token() || refuses())) return !refuses();
+    choice = isYes ? "none" : "denied";
     tell();
-    return say({ choice: chosen, purposes, source }, () => mine === turn).then((reply) => {
-      if (reply.status !== 201) return chosen !== "grant" && reply.status === 204;
-      return reply.json().then((granted) => {
-        // A no that came while the yes was under way wins.
-        if (mine !== turn) return say({ choice: "withdraw", token: granted.token, source }).then(() => false);
-        write(CONSENT, granted.token, Math.floor((Date.parse(granted.expires) - Date.now()) / 1000));
-        begin();
-        tell();
-        return !!token();
-      });
-    }).catch(() => false);
+    const reply = await say({ choice: chosen, purposes, source }, () => mine === turn);
+    if (reply.status !== 201) return !isYes && reply.status === 204;
+    const granted = await reply.json();
+    // A no that came while the yes was under way wins.
+    if (mine !== turn) {
+      await say({ choice: "withdraw", token: granted.token, source });
+      return false;
+    }
+    write(CONSENT, granted.token, Math.floor((Date.parse(granted.expires) - Date.now()) / 1000));
+    begin();
+    tell();
+    return !!token();
   };
-  brine.withdraw = ({ source = "api" } = {}) => {
+  brine.withdraw = async ({ source = "api" } = {}) => {
     const old = read(CONSENT);
     turn++;
     forget("denied");
-    return old ? say({ choice: "withdraw", token: old, source }).then((reply) => reply.status === 204, () => false)
-      : Promise.resolve(true);
+    return !old || (await say({ choice: "withdraw", token: old, source })).status === 204;
   };
   brine.state = () => ({ site, consent: token() ? "granted" : choice, signal: refuses() });
 

@@ -23,6 +23,9 @@ fn every_choice_can_be_made_by_keyboard() {
     let _turn = my_turn();
     let demo = Demo::start();
     run("by_keyboard", demo.public);
-    demo.wait_for("SELECT choice FROM consents ORDER BY ts", &["grant", "withdraw"]);
+    demo.wait_for(
+        "SELECT choice FROM consents ORDER BY ts",
+        &["grant", "withdraw"],
+    );
     demo.wait_for("SELECT sum(denials) FROM denials", &["1"]);
 }

@@ -27,8 +27,14 @@ pub fn run(scenario: &str, public: std::net::SocketAddr) -> serde_json::Value {
         .stdin(Stdio::null())
         .output()
         .expect("node runs");
-    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{scenario} in the browser:\n{printed}{said}");
+    let (printed, said) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success(),
+        "{scenario} in the browser:\n{printed}{said}"
+    );
     let last = printed.lines().last().unwrap_or_default();
     serde_json::from_str(last).unwrap_or_else(|e| panic!("{scenario}: {e}: {printed}{said}"))
 }

@@ -23,7 +23,14 @@ impl Demo {
         let output = std::fs::File::create(&printed).expect("a file for its output");
         let log = std::fs::File::create(directory.path().join("log")).expect("a file for its log");
         let mut child = Command::new(env!("CARGO_BIN_EXE_brine"))
-            .args(["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"])
+            .args([
+                "demo",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
+                "--data",
+            ])
             .arg(directory.path().join("data"))
             .stdout(Stdio::from(output))
             .stderr(Stdio::from(log))
@@ -32,12 +39,23 @@ impl Demo {
         let started = Instant::now();
         loop {
             let text = std::fs::read_to_string(&printed).unwrap_or_default();
-            if let (Some(public), Some(admin)) = (address(&text, "demo site"), address(&text, "admin")) {
-                return Demo { public, admin, child, directory };
+            if let (Some(public), Some(admin)) =
+                (address(&text, "demo site"), address(&text, "admin"))
+            {
+                return Demo {
+                    public,
+                    admin,
+                    child,
+                    directory,
+                };
             }
             let ended = child.try_wait().expect("its state");
             let log = || std::fs::read_to_string(directory.path().join("log")).unwrap_or_default();
-            assert!(ended.is_none() && started.elapsed() < PATIENCE, "brine demo is not ready:\n{}", log());
+            assert!(
+                ended.is_none() && started.elapsed() < PATIENCE,
+                "brine demo is not ready:\n{}",
+                log()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -49,8 +67,15 @@ impl Demo {
             .arg(self.data())
             .output()
             .expect("brine runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Waits until a statement gives `expected`, and returns when it does.
@@ -62,7 +87,10 @@ impl Demo {
             if found == expected {
                 return;
             }
-            assert!(started.elapsed() < PATIENCE / 4, "{statement}\nfound {found:#?}\nexpected {expected:#?}");
+            assert!(
+                started.elapsed() < PATIENCE / 4,
+                "{statement}\nfound {found:#?}\nexpected {expected:#?}"
+            );
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -70,7 +98,11 @@ impl Demo {
     /// Returns the lines of `/metrics` that begin with `name` and do not count 0.
     pub fn metrics(&self, name: &str) -> Vec<String> {
         let mut stream = TcpStream::connect(self.admin).expect("the admin listener");
-        write!(stream, "GET /metrics HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n").expect("sent");
+        write!(
+            stream,
+            "GET /metrics HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n"
+        )
+        .expect("sent");
         let mut text = String::new();
         stream.read_to_string(&mut text).expect("an answer");
         let is_counted = |line: &&str| line.starts_with(name) && !line.ends_with(" 0");
@@ -93,6 +125,13 @@ impl Drop for Demo {
 
 /// Finds the address behind `word` in what the demo prints.
 fn address(text: &str, word: &str) -> Option<SocketAddr> {
-    let line = text.lines().find(|line| line.trim_start().starts_with(word))?;
-    line.split_once("http://")?.1.split('/').next()?.parse().ok()
+    let line = text
+        .lines()
+        .find(|line| line.trim_start().starts_with(word))?;
+    line.split_once("http://")?
+        .1
+        .split('/')
+        .next()?
+        .parse()
+        .ok()
 }

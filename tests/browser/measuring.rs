@@ -13,16 +13,23 @@ fn every_route_is_one_view() {
     run("routes", brine.public);
     brine.wait_for("SELECT count() FROM events WHERE name = 'engagement'", 8);
     let views = |way: &str| {
-        ["first", "second", "third", "second"].map(|page| format!("/tracker/{way}/{page}")).to_vec()
+        ["first", "second", "third", "second"]
+            .map(|page| format!("/tracker/{way}/{page}"))
+            .to_vec()
     };
-    assert_eq!(brine.sql(VIEWS), [views("navigation"), views("history")].concat());
+    assert_eq!(
+        brine.sql(VIEWS),
+        [views("navigation"), views("history")].concat()
+    );
 }
 
 /// The part behind # is a page only where the site says so.
 #[test]
 fn hash_routes_count_where_asked_for() {
     let _turn = my_turn();
-    let brine = Builder::new().replace("hash_routing = false", "hash_routing = true").start();
+    let brine = Builder::new()
+        .replace("hash_routing = false", "hash_routing = true")
+        .start();
     run("hash_routes", brine.public);
     brine.wait_for("SELECT count() FROM events WHERE name = 'engagement'", 2);
     assert_eq!(brine.sql(VIEWS), ["/hash/app#/first", "/hash/app#/second"]);
@@ -45,7 +52,10 @@ fn a_page_out_of_the_cache_counts_again() {
     let brine = Brine::start();
     run("cached", brine.public);
     brine.wait_for("SELECT count() FROM events WHERE name = 'engagement'", 3);
-    assert_eq!(brine.sql(VIEWS), ["/tracker/cached", "/tracker/other", "/tracker/cached"]);
+    assert_eq!(
+        brine.sql(VIEWS),
+        ["/tracker/cached", "/tracker/other", "/tracker/cached"]
+    );
 }
 
 /// Properties, revenue, and events that happen by themselves.
@@ -64,7 +74,10 @@ fn custom_events_carry_what_the_site_says() {
             "Video shown\t/tracker/shop\t{}\t0\t\tfalse",
         ]
     );
-    assert_eq!(brine.sql("SELECT DISTINCT utm_source FROM events WHERE name = 'pageview'"), ["letter"]);
+    assert_eq!(
+        brine.sql("SELECT DISTINCT utm_source FROM events WHERE name = 'pageview'"),
+        ["letter"]
+    );
 }
 
 /// Tabs share a visit, until nothing was heard for half an hour.
@@ -76,9 +89,15 @@ fn tabs_share_a_visit_until_it_is_over() {
     brine.wait_for("SELECT count() FROM events WHERE name = 'pageview'", 3);
     let visits = "SELECT groupUniqArray(path) FROM
         (SELECT visit, ts, path FROM events WHERE name = 'pageview' ORDER BY path) GROUP BY visit ORDER BY min(ts)";
-    assert_eq!(brine.sql("SELECT uniqExact(visitor), uniqExact(visit) FROM events"), ["1\t2"]);
+    assert_eq!(
+        brine.sql("SELECT uniqExact(visitor), uniqExact(visit) FROM events"),
+        ["1\t2"]
+    );
     let paths = brine.sql(visits);
-    assert!(paths[0].contains("/tracker/first") && paths[0].contains("/tracker/second"), "{paths:?}");
+    assert!(
+        paths[0].contains("/tracker/first") && paths[0].contains("/tracker/second"),
+        "{paths:?}"
+    );
     assert_eq!(paths[1], "['/tracker/later']");
 }
 
@@ -89,8 +108,14 @@ fn a_failed_beacon_is_sent_once_more() {
     let brine = Brine::start();
     run("retries", brine.public);
     brine.wait_for("SELECT count() FROM consents", 2);
-    brine.wait_for("SELECT count() FROM events WHERE name NOT IN ('pageview', 'engagement')", 1);
-    assert_eq!(brine.sql("SELECT name FROM events WHERE name NOT IN ('pageview', 'engagement')"), ["Once"]);
+    brine.wait_for(
+        "SELECT count() FROM events WHERE name NOT IN ('pageview', 'engagement')",
+        1,
+    );
+    assert_eq!(
+        brine.sql("SELECT name FROM events WHERE name NOT IN ('pageview', 'engagement')"),
+        ["Once"]
+    );
 }
 
 /// A consent that the collector no longer takes is forgotten, and can be asked for anew.
@@ -100,7 +125,10 @@ fn a_consent_that_no_longer_holds_is_forgotten() {
     let brine = Brine::start();
     run("stale_consents", brine.public);
     brine.wait_for("SELECT count() FROM events WHERE name = 'pageview'", 1);
-    assert_eq!(brine.sql("SELECT DISTINCT name FROM events ORDER BY name"), ["pageview"]);
+    assert_eq!(
+        brine.sql("SELECT DISTINCT name FROM events ORDER BY name"),
+        ["pageview"]
+    );
 }
 
 /// A no wins over a yes whose answer was still under way; the token that came is taken back.
@@ -110,7 +138,10 @@ fn a_no_overtakes_a_yes() {
     let brine = Brine::start();
     run("late_answers", brine.public);
     brine.wait_for("SELECT count() FROM consents", 2);
-    assert_eq!(brine.sql("SELECT choice FROM consents ORDER BY ts"), ["grant", "withdraw"]);
+    assert_eq!(
+        brine.sql("SELECT choice FROM consents ORDER BY ts"),
+        ["grant", "withdraw"]
+    );
     assert_eq!(brine.count("SELECT count() FROM events"), 0);
 }
 
@@ -121,7 +152,10 @@ fn early_commands_wait_and_early_events_do_not() {
     let brine = Brine::start();
     run("early_commands", brine.public);
     brine.wait_for("SELECT count() FROM events WHERE name = 'engagement'", 1);
-    assert_eq!(brine.sql("SELECT name FROM events ORDER BY name"), ["engagement", "pageview"]);
+    assert_eq!(
+        brine.sql("SELECT name FROM events ORDER BY name"),
+        ["engagement", "pageview"]
+    );
     assert_eq!(brine.sql("SELECT source FROM consents"), ["early"]);
 }
 

@@ -9,12 +9,12 @@ const here = (path) => fileURLToPath(new URL(`.${path}`, import.meta.url));
 /**
  * Runs `work(site)` beside a site on portal.example.test. `site.url` is its origin, `site.collector` that
  * of brine under another name of the same site: what a page sends there crosses origins. `site.seen` is
- * what the proxy was sent and `site.types` as what, `site.down` how many of the next such requests get 503, `site.ahead` which
- * pages were fetched before anybody asked to see them.
+ * what the proxy was sent and `site.cookies` with which cookies; `site.down` how many of the next such
+ * requests get 503; `site.ahead` which pages were fetched before anybody asked to see them.
  */
 export async function withSite(address, work) {
   const collector = `http://collect.portal.example.test:${address.split(":")[1]}`;
-  const site = { collector, down: 0, seen: [], types: [], ahead: [] };
+  const site = { collector, down: 0, seen: [], cookies: [], ahead: [] };
   const server = http.createServer((request, reply) => answer(site, address, request, reply).catch((fault) => {
     reply.writeHead(500).end(String(fault));
   }));
@@ -68,7 +68,7 @@ async function proxy(site, address, request, reply) {
   const text = Buffer.concat(body);
   if (request.method === "POST") {
     site.seen.push(JSON.parse(text));
-    site.types.push(request.headers["content-type"]);
+    site.cookies.push(request.headers.cookie);
   }
   if (site.down > 0) {
     site.down -= 1;

@@ -122,6 +122,7 @@ export const a_signal = (address) => withBrowser(async (browser) => {
   const silent = await open(browser, portal(address), (page) => page.evaluateOnNewDocument(() =>
     Object.defineProperty(Navigator.prototype, "globalPrivacyControl", { get: () => true })));
   assert.deepEqual(await silent.evaluate(() => [brine.state().signal, brine.state().consent]), [true, "none"]);
+  assert.equal(await silent.evaluate(() => brine.consent({ choice: "grant" })), false);
   await lookAround(silent);
   assert.ok(!silent.requests.some((request) => request.startsWith("POST")), String(silent.requests));
 });
@@ -156,4 +157,5 @@ export const sub_domains = (address) => withBrowser(async (browser) => {
   await first.click("#signup");
   await pause(300);
   assert.equal(first.requests.length, made, String(first.requests));
+  assert.match(await first.$eval("#state", (state) => state.textContent), /not said yes/);
 });
