@@ -19,6 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use thiserror::Error;
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -120,6 +121,7 @@ pub struct Control {
 /// # Errors
 /// [`RunError`] where a part cannot start; what was started by then is stopped again.
 pub fn run(config: Config, control: Control) -> Result<(), RunError> {
+    hide_memory()?;
     let _lock = lock_directory(&config.directory)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads(&config))
@@ -130,6 +132,14 @@ pub fn run(config: Config, control: Control) -> Result<(), RunError> {
     let result = runtime.block_on(start(config, control));
     runtime.shutdown_timeout(Duration::from_secs(5));
     result
+}
+
+/// Addresses, tokens and salts are in memory: no core dump may write them out, no other process of the same user may
+/// read them (PR_SET_DUMPABLE in prctl(2), RLIMIT_CORE in setrlimit(2)). Before the first of them is there.
+fn hide_memory() -> Result<(), RunError> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none).map_err(|e| part("core dump limit", e))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|e| part("process not dumpable", e))
 }
 
 /// Returns where the embedded engine lives inside a data directory.
@@ -221,12 +231,13 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
         metrics.clone(),
         shutdown.clone(),
         move |request, peer| {
-            let collector = for_public.clone();
+            let file = if is_demo { demo::file(request.uri().path()) } else { None };
+            let answer = route::public(for_public.clone(), request, peer);
             async move {
-                if is_demo && let Some(file) = demo::file(request.uri().path()) {
-                    return Ok(file);
+                match file {
+                    Some(file) => Ok(file),
+                    None => answer.await,
                 }
-                route::public(collector, request, peer).await
             }
         },
     ));

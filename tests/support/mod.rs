@@ -7,7 +7,9 @@
 
 pub mod chance;
 pub mod load;
+pub mod markers;
 pub mod process;
+pub mod raw;
 pub mod standin;
 
 use std::fmt::Write as _;
@@ -356,6 +358,11 @@ impl Brine {
     /// kill -9, and waits until it is gone. The engine notices the end of its parent by itself.
     pub fn kill(&mut self) {
         self.signal("KILL");
+        self.child.wait().expect("it ends");
+    }
+
+    /// After a signal that ends it: waits until it is gone.
+    pub fn kill_is_over(&mut self) {
         self.child.wait().expect("it ends");
     }
 

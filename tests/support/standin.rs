@@ -101,8 +101,8 @@ impl StandIn {
     }
 
     /// Tells refusals by a constraint of the table (469) as another number.
-    pub fn relabel_refusals(&self, code: u16) {
-        self.script().relabel = Some(code);
+    pub fn relabel_refusals(&self, code: Option<u16>) {
+        self.script().relabel = code;
     }
 
     /// Asks the engine itself, past the proxy; lines of TSV.
@@ -175,7 +175,8 @@ async fn pass(
     let cut = || std::io::Error::other("cut on cue");
     let (mut head, body) = request.into_parts();
     let target = head.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
-    let is_insert = target.contains("INSERT+INTO+events") || target.contains("INSERT%20INTO%20events");
+    let is_insert = url::form_urlencoded::parse(head.uri.query().unwrap_or("").as_bytes())
+        .any(|(key, sql)| key == "query" && sql.starts_with("INSERT INTO `events`"));
     let (fault, is_down, relabel) = {
         let mut script = script.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = if is_insert { script.faults.pop_front() } else { None };
