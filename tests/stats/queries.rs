@@ -1,0 +1,1 @@
+//! What the query API promises, one promise a test.
