@@ -8,7 +8,8 @@
 //! A visit belongs to the day it began on. While the previous salt lives (grace), an event of a visit
 //! that began before midnight is hashed with it and counted on that day: one visit, one visitor.
 
-use jiff::Timestamp;
+use jiff::civil::Time;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::beacon::VisitClaim;
 use crate::config::Site;
@@ -17,7 +18,7 @@ use crate::event::Event;
 use crate::open_visits::OpenVisits;
 use crate::outcome::Outcome;
 use crate::salts::SiteSalts;
-use crate::salts::period::{local_day, period_of, start_of};
+use crate::salts::period::{day_number, local_day, period_of, start_of};
 use crate::secret::Secret;
 
 /// What a pseudonym stands for; hashed in, so that domains never meet.
@@ -65,8 +66,9 @@ pub fn pseudonymise(
 ) -> Result<Event, Outcome> {
     let Enriched { mut event, identity, site, received } = enriched;
     let salts = salts.ok_or(Outcome::SaltUnavailable)?;
-    let today = local_day(received, &site.time_zone);
-    let yesterday = in_grace(&site, today, received).then(|| today.saturating_sub(1));
+    let local = site.time_zone.to_datetime(received);
+    let today = day_number(local.date());
+    let yesterday = in_grace(&site, today, local.time(), received).then(|| today.saturating_sub(1));
     let salt_of = |day| salts.of(period_of(day, site.rotation)).ok_or(Outcome::SaltUnavailable);
     let visitor = |salt| pseudonym(salt, Domain::Visitor, &[&identity.visitor]);
     let now_ms = received.as_millisecond();
@@ -110,8 +112,12 @@ pub fn pseudonymise(
 }
 
 /// Tells whether `now` lies in the grace after the local midnight before `today`.
-fn in_grace(site: &Site, today: u16, now: Timestamp) -> bool {
-    now.duration_since(start_of(today, &site.time_zone)) < site.salt_grace
+fn in_grace(site: &Site, today: u16, local: Time, now: Timestamp) -> bool {
+    // The wall clock may be off by what daylight saving moved since midnight, hours at most; only near
+    // the grace is the exact instant of midnight worth computing.
+    let since_midnight = local.duration_since(Time::midnight());
+    since_midnight < site.salt_grace + SignedDuration::from_hours(3)
+        && now.duration_since(start_of(today, &site.time_zone)) < site.salt_grace
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ enum ConfigAction {
 /// Anything that kept it from that, with the chain of causes.
 pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Demo(args) => serve::demo(&args),
+        Command::Demo(args) => serve::demo(&args, environment),
         Command::Serve(args) => serve::serve(&args, environment),
         Command::Sql(args) => sql::run(&args, environment),
         Command::Config(args) => config::run(&args.action, environment),

@@ -34,8 +34,14 @@ use super::{
 /// uncommitted: only a finished insert commits.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How often a supervised child looks whether its predecessor has left the directory.
+const LOCK_LOOK: Duration = Duration::from_millis(20);
+
 /// What the child prints before the addresses when it is ready.
 pub const READY: &str = "engine ready";
+
+/// What a supervised child prints before the reason when it does not start.
+pub const FAILED: &str = "engine failed:";
 
 /// How the child runs.
 #[derive(Clone, Debug)]
@@ -104,7 +110,7 @@ pub fn run(settings: &ChildSettings) -> Result<std::convert::Infallible, ChildEr
         }
         .into());
     }
-    let home = Home::open(&settings.data, settings.socket.as_deref(), &settings.limits)?;
+    let home = open(settings)?;
     let unix = home.bind()?;
     let tcp = settings.listen.map(bind).transpose()?;
     let sealed = sandbox::seal(&home.store, &home.config_dir, &settings.library)?;
@@ -143,6 +149,21 @@ pub fn run(settings: &ChildSettings) -> Result<std::convert::Infallible, ChildEr
     // Last of all: what is finished is on disk, what is not is cancelled.
     drop(anchor);
     ffi::leave(0);
+}
+
+/// Opens the directory. A supervised child may follow one whose parent was killed and which is still ending: it waits for
+/// it, so that brine comes back at once after a kill.
+fn open(settings: &ChildSettings) -> Result<Home, HomeError> {
+    let mut patience = if settings.supervised { 2 * GRACE } else { Duration::ZERO };
+    loop {
+        match Home::open(&settings.data, settings.socket.as_deref(), &settings.limits) {
+            Err(HomeError::Locked { .. }) if !patience.is_zero() => {
+                std::thread::sleep(LOCK_LOOK);
+                patience = patience.saturating_sub(LOCK_LOOK);
+            }
+            opened => return opened,
+        }
+    }
 }
 
 fn bind(address: SocketAddr) -> Result<std::net::TcpListener, ChildError> {

@@ -41,6 +41,7 @@ pub mod home;
 pub mod http;
 mod multipart;
 pub mod registry;
+mod relay;
 pub mod request;
 pub mod sandbox;
 mod session;
