@@ -69,7 +69,8 @@ pub struct Answer {
     pub k: u32,
     /// What a reader must know about the numbers.
     pub warnings: Vec<String>,
-    meta: Map<String, Value>,
+    /// Facts about the range, as in the JSON answer.
+    pub meta: Map<String, Value>,
     written: Map<String, Value>,
 }
 
@@ -92,7 +93,21 @@ struct Compared {
     change: Vec<Option<f64>>,
 }
 
+impl AnswerRow {
+    /// A row without currency and comparison.
+    pub fn new(dimensions: Vec<String>, metrics: Vec<Option<f64>>) -> AnswerRow {
+        AnswerRow { dimensions, metrics, currency: String::new(), comparison: None }
+    }
+}
+
 impl Answer {
+    /// An answer about which nothing more is known.
+    pub fn new(dimensions: Vec<String>, metrics: Vec<Metric>, rows: Vec<AnswerRow>) -> Answer {
+        let (k, n_suppressed, warnings) = (1, 0, Vec::new());
+        let (meta, written) = (Map::new(), Map::new());
+        Answer { dimensions, metrics, rows, n_suppressed, k, warnings, meta, written }
+    }
+
     /// Returns the answer in the shape of Plausible's Stats API v2.
     pub fn to_json(&self) -> Value {
         let results: Vec<Value> = self.rows.iter().map(|row| self.row_json(row)).collect();
