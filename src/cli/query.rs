@@ -20,7 +20,7 @@ use crate::stats::{self, Answer};
 /// `brine query`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct QueryArgs {
+pub(super) struct QueryArgs {
     /// The site's id or domain.
     site: String,
     /// What to count.

@@ -89,7 +89,7 @@ impl Question {
         let hidden = if is_narrow { self.hidden(&folded, events) } else { BTreeSet::new() };
         let least = if is_narrow || !self.dimensions.is_empty() { self.k } else { 1 };
         let counted = folded.iter().map(|(key, groups)| {
-            let row = Row { key, groups, question: self, world: &world, least, matched };
+            let row = Row { groups, question: self, world: &world, least, matched };
             let figures = self.metrics.iter().map(|metric| match hidden.contains(key) {
                 true => None,
                 false => row.figure(metric),
@@ -283,7 +283,6 @@ impl World<'_> {
 }
 
 struct Row<'a> {
-    key: &'a [String],
     groups: &'a [Vec<usize>],
     question: &'a Question,
     world: &'a World<'a>,

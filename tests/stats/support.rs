@@ -11,7 +11,7 @@ use brine::config::{Config, Sites};
 use brine::engine::child::READY;
 use brine::engine::connect;
 use brine::engine::home::{Key, default_socket};
-use brine::event::Event;
+use brine::event::{Event, Record, decode, encode, kind};
 use brine::stats::{self, Answer, QueryError};
 use brine::store::migrations::migrate;
 use brine::store::{BatchId, Store, Table};
@@ -100,9 +100,11 @@ impl Bench {
             let incarnation = blake3::hash(store.database.as_bytes()).as_bytes()[0];
             let batch = BatchId::new(incarnation.into(), *n_batches, 0);
             runtime.block_on(async {
-                let mut writer = store.begin(Table::Events, batch, 1).await.unwrap();
+                let mut writer = store.begin(Table::Events, batch, first, 1).await.unwrap();
                 for (event, seq) in chunk.iter().zip(first..) {
-                    writer.event(event, seq).await.unwrap();
+                    let payload = encode(event);
+                    let Ok(Record::Event(event)) = decode(kind::EVENT, &payload) else { panic!() };
+                    writer.event(&event, seq).await.unwrap();
                 }
                 writer.end().await.unwrap();
             });
