@@ -1,6 +1,6 @@
 //! Keyed hash; the identity goes in and does not come out.
 //!
-//! Comes in: an [`Enriched`] beacon with the visitor's bits. Goes out: an [`Event`], which has no field
+//! Comes in: an [`Enriched`] beacon with the visitor's bits. Goes out: an event, which has no field
 //! that could hold them. `pseudonym = keyed BLAKE3(salt, domain ‖ length‖field ‖ …)`, the first 64 bits. Each field carries its length,
 //! so that no two visitors share one input, and each use has a domain of its own, so that a visitor can
 //! never equal a visit.
@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::beacon::VisitClaim;
 use crate::config::Site;
 use crate::enrich::step::Enriched;
-use crate::event::Event;
+use crate::event::Draft;
 use crate::open_visits::OpenVisits;
 use crate::outcome::Outcome;
 use crate::salts::SiteSalts;
@@ -63,7 +63,7 @@ pub fn pseudonymise(
     enriched: Enriched,
     salts: Option<&SiteSalts>,
     open_visits: &OpenVisits,
-) -> Result<Event, Outcome> {
+) -> Result<Draft, Outcome> {
     let Enriched { mut event, identity, site, received } = enriched;
     let salts = salts.ok_or(Outcome::SaltUnavailable)?;
     let local = site.time_zone.to_datetime(received);
