@@ -9,3 +9,5 @@ mod durability;
 mod identity;
 mod lifecycle;
 mod outage;
+mod power_cut;
+mod salts;
