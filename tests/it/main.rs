@@ -4,10 +4,12 @@
 mod support;
 
 mod accounting;
+mod connections;
 mod consent;
 mod durability;
 mod identity;
 mod lifecycle;
 mod outage;
 mod power_cut;
+mod replies;
 mod salts;

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unreachable_pub)] // Each test binary uses its own part of this.
 
+pub mod books;
 pub mod chance;
 pub mod load;
 pub mod markers;
