@@ -33,6 +33,10 @@ const SOCKET_PATH_BYTES: usize = 107;
 /// How often a held lock is tried.
 const LOCK_AGAIN: Duration = Duration::from_millis(50);
 
+/// How long a process may take from letting go of our lock to its end: the kernel frees up to a few
+/// gigabytes of it.
+const LEAVING: Duration = Duration::from_secs(5);
+
 /// Why the engine's directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
@@ -281,7 +285,7 @@ fn private_dir(dir: &Path) -> Result<(), HomeError> {
         .map_err(io_at(dir))
 }
 
-fn lock(data: &Path, mut patience: Duration) -> Result<File, HomeError> {
+fn lock(data: &Path, patience: Duration) -> Result<File, HomeError> {
     let path = data.join("engine.lock");
     let file = OpenOptions::new()
         .create(true)
@@ -290,9 +294,24 @@ fn lock(data: &Path, mut patience: Duration) -> Result<File, HomeError> {
         .mode(0o600)
         .open(&path)
         .map_err(io_at(&path))?;
+    take(&file, &path, data, patience)?;
+    // ClickHouse has a lock of its own. A process that exits lets go of its files one after the
+    // other, ours before that one: whoever still holds it is on its way out.
+    let path = data.join("store").join("status");
+    match File::open(&path) {
+        // Free again when it is closed, right here.
+        Ok(status) => take(&status, &path, data, LEAVING)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io_at(&path)(error)),
+    }
+    Ok(file)
+}
+
+/// Takes the lock of a file that the engine in `data` holds while it runs.
+fn take(file: &File, path: &Path, data: &Path, mut patience: Duration) -> Result<(), HomeError> {
     loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
             Err(rustix::io::Errno::WOULDBLOCK) if patience.is_zero() => {
                 return Err(HomeError::Locked {
                     path: data.display().to_string(),
@@ -302,7 +321,7 @@ fn lock(data: &Path, mut patience: Duration) -> Result<File, HomeError> {
                 std::thread::sleep(LOCK_AGAIN.min(patience));
                 patience = patience.saturating_sub(LOCK_AGAIN);
             }
-            Err(errno) => return Err(io_at(&path)(errno.into())),
+            Err(errno) => return Err(io_at(path)(errno.into())),
         }
     }
 }
