@@ -214,6 +214,8 @@ async fn write(shared: Arc<Shared>) {
                     ledger.accepted.insert(n);
                     shared.pause
                 }
+                // Another test's brine has taken the port of ours that was killed: ours saw nothing.
+                Some((_, outcome)) if outcome == "consent.other_site" => Duration::from_millis(5),
                 Some((_, outcome)) => {
                     ledger.refused.insert(n, outcome);
                     Duration::from_millis(5)

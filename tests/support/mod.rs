@@ -187,8 +187,7 @@ pub fn launch(mut command: Command, log: &Path) -> (Child, SocketAddr, SocketAdd
     let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
     let mut address = |word: &str| -> SocketAddr {
         let line = lines.next().and_then(Result::ok).unwrap_or_else(|| {
-            let text = std::fs::read_to_string(log).unwrap_or_default();
-            panic!("brine ended before it was ready:\n{text}");
+            panic!("brine ended before it was ready:\n{}", tail(log));
         });
         line.strip_prefix(word)
             .and_then(|rest| rest.strip_prefix(" http://"))
@@ -200,6 +199,12 @@ pub fn launch(mut command: Command, log: &Path) -> (Child, SocketAddr, SocketAdd
     // Whatever else it prints must not block it.
     std::thread::spawn(move || lines.for_each(drop));
     (child, public, admin)
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
 }
 
 impl Brine {
@@ -410,9 +415,7 @@ impl Brine {
 
     /// Returns the end of the log: what a failed test shows.
     pub fn log_tail(&self) -> String {
-        let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(30)..].join("\n")
+        tail(&self.directory.join("log"))
     }
 
     pub fn data(&self) -> PathBuf {
