@@ -77,7 +77,9 @@ async fn event(
     let client = client(collector, head, peer);
     let body = read_beacon_body(collector, head, body).await;
     // From here on every way out counts by itself.
-    unread.map(Unread::read);
+    if let Some(unread) = unread {
+        unread.read();
+    }
     let ended = match body {
         Ok(body) => {
             let cookie = cookie(&head.headers, CONSENT_COOKIE);
@@ -96,7 +98,9 @@ async fn pixel(collector: &Collector, head: &Parts, peer: IpAddr, unread: Option
         query: head.uri.query().unwrap_or_default(),
         referer: header(head, &REFERER),
     };
-    unread.map(Unread::read);
+    if let Some(unread) = unread {
+        unread.read();
+    }
     let ended = collector.event(carrier, None, cookie(&head.headers, CONSENT_COOKIE), client).await;
     collector.metrics.requests_seconds.observe(started.elapsed().as_secs_f64());
     beacon_reply(&ended, None, Some(GIF))

@@ -107,7 +107,7 @@ fn origin_must_be_one_of_the_sites_own() {
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..400)) {
-        let _ = from_body(&body, None, client(), &sites(), Timestamp::UNIX_EPOCH).is_ok();
+        drop(from_body(&body, None, client(), &sites(), Timestamp::UNIX_EPOCH));
     }
 
     #[test]
@@ -118,7 +118,7 @@ proptest! {
             "{\"amount\":{},\"currency\":1}", "9007199254740993", "{\"id\":\"a\",\"started\":1e308}",
         ]),
     ) {
-        let _ = parse(&format!(r#"{{"n":"a",{PAGE},"{key}":{value}}}"#)).is_ok();
-        let _ = parse(&format!(r#"{{"{key}":{value}}}"#)).is_ok();
+        drop(parse(&format!(r#"{{"n":"a",{PAGE},"{key}":{value}}}"#)));
+        drop(parse(&format!(r#"{{"{key}":{value}}}"#)));
     }
 }

@@ -37,6 +37,7 @@ pub struct Server {
     pub listen: SocketAddr,
     pub admin: SocketAddr,
     pub threads: usize,
+    pub runtime: Layout,
     pub max_connections: usize,
     pub header_timeout_ms: u64,
     pub body_timeout_ms: u64,
@@ -53,6 +54,7 @@ impl Default for Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
             threads: 0,
+            runtime: Layout::default(),
             max_connections: 8_192,
             header_timeout_ms: 5_000,
             body_timeout_ms: 5_000,
@@ -63,6 +65,17 @@ impl Default for Server {
             tls: None,
         }
     }
+}
+
+/// How the public listener's connections are spread over threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// Each thread has a runtime and its share of the connections.
+    PerCore,
+    /// One runtime whose threads take work from each other.
+    #[default]
+    Shared,
 }
 
 /// Certificate and key files in PEM, re-read when they change.

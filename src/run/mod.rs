@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use self::observe::{SpoolTime, SpoolWatch};
@@ -28,7 +29,7 @@ use crate::admin::Admin;
 use crate::batch::Batcher;
 use crate::clock::SharedClock;
 use crate::collector::{Collector, Live};
-use crate::config::settings::Environment;
+use crate::config::settings::{Environment, Layout};
 use crate::config::{Config, Place};
 use crate::consent::revoked::Revocations;
 use crate::consent::token::{LedgerId, Mint};
@@ -142,6 +143,27 @@ fn hide_memory() -> Result<(), RunError> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|e| part("process not dumpable", e))
 }
 
+/// Starts a runtime a core, where connections are not to move between threads. They end when the sender is
+/// dropped, which is after the connections have.
+fn core_runtimes(config: &Config) -> Result<(Vec<Handle>, watch::Sender<bool>), RunError> {
+    let (stop, stopped) = watch::channel(false);
+    let mut handles = Vec::new();
+    let n_runtimes = if config.server.runtime == Layout::PerCore { threads(config) } else { 0 };
+    for n in 0..n_runtimes {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| part("runtime", e))?;
+        handles.push(runtime.handle().clone());
+        let mut stopped = stopped.clone();
+        thread::Builder::new()
+            .name(format!("brine-core-{n}"))
+            .spawn(move || runtime.block_on(shutdown::asked(&mut stopped)))
+            .map_err(|e| part("runtime", e))?;
+    }
+    Ok((handles, stop))
+}
+
 /// Returns where the embedded engine lives inside a data directory.
 pub fn engine_directory(data: &Path) -> PathBuf {
     data.join("engine")
@@ -216,7 +238,9 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
         read_config,
         shutdown.clone(),
     ));
-    let limits = |drain| Limits {
+    let (cores, stop_cores) = core_runtimes(&collector.config)?;
+    let limits = |drain, runtimes: &[Handle]| Limits {
+        runtimes: runtimes.to_vec(),
         slots: Arc::new(Semaphore::new(collector.config.server.max_connections)),
         header_timeout: collector.config.server.header_timeout,
         idle_timeout: collector.config.server.idle_timeout,
@@ -227,7 +251,7 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
     let public = tokio::spawn(listener::serve(
         public,
         certificates,
-        limits(drain),
+        limits(drain, &cores),
         metrics.clone(),
         shutdown.clone(),
         move |request, peer| {
@@ -245,7 +269,7 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
     let admin = tokio::spawn(listener::serve(
         admin,
         None,
-        limits(drain),
+        limits(drain, &[]),
         // The admin listener's connections are not the public ones.
         Metrics::new(),
         shutdown.clone(),
@@ -262,6 +286,7 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
             tracing::error!(%error, "listener");
         }
     }
+    drop(stop_cores);
     if let Err(error) = maintenance.await {
         tracing::error!(%error, "maintenance task");
     }
@@ -288,7 +313,7 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
 }
 
 fn listen(key: &'static str, address: SocketAddr) -> Result<std::net::TcpListener, RunError> {
-    listener::bind(address, false).map_err(|source| RunError::Bind { key, address, source })
+    listener::bind(address).map_err(|source| RunError::Bind { key, address, source })
 }
 
 /// Joins an error's sources on one line.

@@ -153,7 +153,7 @@ fn parse_leaf(parts: &[Value], word: &str, key: &str, is_done: bool) -> Result<L
         [_, name, values, modifiers] => (name, values, Some(modifiers)),
         _ => {
             let reason = "must be [operator, dimension, [values]]";
-            return Err(Refusal::new(key, &Value::from(parts.to_vec()), reason));
+            return Err(Refusal::new(key, Value::from(parts.to_vec()), reason));
         }
     };
     let name_key = format!("{key}[1]");
