@@ -4,11 +4,17 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
+use serde_json::json;
 
 use crate::collector::Collector;
-use crate::route::{Reply, not_allowed, plain, problem, ready, typed};
+use crate::route::{self, Reply, not_allowed, plain, problem, ready, typed};
+use crate::stats::request::MAX_BODY;
+use crate::stats::{self, QueryError};
 use crate::store::Store;
 
 /// What the admin listener answers from.
@@ -25,7 +31,7 @@ impl Admin {
     /// # Errors
     /// Never: whatever happens has a reply.
     pub async fn answer(self, request: Request<Incoming>) -> Result<Reply, Infallible> {
-        let (head, _body) = request.into_parts();
+        let (head, body) = request.into_parts();
         Ok(match (&head.method, head.uri.path()) {
             (&Method::GET | &Method::HEAD, "/metrics") => typed(
                 StatusCode::OK,
@@ -34,8 +40,84 @@ impl Admin {
             ),
             (&Method::GET | &Method::HEAD, "/health") => plain(StatusCode::OK, "alive\n"),
             (&Method::GET | &Method::HEAD, "/ready") => ready(&self.collector),
+            (&Method::POST, "/api/v1/query") => self.query(&head, body).await,
             (_, "/metrics" | "/health" | "/ready") => not_allowed("GET"),
+            (_, "/api/v1/query") => not_allowed("POST"),
             _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
         })
     }
+
+    /// Counts. A client that leaves drops this future, and with it the statement in ClickHouse.
+    async fn query(&self, head: &Parts, body: Incoming) -> Reply {
+        let body = match read_query(head, body, self.collector.config.server.body_timeout).await {
+            Ok(body) => body,
+            Err((status, detail)) => return problem(status, None, &detail),
+        };
+        let live = self.collector.live.load_full();
+        let limits = &self.collector.config.query;
+        let now = self.collector.clock.now();
+        match stats::answer(&self.store.client, &live.sites, limits, &body, now).await {
+            Ok(answer) => {
+                let mut reply = route::json(StatusCode::OK, &answer.to_json());
+                reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                reply
+            }
+            Err(error) => query_problem(&error),
+        }
+    }
+}
+
+/// Reads a query's body. Only JSON by its name: a page elsewhere cannot send that without asking first
+/// (Fetch, "CORS-preflight request"), and is not answered here.
+async fn read_query(
+    head: &Parts,
+    body: Incoming,
+    timeout: std::time::Duration,
+) -> Result<Bytes, (StatusCode, String)> {
+    let media_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    if !essence.trim().eq_ignore_ascii_case("application/json") {
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json".into()));
+    }
+    match tokio::time::timeout(timeout, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err((StatusCode::PAYLOAD_TOO_LARGE, format!("more than {MAX_BODY} bytes")))
+        }
+        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body ended early".into())),
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".into())),
+    }
+}
+
+/// RFC 9457; a refused query has `key`, `value` and `reason` besides.
+fn query_problem(error: &QueryError) -> Reply {
+    let status = match error {
+        QueryError::BadRequest(_) => StatusCode::BAD_REQUEST,
+        QueryError::UnknownSite => StatusCode::NOT_FOUND,
+        QueryError::TooExpensive { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        QueryError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        QueryError::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    if error.is_ours() {
+        let source = std::error::Error::source(error).map(ToString::to_string);
+        tracing::warn!(status = status.as_u16(), source, "{error}");
+    }
+    let mut body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": error.to_string(),
+    });
+    if let QueryError::BadRequest(refusal) = error {
+        body["key"] = refusal.key.as_str().into();
+        body["value"] = refusal.value.as_str().into();
+        body["reason"] = refusal.reason.as_str().into();
+    }
+    let mut reply = route::json(status, &body);
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if error.is_retryable() {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    reply
 }

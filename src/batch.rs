@@ -29,9 +29,8 @@ use crate::event::{ConsentChoice, DenialRecord, Record, decode};
 use crate::metrics::Metrics;
 use crate::secret::random_bytes;
 use crate::shutdown;
-use crate::spool::{ReadError, SegmentError, SegmentId, Spool};
+use crate::spool::{self, ReadError, SegmentError, SegmentId, Spool};
 use crate::store::classify::Class;
-use crate::store::migrations::migrate;
 use crate::store::{BatchId, Store, StoreError, Table};
 
 /// The batch step; owned and awaited by `run()`.
@@ -89,7 +88,7 @@ impl Batcher {
     /// Dropping it leaves every unfinished segment in the spool, to be verified at the next start.
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
         let mut backoff = self.config.retry_min;
-        while let Err(error) = migrate(&self.store.client, &self.store.database).await {
+        while let Err(error) = self.store.migrate().await {
             self.metrics.store_stopped.set(1);
             tracing::error!(%error, "ClickHouse does not have the schema yet; events keep waiting in the spool");
             if pause(backoff, &mut shutdown).await {
@@ -276,11 +275,14 @@ impl Batcher {
     /// Sends the part in one statement and returns how many rows it has.
     async fn send(&self, part: &Part<'_>, attempt: u32) -> Result<u64, SendFault> {
         let started = Instant::now();
-        let mut writer = self.store.begin(part.table, part.batch, attempt).await?;
+        let mut writer = self.store.begin(part.table, part.batch, part.first(), attempt).await?;
         let mut rows = 0;
         let mut denials: BTreeMap<(String, u16), (u32, u32)> = BTreeMap::new();
         for entry in self.records(part)? {
-            let (seq, record) = entry?;
+            let record = entry?;
+            let seq = record.index;
+            // What does not decode was set aside when the segment was cut.
+            let Ok(record) = decode(record.kind.0, &record.payload) else { continue };
             match &record {
                 Record::Event(event) => writer.event(event, seq).await?,
                 Record::Consent(consent) => writer.consent(consent, seq).await?,
@@ -308,26 +310,25 @@ impl Batcher {
         }
         let mut keys = std::collections::BTreeSet::new();
         for entry in self.records(part)? {
-            if let (_, Record::Denial(denial)) = entry? {
+            let record = entry?;
+            if let Ok(Record::Denial(denial)) = decode(record.kind.0, &record.payload) {
                 keys.insert((denial.site, denial.day));
             }
         }
         Ok(keys.len() as u64)
     }
 
-    /// Reads the records of a part, in order. What did not decode was left out of every part.
+    /// Reads the records of a part, in order.
     fn records<'a>(
         &self,
         part: &'a Part<'_>,
-    ) -> Result<impl Iterator<Item = Result<(u32, Record), SendFault>> + use<'a>, SendFault> {
+    ) -> Result<impl Iterator<Item = Result<spool::Record, SendFault>> + use<'a>, SendFault> {
         let mut wanted = part.seqs.iter().copied().peekable();
         let reader = self.spool.read(part.id).map_err(SegmentFault::from)?;
         Ok(reader.filter_map(move |entry| match entry {
-            Ok(record) if wanted.peek() == Some(&record.index) => {
-                wanted.next();
-                decode(record.kind.0, &record.payload).ok().map(|decoded| Ok((record.index, decoded)))
-            }
-            Ok(_) | Err(ReadError::Damage(_)) => None,
+            Ok(record) => wanted.next_if_eq(&record.index).map(|_| Ok(record)),
+            // Damage was set aside when the segment was cut.
+            Err(ReadError::Damage(_)) => None,
             Err(error) => Some(Err(SendFault::Segment(error.into()))),
         }))
     }
@@ -388,7 +389,7 @@ impl From<StoreError> for SendFault {
 }
 
 /// The partition keys of `schema/`, computed here because a batch must not span two.
-fn group_of(record: &Record) -> GroupKey {
+fn group_of(record: &Record<'_>) -> GroupKey {
     let month = |day: u16| {
         let date = crate::salts::period::date_of(day);
         date.year() as u32 * 100 + date.month() as u32

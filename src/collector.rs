@@ -244,6 +244,12 @@ impl Collector {
         Ended { outcome, detail: detail.to_owned(), retry_after: None, is_own_origin: false }
     }
 
+    /// Ends a consent choice whose body could not be read.
+    pub fn refuse_unread_choice(&self, outcome: Outcome, detail: String) -> Ended {
+        self.count_choice(NO_SITE, "refused", outcome);
+        Ended { outcome, detail, retry_after: None, is_own_origin: false }
+    }
+
     /// Tells whether a page of `origin` may talk to us at all: it belongs to some site.
     pub fn knows_origin(&self, origin: &str) -> bool {
         self.live.load().sites.iter().any(|site| beacon::is_own_origin(site, origin))
@@ -316,6 +322,32 @@ fn spool_outcome(error: &AppendError) -> Outcome {
 fn expiry(token: &Token) -> Timestamp {
     // The first instant after the last valid day; day numbers end in the year 2149.
     Timestamp::from_second((i64::from(token.last_day) + 1) * 86_400).unwrap_or(Timestamp::MAX)
+}
+
+/// Counts a beacon whose client left before it was read.
+pub struct Unread {
+    collector: Arc<Collector>,
+    is_read: bool,
+}
+
+impl Unread {
+    /// Begins when the head of a beacon's request is there.
+    pub fn new(collector: Arc<Collector>) -> Unread {
+        Unread { collector, is_read: false }
+    }
+
+    /// Ends: the beacon was read, or counted as unreadable.
+    pub fn read(mut self) {
+        self.is_read = true;
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        if !self.is_read {
+            self.collector.live.load().count(None, Outcome::ClientGone);
+        }
+    }
 }
 
 /// Counts a beacon whose client left while its record was on the way to the disk.

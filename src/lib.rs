@@ -58,6 +58,8 @@ pub mod store;
 
 pub mod engine;
 
+pub mod stats;
+
 pub mod collector;
 
 pub mod tracker;

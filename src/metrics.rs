@@ -112,7 +112,7 @@ impl Metrics {
             spool_bytes: gauge("brine_spool_bytes", "Bytes of events on disk that ClickHouse does not have yet."),
             spool_segments: gauge("brine_spool_segments", "Spool segments on disk."),
             spool_oldest_seconds: real("brine_spool_oldest_seconds", "Age of the oldest record in the spool."),
-            spool_quarantined: gauge("brine_spool_quarantine_files", "Quarantined spool files waiting for the operator."),
+            spool_quarantined: gauge("brine_spool_quarantine_bytes", "Bytes in the spool's quarantine, waiting for the operator."),
             spool_fsync_seconds: histogram("brine_spool_fsync_seconds", "Duration of one group commit's write and fsync.", seconds()),
             spool_group_records: histogram("brine_spool_group_records", "Records made durable by one fsync.", counts()),
             spool_failures: counter("brine_spool_failures_total", "Failed writes or fsyncs of the spool."),

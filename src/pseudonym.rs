@@ -1,6 +1,6 @@
 //! Keyed hash; the identity goes in and does not come out.
 //!
-//! Comes in: an [`Enriched`] beacon with the visitor's bits. Goes out: an [`Event`], which has no field
+//! Comes in: an [`Enriched`] beacon with the visitor's bits. Goes out: an event, which has no field
 //! that could hold them. `pseudonym = keyed BLAKE3(salt, domain ‖ length‖field ‖ …)`, the first 64 bits. Each field carries its length,
 //! so that no two visitors share one input, and each use has a domain of its own, so that a visitor can
 //! never equal a visit.
@@ -8,16 +8,17 @@
 //! A visit belongs to the day it began on. While the previous salt lives (grace), an event of a visit
 //! that began before midnight is hashed with it and counted on that day: one visit, one visitor.
 
-use jiff::Timestamp;
+use jiff::civil::Time;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::beacon::VisitClaim;
 use crate::config::Site;
 use crate::enrich::step::Enriched;
-use crate::event::Event;
+use crate::event::Draft;
 use crate::open_visits::OpenVisits;
 use crate::outcome::Outcome;
 use crate::salts::SiteSalts;
-use crate::salts::period::{local_day, period_of, start_of};
+use crate::salts::period::{day_number, local_day, period_of, start_of};
 use crate::secret::Secret;
 
 /// What a pseudonym stands for; hashed in, so that domains never meet.
@@ -62,11 +63,12 @@ pub fn pseudonymise(
     enriched: Enriched,
     salts: Option<&SiteSalts>,
     open_visits: &OpenVisits,
-) -> Result<Event, Outcome> {
+) -> Result<Draft, Outcome> {
     let Enriched { mut event, identity, site, received } = enriched;
     let salts = salts.ok_or(Outcome::SaltUnavailable)?;
-    let today = local_day(received, &site.time_zone);
-    let yesterday = in_grace(&site, today, received).then(|| today.saturating_sub(1));
+    let local = site.time_zone.to_datetime(received);
+    let today = day_number(local.date());
+    let yesterday = in_grace(&site, today, local.time(), received).then(|| today.saturating_sub(1));
     let salt_of = |day| salts.of(period_of(day, site.rotation)).ok_or(Outcome::SaltUnavailable);
     let visitor = |salt| pseudonym(salt, Domain::Visitor, &[&identity.visitor]);
     let now_ms = received.as_millisecond();
@@ -110,8 +112,12 @@ pub fn pseudonymise(
 }
 
 /// Tells whether `now` lies in the grace after the local midnight before `today`.
-fn in_grace(site: &Site, today: u16, now: Timestamp) -> bool {
-    now.duration_since(start_of(today, &site.time_zone)) < site.salt_grace
+fn in_grace(site: &Site, today: u16, local: Time, now: Timestamp) -> bool {
+    // The wall clock may be off by what daylight saving moved since midnight, hours at most; only near
+    // the grace is the exact instant of midnight worth computing.
+    let since_midnight = local.duration_since(Time::midnight());
+    since_midnight < site.salt_grace + SignedDuration::from_hours(3)
+        && now.duration_since(start_of(today, &site.time_zone)) < site.salt_grace
 }
 
 #[cfg(test)]

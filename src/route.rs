@@ -20,7 +20,7 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use crate::client::Client;
-use crate::collector::{Carrier, ChoiceReply, Collector, Ended};
+use crate::collector::{Carrier, ChoiceReply, Collector, Ended, Unread};
 use crate::consent::COOKIE as CONSENT_COOKIE;
 use crate::outcome::Outcome;
 use crate::tracker;
@@ -33,34 +33,52 @@ static BRINE_OUTCOME: HeaderName = HeaderName::from_static("brine-outcome");
 /// A transparent pixel, 43 bytes.
 const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 
-/// Answers one request of the public listener.
+/// Answers one request of the public listener. Must be called at once, not from within a future: a client
+/// may be gone so soon that the future is dropped without ever having been polled, and its beacon counts all
+/// the same.
 ///
 /// # Errors
 /// Never: whatever happens has a reply.
-pub async fn public(
+pub fn public(
     collector: Arc<Collector>,
     request: Request<Incoming>,
     peer: IpAddr,
-) -> Result<Reply, Infallible> {
+) -> impl Future<Output = Result<Reply, Infallible>> + Send {
     let (head, body) = request.into_parts();
-    Ok(match (&head.method, head.uri.path()) {
-        (&Method::POST, "/api/event") => event(&collector, &head, body, peer).await,
-        (&Method::GET, "/pixel.gif") => pixel(&collector, &head, peer).await,
-        (&Method::POST, "/api/consent") => consent(&collector, &head, body, peer).await,
-        (&Method::OPTIONS, "/api/event" | "/api/consent") => preflight(&collector, &head),
-        (&Method::GET | &Method::HEAD, "/brine.js") => tracker::script(&head),
-        (&Method::GET | &Method::HEAD, "/health") => plain(StatusCode::OK, "alive\n"),
-        (&Method::GET | &Method::HEAD, "/ready") => ready(&collector),
-        (_, "/api/event" | "/api/consent") => not_allowed("POST, OPTIONS"),
-        (_, "/pixel.gif" | "/brine.js" | "/health" | "/ready") => not_allowed("GET"),
-        _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
-    })
+    let is_beacon = matches!(
+        (&head.method, head.uri.path()),
+        (&Method::POST, "/api/event") | (&Method::GET, "/pixel.gif")
+    );
+    let unread = is_beacon.then(|| Unread::new(collector.clone()));
+    async move {
+        Ok(match (&head.method, head.uri.path()) {
+            (&Method::POST, "/api/event") => event(&collector, &head, body, peer, unread).await,
+            (&Method::GET, "/pixel.gif") => pixel(&collector, &head, peer, unread).await,
+            (&Method::POST, "/api/consent") => consent(&collector, &head, body, peer).await,
+            (&Method::OPTIONS, "/api/event" | "/api/consent") => preflight(&collector, &head),
+            (&Method::GET | &Method::HEAD, "/brine.js") => tracker::script(&head),
+            (&Method::GET | &Method::HEAD, "/health") => plain(StatusCode::OK, "alive\n"),
+            (&Method::GET | &Method::HEAD, "/ready") => ready(&collector),
+            (_, "/api/event" | "/api/consent") => not_allowed("POST, OPTIONS"),
+            (_, "/pixel.gif" | "/brine.js" | "/health" | "/ready") => not_allowed("GET"),
+            _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
+        })
+    }
 }
 
-async fn event(collector: &Collector, head: &Parts, body: Incoming, peer: IpAddr) -> Reply {
+async fn event(
+    collector: &Collector,
+    head: &Parts,
+    body: Incoming,
+    peer: IpAddr,
+    unread: Option<Unread>,
+) -> Reply {
     let started = Instant::now();
     let client = client(collector, head, peer);
-    let ended = match read_beacon_body(collector, head, body).await {
+    let body = read_beacon_body(collector, head, body).await;
+    // From here on every way out counts by itself.
+    unread.map(Unread::read);
+    let ended = match body {
         Ok(body) => {
             let cookie = cookie(&head.headers, CONSENT_COOKIE);
             collector.event(Carrier::Body(&body), header(head, &ORIGIN), cookie, client).await
@@ -71,13 +89,14 @@ async fn event(collector: &Collector, head: &Parts, body: Incoming, peer: IpAddr
     beacon_reply(&ended, header(head, &ORIGIN), None)
 }
 
-async fn pixel(collector: &Collector, head: &Parts, peer: IpAddr) -> Reply {
+async fn pixel(collector: &Collector, head: &Parts, peer: IpAddr, unread: Option<Unread>) -> Reply {
     let started = Instant::now();
     let client = client(collector, head, peer);
     let carrier = Carrier::Pixel {
         query: head.uri.query().unwrap_or_default(),
         referer: header(head, &REFERER),
     };
+    unread.map(Unread::read);
     let ended = collector.event(carrier, None, cookie(&head.headers, CONSENT_COOKIE), client).await;
     collector.metrics.requests_seconds.observe(started.elapsed().as_secs_f64());
     beacon_reply(&ended, None, Some(GIF))
@@ -89,8 +108,7 @@ async fn consent(collector: &Collector, head: &Parts, body: Incoming, peer: IpAd
     let body = match read_body(collector, head, body).await {
         Ok(body) => body,
         Err((outcome, detail)) => {
-            let ended = Ended { outcome, detail, retry_after: None, is_own_origin: false };
-            return beacon_reply(&ended, origin, None);
+            return beacon_reply(&collector.refuse_unread_choice(outcome, detail), origin, None);
         }
     };
     let (ended, choice) = collector.choose(&body, origin, client).await;

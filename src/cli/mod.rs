@@ -1,6 +1,7 @@
 //! The command line: what brine can be told to do.
 
 mod config;
+mod query;
 mod serve;
 mod sql;
 
@@ -37,6 +38,8 @@ enum Command {
     Serve(ServeArgs),
     /// Run a read-only SQL query beside a running brine.
     Sql(SqlArgs),
+    /// Count visitors, visits and events of a site.
+    Query(query::QueryArgs),
     /// Check, show or start a configuration.
     Config(ConfigArgs),
     /// The embedded ClickHouse engine (brine serve starts it by itself).
@@ -114,9 +117,10 @@ enum ConfigAction {
 /// Anything that kept it from that, with the chain of causes.
 pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Demo(args) => serve::demo(&args),
+        Command::Demo(args) => serve::demo(&args, environment),
         Command::Serve(args) => serve::serve(&args, environment),
         Command::Sql(args) => sql::run(&args, environment),
+        Command::Query(args) => query::run(&args, environment),
         Command::Config(args) => config::run(&args.action, environment),
         Command::Engine(args) => engine::cli::run(args),
     }

@@ -18,11 +18,11 @@ use crate::run::{self, Addresses, Control};
 
 pub(super) fn serve(args: &ServeArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let (_, config) = load::from_file(&args.config, environment)?;
-    let (path, environment) = (args.config.clone(), environment.clone());
+    let (path, overrides) = (args.config.clone(), environment.clone());
     let read_config = move || {
-        load::from_file(&path, &environment).map(|(_, config)| config).map_err(|e| e.to_string())
+        load::from_file(&path, &overrides).map(|(_, config)| config).map_err(|e| e.to_string())
     };
-    go(config, false, Box::new(read_config), |addresses| {
+    go(config, false, environment.clone(), Box::new(read_config), |addresses| {
         let mut out = io::stdout().lock();
         // Scripts read these two lines; port 0 becomes the real one here.
         writeln!(out, "public http://{}", addresses.public)?;
@@ -31,7 +31,7 @@ pub(super) fn serve(args: &ServeArgs, environment: &Environment) -> anyhow::Resu
     })
 }
 
-pub(super) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn demo(args: &DemoArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     if args.fresh {
         forget(&args.data)?;
     }
@@ -39,7 +39,7 @@ pub(super) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let again = config.clone();
     let read_config = move || Ok(again.clone());
     let data = args.data.clone();
-    go(config, true, Box::new(read_config), move |addresses| {
+    go(config, true, environment.clone(), Box::new(read_config), move |addresses| {
         let mut out = io::stdout().lock();
         writeln!(out, "\n  demo site  http://{}/", addresses.public)?;
         writeln!(out, "  admin      http://{}/metrics", addresses.admin)?;
@@ -85,6 +85,7 @@ fn forget(data: &Path) -> anyhow::Result<()> {
 fn go(
     config: Config,
     is_demo: bool,
+    environment: Environment,
     read_config: Box<dyn Fn() -> Result<Config, String> + Send + Sync>,
     announce: impl FnOnce(Addresses) -> io::Result<()> + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
@@ -101,6 +102,7 @@ fn go(
             }
         }),
         is_demo,
+        environment,
     };
     // Signals have a small runtime of their own, so that they are heard before and while all else runs.
     let listener = std::thread::Builder::new().name("brine-signals".into());

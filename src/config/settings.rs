@@ -129,7 +129,7 @@ pub struct Spool {
 
 impl Default for Spool {
     fn default() -> Self {
-        Self { max_mib: 4_096, reserve_mib: 512, group_records: 32, group_delay_ms: 8 }
+        Self { max_mib: 4_096, reserve_mib: 512, group_records: 48, group_delay_ms: 10 }
     }
 }
 

@@ -87,6 +87,12 @@ impl Revocations {
             bytes.extend_from_slice(&encode(*id, *last_day));
         }
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        // What an earlier write left when the disk was full would shift every entry behind it.
+        let length = log.metadata()?.len();
+        let torn = length % ENTRY_BYTES as u64;
+        if torn > 0 {
+            log.set_len(length - torn)?;
+        }
         log.write_all(&bytes)?;
         log.sync_data()
     }
@@ -163,5 +169,17 @@ mod tests {
         let revocations = Revocations::open(&path, 111).unwrap();
         assert!(revocations.contains(fresh) && revocations.contains(LedgerId(3)));
         assert_eq!((revocations.len(), fs::metadata(&path).unwrap().len()), (2, 44));
+    }
+
+    #[test]
+    fn a_write_cut_short_by_a_full_disk_does_not_spoil_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("revocations.log");
+        let revocations = Revocations::open(&path, 100).unwrap();
+        revocations.persist(&[(LedgerId(1), 200)]).unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(&encode(LedgerId(2), 200)[..10]).unwrap();
+        revocations.persist(&[(LedgerId(2), 200), (LedgerId(3), 200)]).unwrap();
+        let revocations = Revocations::open(&path, 100).unwrap();
+        assert_eq!(revocations.len(), 3);
     }
 }

@@ -1,8 +1,9 @@
 //! `brine engine` and `brine engine fetch`.
 //!
-//! In: arguments. Out: an exit code. Nothing else: what they do is in [`super::child`] and [`super::fetch`].
+//! In: arguments. Out: an exit code. Nothing else: what they do is in [`super::child`] and
+//! [`super::fetch`].
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -73,14 +74,17 @@ struct RunArgs {
     supervised: bool,
 }
 
-/// Runs the command. Must be called before any thread is started, a runtime's included (see [`child::run`]).
+/// Runs the command. Must be called before any thread is started, a runtime's included (see
+/// [`child::run`]).
 ///
 /// # Errors
 /// What keeps the engine from running, for one line on standard error.
 pub fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
     match args.action {
         Some(Action::Fetch(args)) => {
-            let cache = args.cache.map_or_else(fetch::cache_dir, Ok)?;
+            let cache = args
+                .cache
+                .map_or_else(|| fetch::cache_dir(&environment), Ok)?;
             let library = fetch::fetch(&cache)?;
             println!("{}", library.display());
             Ok(ExitCode::SUCCESS)
@@ -96,7 +100,9 @@ fn run_child(args: RunArgs) -> anyhow::Result<ExitCode> {
         data: args.data.unwrap_or_default(),
         socket: args.socket,
         listen: args.listen,
-        library: args.lib.map_or_else(fetch::library_path, Ok)?,
+        library: args
+            .lib
+            .map_or_else(|| fetch::library_path(&environment), Ok)?,
         limits: Limits {
             memory_bytes: args.memory_bytes,
             query_memory_bytes: args.query_memory_bytes,
@@ -107,7 +113,12 @@ fn run_child(args: RunArgs) -> anyhow::Result<ExitCode> {
         },
         supervised: args.supervised,
     };
-    match child::run(&settings)? {}
+    let Err(error) = child::run(&settings);
+    if settings.supervised {
+        // The parent tells the operator; what is on standard error does not get that far.
+        println!("{} {error}", child::FAILED);
+    }
+    Err(error.into())
 }
 
 /// A parent reads JSON; people read text. A subscriber that is installed already stays.
@@ -115,6 +126,7 @@ fn log_to_stderr(supervised: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // An error means that there is a subscriber, which is as good.
     drop(if supervised {
@@ -122,4 +134,8 @@ fn log_to_stderr(supervised: bool) {
     } else {
         builder.try_init()
     });
+}
+
+fn environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }

@@ -1,19 +1,22 @@
 //! Takes request bodies out of their compression.
 //!
-//! In: a body and its codings: `Content-Encoding` (gzip, zstd, LZ4 frame) and, inside of it, ClickHouse's own compressed
-//! blocks (`decompress=1`). Out: plain bytes, a block at a time. Promised: a body that is cut anywhere inside a
-//! compressed unit is an error, also where the HTTP body itself ended properly.
+//! In: a body and its codings: `Content-Encoding` (gzip, zstd, LZ4 frame) and, inside of it,
+//! ClickHouse's own compressed blocks (`decompress=1`). Out: plain bytes, a block at a time.
+//! Promised: a body that is cut anywhere inside a compressed unit is an error, also where the HTTP
+//! body itself ended properly.
 
 use std::io::{self, BufRead, Read};
 
+use bytes::Bytes;
 use cityhash_rs::cityhash_102_128;
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use lz4_flex::{block, frame::FrameDecoder};
 
 use super::body::BodyReader;
 
-/// Largest compressed block that is taken in, before and after decompression. Clients send 1 MiB and less; ClickHouse
-/// itself allows 1 GiB, which is a quarter of the memory of the machines brine is meant for.
+/// Largest compressed block that is taken in, before and after decompression. Clients send 1 MiB
+/// and less; ClickHouse itself allows 1 GiB, which is a quarter of the memory of the machines brine
+/// is meant for.
 const BLOCK_BYTES: u32 = 64 << 20;
 
 /// Bytes before a block's data: method, compressed size with these nine, decompressed size.
@@ -81,7 +84,7 @@ struct Stage {
 
 enum Decoder {
     Identity(BodyReader),
-    Gzip(Box<MultiGzDecoder<BodyReader>>),
+    Gzip(Members),
     Zstd(Box<zstd::stream::read::Decoder<'static, BodyReader>>),
     Lz4(Box<FrameDecoder<Endless<BodyReader>>>),
 }
@@ -91,7 +94,7 @@ impl Data {
     pub(super) fn new(body: BodyReader, coding: Coding, blocks: bool) -> io::Result<Self> {
         let decoder = match coding {
             Coding::Identity => Decoder::Identity(body),
-            Coding::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(body))),
+            Coding::Gzip => Decoder::Gzip(Members::Between(body)),
             Coding::Zstd => {
                 Decoder::Zstd(Box::new(zstd::stream::read::Decoder::with_buffer(body)?))
             }
@@ -122,7 +125,7 @@ impl Data {
             u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
         };
         let (packed, plain) = (number(1), number(5));
-        if packed < 9 || packed > BLOCK_BYTES || plain > BLOCK_BYTES {
+        if !(9..=BLOCK_BYTES).contains(&packed) || plain > BLOCK_BYTES {
             return Err(bad("the sizes of a compressed block are out of range"));
         }
         let mut bytes = header.to_vec();
@@ -173,7 +176,8 @@ impl Stage {
     fn body(&mut self) -> &mut BodyReader {
         match &mut self.decoder {
             Decoder::Identity(body) => body,
-            Decoder::Gzip(decoder) => decoder.get_mut(),
+            Decoder::Gzip(Members::Between(body)) => body,
+            Decoder::Gzip(Members::Inside(decoder)) => &mut decoder.get_mut().0,
             Decoder::Zstd(decoder) => decoder.get_mut(),
             Decoder::Lz4(decoder) => &mut decoder.get_mut().0,
         }
@@ -182,6 +186,9 @@ impl Stage {
 
 impl Read for Stage {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         loop {
             // Between compressed units, and only there, the body may end. This also waits for the
             // body to say so: what a decoder takes for the end is not enough.
@@ -190,26 +197,66 @@ impl Read for Stage {
             }
             let n_bytes = match &mut self.decoder {
                 Decoder::Identity(body) => return body.read(buffer),
-                Decoder::Gzip(decoder) => decoder.read(buffer)?,
+                Decoder::Gzip(members) => members.read(buffer)?,
                 Decoder::Zstd(decoder) => decoder.read(buffer)?,
                 Decoder::Lz4(decoder) => decoder.read(buffer)?,
             };
             self.between = n_bytes == 0;
-            if n_bytes > 0 || buffer.is_empty() {
+            if n_bytes > 0 {
                 return Ok(n_bytes);
             }
         }
     }
 }
 
-/// Makes the end of a body an error. lz4_flex takes an end where a block should begin for the end of the frame; with
-/// this it never sees one, and a frame ends with its end mark only.
+/// A gzip file is a row of members (RFC 1952 section 2.2). flate2's own loop over them takes a
+/// header that is cut off for an end; its decoder of one member reads the header when it is made.
+enum Members {
+    Between(BodyReader),
+    Inside(Box<GzDecoder<Endless<BodyReader>>>),
+}
+
+impl Read for Members {
+    /// Called between members only if there is another one.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let none = || BodyReader::full(Bytes::new());
+        if let Self::Between(body) = self {
+            let body = std::mem::replace(body, none());
+            *self = Self::Inside(Box::new(GzDecoder::new(Endless(body))));
+        }
+        let Self::Inside(decoder) = self else {
+            return Ok(0);
+        };
+        let n_bytes = decoder.read(buffer)?;
+        if n_bytes == 0 {
+            let body = std::mem::replace(&mut decoder.get_mut().0, none());
+            *self = Self::Between(body);
+        }
+        Ok(n_bytes)
+    }
+}
+
+/// Makes the end of a body an error, for decoders that find an end where none may be: lz4_flex
+/// takes one where a block should begin for the end of the frame. With this they never see one.
 struct Endless<R>(R);
+
+impl<R: BufRead> BufRead for Endless<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self.0.fill_buf()? {
+            [] => Err(bad("the compressed body is cut off")),
+            bytes => Ok(bytes),
+        }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.0.consume(amount);
+    }
+}
 
 impl<R: Read> Read for Endless<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.0.read(buffer)? {
-            0 if !buffer.is_empty() => Err(bad("an LZ4 frame is cut off")),
+            0 if !buffer.is_empty() => Err(bad("the compressed body is cut off")),
             n_bytes => Ok(n_bytes),
         }
     }

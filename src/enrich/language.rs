@@ -51,8 +51,15 @@ fn preferred(header: &str) -> Option<Language> {
 
 /// A weight in thousandths, the precision RFC 9110 gives it; nonsense weighs nothing.
 fn thousandths(weight: &str) -> u16 {
-    match weight.trim().parse::<f32>() {
-        Ok(weight) if (0.0..=1.0).contains(&weight) => (weight * 1_000.0) as u16,
+    match weight.trim().as_bytes() {
+        [b'1'] | [b'1', b'.', ..] => 1_000,
+        [b'0', b'.', fraction @ ..] => {
+            let digits = fraction.iter().take(3).take_while(|b| b.is_ascii_digit());
+            digits
+                .zip([100, 10, 1])
+                .map(|(digit, unit)| u16::from(digit - b'0') * unit)
+                .sum()
+        }
         _ => 0,
     }
 }

@@ -1,8 +1,9 @@
-//! A stream that gives a request's head a deadline from its first byte.
+//! A stream that gives a request's head a strict deadline and an idle connection a generous one.
 //!
-//! hyper's own header time-out starts while a keep-alive connection is still idle, so it cannot be both
-//! generous to idle connections and strict to slow ones. Here the strict clock starts with the first byte of a
-//! request and stops when the handler takes over (which has a time-out of its own for the body).
+//! hyper's own header time-out starts while a keep-alive connection is still idle, so it cannot be both, and
+//! it sets up a timer for every request. Here one timer a connection is moved only when it is due: the strict
+//! clock starts with the first byte of a request and stops when the handler takes over (which has a time-out
+//! of its own for the body); the generous one starts when a reply has gone out.
 
 use std::io;
 use std::pin::Pin;
@@ -35,21 +36,56 @@ impl Phase {
 pub(super) struct Dribble<S> {
     stream: S,
     phase: Phase,
-    limit: Duration,
-    /// Set while a head has begun and is not complete. The timer itself is made only when a head comes
-    /// in more than one piece, which few do.
+    head_limit: Duration,
+    idle_limit: Duration,
+    /// Set while a head has begun and is not complete.
     begun: Option<Instant>,
+    /// When the last reply went out, or the connection began.
+    quiet_since: Instant,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Dribble<S> {
-    pub(super) fn new(stream: S, phase: Phase, limit: Duration) -> Dribble<S> {
-        Dribble { stream, phase, limit, begun: None, timer: None }
+    pub(super) fn new(stream: S, phase: Phase, head_limit: Duration, idle_limit: Duration) -> Dribble<S> {
+        Dribble {
+            stream,
+            phase,
+            head_limit,
+            idle_limit,
+            begun: None,
+            quiet_since: Instant::now(),
+            timer: None,
+        }
     }
 
-    fn rest(&mut self) {
-        self.begun = None;
-        self.timer = None;
+    /// A reply goes out: the next byte that comes in begins another request.
+    fn replied(&mut self) {
+        if self.begun.take().is_some() {
+            self.quiet_since = Instant::now();
+        }
+    }
+
+    /// Returns ready when the peer has been waited for long enough.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.phase.is_answering.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        let deadline = match self.begun {
+            Some(begun) => begun + self.head_limit,
+            None => self.quiet_since + self.idle_limit,
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            // It was set for an earlier request; the peer has been heard of since.
+            timer.as_mut().reset(deadline);
+        }
     }
 }
 
@@ -63,22 +99,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Dribble<S> {
             }
             return Poll::Ready(result);
         }
-        if this.phase.is_answering.load(Ordering::Relaxed) {
-            this.rest();
-            return Poll::Pending;
-        }
-        let Some(begun) = this.begun else { return Poll::Pending };
-        let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(begun + this.limit)));
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "request head took too long")))
+        ready!(this.poll_deadline(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client kept us waiting")))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Dribble<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        // A reply goes out: the next byte that comes in begins another request.
-        this.rest();
+        this.replied();
         Pin::new(&mut this.stream).poll_write(cx, bytes)
     }
 
@@ -100,7 +129,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Dribble<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.rest();
+        this.replied();
         Pin::new(&mut this.stream).poll_write_vectored(cx, slices)
     }
 }

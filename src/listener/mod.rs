@@ -17,7 +17,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -170,7 +170,7 @@ where
 
     async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) -> io::Result<()> {
         let phase = Phase::default();
-        let io = Dribble::new(stream, phase.clone(), self.limits.header_timeout);
+        let io = Dribble::new(stream, phase.clone(), self.limits.header_timeout, self.limits.idle_timeout);
         let (peer, handler) = (self.peer, self.handler);
         let service = service_fn(move |request| {
             let answer = handler(request, peer);
@@ -183,10 +183,8 @@ where
             }
         });
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            // hyper starts this clock when it begins to wait for a request: it is the idle time-out.
-            // The stricter one, from a request's first byte on, is Dribble's.
-            .header_read_timeout(self.limits.idle_timeout)
+            // Dribble keeps the time.
+            .header_read_timeout(None)
             .max_buf_size(HEAD_BYTES)
             .max_headers(HEAD_FIELDS)
             .serve_connection(TokioIo::new(io), service);

@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use crate::collector::{Collector, Live};
 use crate::config::Config;
 use crate::consent::token_day;
-use crate::engine::supervise::EngineHandle;
+use crate::engine::supervise::{EngineHandle, State};
 use crate::event::{encode, kind};
 use crate::listener::tls::Certificates;
 use crate::shutdown;
@@ -113,8 +113,8 @@ fn gauges(collector: &Collector, engine: Option<&EngineHandle>) {
         metrics.geo_age_seconds.with_label_values(&[file]).set(age);
     }
     if let Some(engine) = engine {
-        metrics.engine_restarts.set(engine.restarts() as i64);
-        metrics.engine_up.set(i64::from(engine.is_ready()));
+        metrics.engine_restarts.set(engine.numbers().restarts as i64);
+        metrics.engine_up.set(i64::from(*engine.state().borrow() == State::Ready));
     }
 }
 

@@ -7,6 +7,7 @@
 mod maintain;
 mod observe;
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::net::SocketAddr;
@@ -15,9 +16,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use thiserror::Error;
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -26,10 +28,13 @@ use crate::admin::Admin;
 use crate::batch::Batcher;
 use crate::clock::SharedClock;
 use crate::collector::{Collector, Live};
+use crate::config::settings::Environment;
 use crate::config::{Config, Place};
 use crate::consent::revoked::Revocations;
 use crate::consent::token::{LedgerId, Mint};
 use crate::consent::token_day;
+use crate::engine::config::Limits as EngineLimits;
+use crate::engine::fetch;
 use crate::engine::supervise::{EngineSettings, Supervisor};
 use crate::enrich::step::Enrichers;
 use crate::event::{ConsentChoice, Record, decode};
@@ -107,6 +112,8 @@ pub struct Control {
     pub on_ready: Box<dyn FnOnce(Addresses) + Send>,
     /// Serve the demo site as well.
     pub is_demo: bool,
+    /// The process environment, as `main.rs` read it.
+    pub environment: Environment,
 }
 
 /// Runs brine until shutdown.
@@ -114,6 +121,7 @@ pub struct Control {
 /// # Errors
 /// [`RunError`] where a part cannot start; what was started by then is stopped again.
 pub fn run(config: Config, control: Control) -> Result<(), RunError> {
+    hide_memory()?;
     let _lock = lock_directory(&config.directory)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads(&config))
@@ -124,6 +132,14 @@ pub fn run(config: Config, control: Control) -> Result<(), RunError> {
     let result = runtime.block_on(start(config, control));
     runtime.shutdown_timeout(Duration::from_secs(5));
     result
+}
+
+/// Addresses, tokens and salts are in memory: no core dump may write them out, no other process of the same user may
+/// read them (PR_SET_DUMPABLE in prctl(2), RLIMIT_CORE in setrlimit(2)). Before the first of them is there.
+fn hide_memory() -> Result<(), RunError> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none).map_err(|e| part("core dump limit", e))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|e| part("process not dumpable", e))
 }
 
 /// Returns where the embedded engine lives inside a data directory.
@@ -144,7 +160,7 @@ fn part(part: &'static str, error: impl std::fmt::Display) -> RunError {
 
 #[allow(clippy::too_many_lines)] // The order of start and stop is the point; it reads best in one place.
 async fn start(config: Config, control: Control) -> Result<(), RunError> {
-    let Control { clock, mut shutdown, reload, read_config, on_ready, is_demo } = control;
+    let Control { clock, mut shutdown, reload, read_config, on_ready, is_demo, environment } = control;
     let metrics = Metrics::new();
     let directory = config.directory.clone();
 
@@ -184,7 +200,7 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
     // Salts before the first beacon.
     maintain::salts(&collector).await;
 
-    let (supervisor, store) = open_store(&collector.config).await?;
+    let (supervisor, store) = open_store(&collector.config, &environment).await?;
     let (stop_batches, batches_stopped) = watch::channel(false);
     if supervisor.is_some() {
         // The embedded engine is ours to have ready; a server may come later (the batch step waits).
@@ -215,12 +231,13 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
         metrics.clone(),
         shutdown.clone(),
         move |request, peer| {
-            let collector = for_public.clone();
+            let file = if is_demo { demo::file(request.uri().path()) } else { None };
+            let answer = route::public(for_public.clone(), request, peer);
             async move {
-                if is_demo && let Some(file) = demo::file(request.uri().path()) {
-                    return Ok(file);
+                match file {
+                    Some(file) => Ok(file),
+                    None => answer.await,
                 }
-                route::public(collector, request, peer).await
             }
         },
     ));
@@ -258,7 +275,12 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
         }
     }
     if let Some(supervisor) = supervisor {
-        supervisor.shutdown().await;
+        if let Some(engine) = &store.engine
+            && let Err(error) = engine.shutdown().await
+        {
+            tracing::warn!(%error, "embedded engine");
+        }
+        supervisor.ended().await;
     }
     let left = spool.stats();
     tracing::info!(spooled_records = left.records, "closed");
@@ -360,10 +382,10 @@ async fn restore_withdrawals(
     Ok(())
 }
 
-async fn open_store(config: &Config) -> Result<(Option<Supervisor>, Store), RunError> {
+async fn open_store(config: &Config, environment: &Environment) -> Result<(Option<Supervisor>, Store), RunError> {
     let (supervisor, engine, client) = match &config.store.place {
         Place::Embedded { library, memory_mib } => {
-            let settings = EngineSettings::for_serve(&config.directory, library.clone(), *memory_mib);
+            let settings = engine_settings(config, library.as_deref(), *memory_mib, environment).await?;
             let (supervisor, handle) =
                 Supervisor::start(settings).await.map_err(|e| part("embedded engine", chain(&e)))?;
             let client = handle.client();
@@ -386,6 +408,48 @@ async fn open_store(config: &Config) -> Result<(Option<Supervisor>, Store), RunE
         engine,
     };
     Ok((supervisor, store))
+}
+
+/// Says how the engine's child is started; gets the library first where it is missing.
+async fn engine_settings(
+    config: &Config,
+    library: Option<&Path>,
+    memory_mib: u64,
+    environment: &Environment,
+) -> Result<EngineSettings, RunError> {
+    let fault = |error: String| part("embedded engine", error);
+    let library = match library {
+        Some(path) => path.to_owned(),
+        None => {
+            let environment = environment.clone();
+            let find = move || {
+                let value = |name: &str| environment.get(name).map(OsString::from);
+                let path = fetch::library_path(&value).map_err(|e| chain(&e))?;
+                // A library that the operator named is theirs to put there; ours is fetched once.
+                if path.exists() || value("BRINE_ENGINE_LIB").is_some() {
+                    return Ok(path);
+                }
+                let cache = fetch::cache_dir(&value).map_err(|e| chain(&e))?;
+                fetch::fetch(&cache).map_err(|e| chain(&e))
+            };
+            tokio::task::spawn_blocking(find).await.map_err(|e| fault(e.to_string()))?.map_err(fault)?
+        }
+    };
+    let memory_bytes = memory_mib << 20;
+    Ok(EngineSettings {
+        program: std::env::current_exe().map_err(|e| fault(e.to_string()))?,
+        data: engine_directory(&config.directory),
+        socket: None,
+        listen: None,
+        library,
+        limits: EngineLimits { memory_bytes, query_memory_bytes: memory_bytes / 2, ..EngineLimits::default() },
+        // Nothing else of the environment: SQL might read it by way of /proc.
+        environment: ["TZ", "BRINE_LOG"]
+            .into_iter()
+            .filter_map(|name| Some((name.into(), environment.get(name)?.into())))
+            .collect(),
+        monotonic: Instant::now,
+    })
 }
 
 /// The batch step has a thread and a runtime of its own: its reads of the spool may block there.

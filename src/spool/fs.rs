@@ -8,7 +8,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock, statvfs};
 
@@ -70,7 +70,11 @@ pub enum Lock {
 
 /// Replaces the file `path` by one holding `bytes`: wholly or not at all, durable on return.
 pub(super) fn replace(fs: &dyn Filesystem, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension(DRAFT);
+    // A name of its own: `path` with other endings may be a draft of someone else.
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".new.");
+    draft.push(DRAFT);
+    let draft = PathBuf::from(draft);
     remove_if_present(fs, &draft)?;
     let file = fs.create(&draft)?;
     file.write_all_at(bytes, 0)?;

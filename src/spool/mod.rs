@@ -64,6 +64,7 @@
 //! The seed is the CRC32C of the incarnation. A seal is a group without records whose first index is
 //! the number of records in the segment; it ends the file.
 
+mod drain;
 mod error;
 mod fs;
 mod group;
@@ -77,7 +78,7 @@ mod state;
 mod stats;
 mod writer;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -123,6 +124,10 @@ pub struct PositionRange {
     /// Number of records.
     pub count: u32,
 }
+
+/// Record that must still fit for the spool not to be called full: one below which most beacons stay. (With room for
+/// a record of no bytes it was called ready while it refused every beacon.)
+const ORDINARY_RECORD_BYTES: usize = 4 << 10;
 
 impl Spool {
     /// Opens the spool in `dir`, making it if it is not there, and recovers what an earlier run left.
@@ -178,6 +183,7 @@ impl Spool {
                 wake_at_records: 0,
                 bytes: recovered.sealed.values().map(|entry| entry.length).sum(),
                 sealed: recovered.sealed,
+                released: BTreeSet::new(),
                 open: None,
                 quarantine_bytes,
                 failing: None,
@@ -288,175 +294,6 @@ impl Spool {
         }
     }
 
-    /// Waits for the first sealed segment after `after`, or the very first one. Segments come in
-    /// the order of their ids, which is the order of their records. `None` when the spool is closed
-    /// and there is no further one.
-    ///
-    /// # Cancel safety
-    ///
-    /// May be dropped and called again.
-    pub async fn next_sealed(&self, after: Option<SegmentId>) -> Option<SegmentId> {
-        let mut changes: watch::Receiver<u64> = self.shared.changes.subscribe();
-        loop {
-            changes.mark_unchanged();
-            {
-                let state = self.shared.lock();
-                let mut later = state.sealed.keys().copied().filter(|id| Some(*id) > after);
-                if let Some(id) = later.next() {
-                    return Some(id);
-                }
-                if state.flow == Flow::Closed {
-                    return None;
-                }
-            }
-            // The sender lives in `self.shared`: it cannot be gone.
-            changes.changed().await.ok()?;
-        }
-    }
-
-    /// Opens a sealed segment for reading. Blocks, as the reader does.
-    ///
-    /// # Errors
-    ///
-    /// [`SegmentError::Unknown`] if it was released or quarantined, or is not sealed.
-    pub fn read(&self, id: SegmentId) -> Result<SegmentReader, SegmentError> {
-        let entry = self.entry(id)?;
-        let path = segment::path(&self.shared.dir, id);
-        self.shared
-            .fs
-            .open(&path)
-            .and_then(|file| {
-                SegmentReader::new(file, entry.header, entry.length, Some(entry.n_records))
-            })
-            .map_err(|source| SegmentError::Io {
-                segment: id,
-                source,
-            })
-    }
-
-    /// Unlinks a segment, durably. To be called only when all its rows are known to be durable in
-    /// the store, or set aside. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// [`SegmentError::Unknown`] if it is gone already. After [`SegmentError::Io`] it may still be
-    /// there, now or after a crash; the caller should repeat the call.
-    pub fn release(&self, id: SegmentId) -> Result<(), SegmentError> {
-        let _moves = self.shared.lock_moves();
-        let entry = self.entry(id)?;
-        let path = segment::path(&self.shared.dir, id);
-        fs::remove_if_present(self.shared.fs.as_ref(), &path)
-            .and_then(|()| self.shared.fs.sync_dir(&self.shared.dir))
-            .map_err(|source| SegmentError::Io {
-                segment: id,
-                source,
-            })?;
-        let mut state = self.shared.lock();
-        state.sealed.remove(&id);
-        state.bytes -= entry.length;
-        Ok(())
-    }
-
-    /// Moves a whole segment to quarantine, with `reason` beside it. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// As [`release`](Spool::release).
-    pub fn quarantine(&self, id: SegmentId, reason: &str) -> Result<(), SegmentError> {
-        let _moves = self.shared.lock_moves();
-        let entry = self.entry(id)?;
-        let fs = self.shared.fs.as_ref();
-        let path = segment::path(&self.shared.dir, id);
-        // What was answered as failed must not come back by way of a replay.
-        let cut = || {
-            let file = fs.open(&path)?;
-            if file.size()? > entry.length {
-                file.truncate(entry.length)?;
-                file.sync_data()?;
-            }
-            Ok(())
-        };
-        cut()
-            .and_then(|()| {
-                quarantine::move_segment(fs, &self.shared.dir, &entry.header, "seg", reason)
-            })
-            .map_err(|source| SegmentError::Io {
-                segment: id,
-                source,
-            })?;
-        let mut state = self.shared.lock();
-        state.sealed.remove(&id);
-        state.bytes -= entry.length;
-        drop(state);
-        self.measure_quarantine()
-    }
-
-    /// Copies single records of a segment to quarantine, with `reason` beside them: sound ones in a
-    /// form that can be replayed, damaged ones as the bytes they are. The segment stays; the caller
-    /// delivers the others and releases it. Repeating the call changes nothing. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// As [`release`](Spool::release); the segment must not be released before this succeeded.
-    pub fn quarantine_records(
-        &self,
-        id: SegmentId,
-        indexes: &[u32],
-        reason: &str,
-    ) -> Result<SetAside, SegmentError> {
-        let _moves = self.shared.lock_moves();
-        let entry = self.entry(id)?;
-        let set_aside =
-            quarantine::copy_records(&self.shared, &entry, indexes, reason).map_err(|source| {
-                SegmentError::Io {
-                    segment: id,
-                    source,
-                }
-            })?;
-        self.measure_quarantine()?;
-        Ok(set_aside)
-    }
-
-    /// Lists the quarantine. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// [`SegmentError::Quarantine`] if the directory cannot be read.
-    pub fn quarantined(&self) -> Result<Vec<QuarantinedFile>, SegmentError> {
-        let _moves = self.shared.lock_moves();
-        quarantine::list(self.shared.fs.as_ref(), &self.shared.dir)
-            .map_err(SegmentError::Quarantine)
-    }
-
-    /// Unlinks one file of the quarantine for good: retention, erasure, or an operator who has seen
-    /// it. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// [`SegmentError::Quarantine`], with `NotFound` if [`quarantined`](Spool::quarantined) would
-    /// not list it.
-    pub fn drop_quarantined(&self, name: &str) -> Result<(), SegmentError> {
-        let _moves = self.shared.lock_moves();
-        quarantine::remove(self.shared.fs.as_ref(), &self.shared.dir, name)
-            .map_err(SegmentError::Quarantine)?;
-        self.measure_quarantine()
-    }
-
-    /// Puts all replayable records of the quarantine back, in new segments at the end, each exactly
-    /// once also through a crash. Appends wait meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// [`SegmentError::Quarantine`] if the disk failed: a file that was under way is back at the
-    /// next start, as it was or as a segment. [`SegmentError::Closed`] on a closed spool.
-    pub async fn replay_quarantine(&self) -> Result<Replayed, SegmentError> {
-        let (reply, replayed) = oneshot::channel();
-        if !self.shared.send(Command::Replay(reply)) {
-            return Err(SegmentError::Closed);
-        }
-        replayed.await.unwrap_or(Err(SegmentError::Closed))
-    }
-
     /// Returns how things stand.
     pub fn stats(&self) -> SpoolStats {
         let now = self.shared.clock.unix_ms();
@@ -474,7 +311,7 @@ impl Spool {
             failures: state.failures,
             full: match &state.failing {
                 Some(AppendError::Full(cause)) => Some(*cause),
-                _ => state.full_cause(&self.shared.settings, 0),
+                _ => state.full_cause(&self.shared.settings, ORDINARY_RECORD_BYTES),
             },
             failing: matches!(state.failing, Some(AppendError::Failed(_))),
         }
@@ -513,22 +350,6 @@ impl Spool {
             // It has answered and only has to return. A panic in it was reported by its thread.
             drop(thread.join());
         }
-    }
-
-    fn entry(&self, id: SegmentId) -> Result<state::Entry, SegmentError> {
-        self.shared
-            .lock()
-            .sealed
-            .get(&id)
-            .copied()
-            .ok_or(SegmentError::Unknown(id))
-    }
-
-    fn measure_quarantine(&self) -> Result<(), SegmentError> {
-        let bytes = quarantine::total_bytes(self.shared.fs.as_ref(), &self.shared.dir)
-            .map_err(SegmentError::Quarantine)?;
-        self.shared.lock().quarantine_bytes = bytes;
-        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::error::SegmentError;
@@ -23,12 +24,11 @@ use super::fs::{DRAFT, Filesystem, SpoolFile, remove_if_present, replace};
 use super::identity::Identity;
 use super::reader::{Damage, ReadError, SegmentReader};
 use super::record::{FRAME_HEADER_BYTES, Record, SegmentId, record_header};
-use super::segment::{self, Header, OpenSegment, ParsedHeader};
+use super::segment::{self, COPY_BYTES, Header, OpenSegment, ParsedHeader};
 use super::state::{Entry, Shared};
 
 /// Records are put into groups of about this size when they are written anew.
 const GROUP_BYTES: usize = 64 << 10;
-const COPY_BYTES: u64 = 64 << 10;
 
 /// One file in quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,22 +115,38 @@ pub(super) fn move_segment(
     let directory = directory(dir);
     let name = format!("{}.{extension}", stem(header));
     explain(fs, &directory, &name, reason)?;
-    fs.rename(&segment::path(dir, header.id), &directory.join(&name))?;
+    let target = directory.join(&name);
+    match fs.rename(&segment::path(dir, header.id), &target) {
+        // An earlier call came this far.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && fs.open(&target).is_ok() => {}
+        renamed => renamed?,
+    }
     // The new name first: after a crash in between there are two names, never none.
     fs.sync_dir(&directory)?;
     fs.sync_dir(dir)
 }
 
-/// Copies a stretch of a segment that nothing can vouch for, unless it is all zeros.
+/// A stretch of a segment that nothing can vouch for.
+pub(super) struct Evidence<'a> {
+    pub(super) header: &'a Header,
+    pub(super) bytes: Range<u64>,
+    pub(super) extension: &'a str,
+    pub(super) reason: &'a str,
+}
+
+/// Copies such a stretch from the segment's `file`, unless it is all zeros.
 pub(super) fn keep_evidence(
     fs: &dyn Filesystem,
     dir: &Path,
-    header: &Header,
     file: &dyn SpoolFile,
-    bytes: std::ops::Range<u64>,
-    extension: &str,
-    reason: &str,
-) -> io::Result<u64> {
+    evidence: Evidence<'_>,
+) -> io::Result<()> {
+    let Evidence {
+        header,
+        bytes,
+        extension,
+        reason,
+    } = evidence;
     let directory = directory(dir);
     let name = format!("{}.{extension}", stem(header));
     let draft = directory.join(format!("{name}.{DRAFT}"));
@@ -149,13 +165,12 @@ pub(super) fn keep_evidence(
     }
     if blank {
         fs.remove(&draft)?;
-        return Ok(0);
+        return Ok(());
     }
     copy.sync_data()?;
     explain(fs, &directory, &name, reason)?;
     fs.rename(&draft, &directory.join(&name))?;
-    fs.sync_dir(&directory)?;
-    Ok(at - bytes.start)
+    fs.sync_dir(&directory)
 }
 
 /// Copies the records at `indexes` into the one file for single records of this segment. Those
@@ -362,16 +377,14 @@ fn keep_damage(
 ) -> io::Result<()> {
     let extension = format!("{}.damaged", damage.bytes.start);
     let reason = damage.to_string();
-    keep_evidence(
-        fs,
-        dir,
+    let bytes = damage.bytes.clone();
+    let evidence = Evidence {
         header,
-        file,
-        damage.bytes.clone(),
-        &extension,
-        &reason,
-    )
-    .map(drop)
+        bytes,
+        extension: &extension,
+        reason: &reason,
+    };
+    keep_evidence(fs, dir, file, evidence)
 }
 
 /// Records on their way into a segment that is built as a whole.

@@ -154,6 +154,11 @@ impl SegmentReader {
         self.header.created_unix_ms
     }
 
+    #[cfg(test)]
+    pub(super) fn window_capacity(&self) -> usize {
+        self.window.bytes.capacity()
+    }
+
     fn step(&mut self) -> io::Result<Option<Result<Record, Damage>>> {
         loop {
             match self.place {

@@ -2,8 +2,8 @@
 //!
 //! In: whatever an earlier run left, orderly or not. Out: sealed segments only, each with its length
 //! and record count, durable as they stand; everything that had to go is counted in [`Recovery`].
-//! Only the last segment is read as a whole: the others end in a seal, or the identity file says
-//! where they end.
+//! Only the last segment is read as a whole, and its end written again: the others end in a seal that
+//! was durable before the next one was begun, or the identity file says where they end.
 //!
 //! May cut: the last group of the last segment, if it fails a checksum. A write that a crash tore
 //! and a group that rotted on the disk since cannot be told apart there, so the bytes are kept as
@@ -11,12 +11,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::error::OpenError;
 use super::fs::{DRAFT, DirEntry, Filesystem, SpoolFile};
 use super::identity::{self, Cut, Found, Identity};
-use super::quarantine;
+use super::quarantine::{self, Evidence};
 use super::reader::{ReadError, SegmentReader};
 use super::record::{FrameKind, SegmentId};
 use super::segment::{self, HEADER_BYTES, Header, OpenSegment, ParsedHeader};
@@ -143,7 +144,8 @@ impl Run<'_> {
             self.report.torn_bytes += size;
             return self.remove(id);
         }
-        if let Some(n_records) = segment::sealed_records(&*file, header.seed(), size)? {
+        let sealed = segment::sealed_records(&*file, header.seed(), size)?;
+        if let (Some(n_records), false) = (sealed, last) {
             self.keep(Entry {
                 header,
                 length: size,
@@ -167,11 +169,11 @@ impl Run<'_> {
             });
             return Ok(());
         }
-        self.torn(file, header, size, end)
+        self.last_segment(file, header, size, end)
     }
 
-    /// The last segment, not sealed: the process ended without an orderly close.
-    fn torn(
+    /// The last segment: unless the spool was closed in order, its end may be torn.
+    fn last_segment(
         &mut self,
         file: Box<dyn SpoolFile>,
         header: Header,
@@ -186,17 +188,27 @@ impl Run<'_> {
                  crash (never acknowledged) or damaged since",
                 end.length, header.id
             );
-            let tail = end.length..size;
-            quarantine::keep_evidence(self.fs, self.dir, &header, &*file, tail, "tail", &reason)?;
+            let evidence = Evidence {
+                header: &header,
+                bytes: end.length..size,
+                extension: "tail",
+                reason: &reason,
+            };
+            quarantine::keep_evidence(self.fs, self.dir, &*file, evidence)?;
         }
         if end.n_records == 0 {
             return self.remove(header.id);
         }
         let mut open = OpenSegment::resume(file, header, end.length, end.n_records);
         open.cut_tail()?;
-        if !end.sealed {
-            // Also makes durable what the crashed process had written and not yet synced.
-            open.seal()?;
+        // The last frame may never have been synced, or its sync failed and the process ended before
+        // it could be cut off. What is read may then be in the page cache alone, and marked as
+        // clean: it has to be written again for a sync to mean anything.
+        open.write_again(end.last_frame.clone())?;
+        if end.sealed {
+            open.sync()?
+        } else {
+            open.seal()?
         }
         self.keep(Entry {
             header,
@@ -274,6 +286,8 @@ struct ScannedEnd {
     length: u64,
     n_records: u32,
     n_frames: usize,
+    /// The last frame, if it is part of the segment.
+    last_frame: Range<u64>,
     sealed: bool,
 }
 
@@ -302,6 +316,7 @@ fn scan(file: Box<dyn SpoolFile>, header: Header) -> io::Result<ScannedEnd> {
         length,
         n_records,
         n_frames,
+        last_frame: frame.start.min(length)..length,
         sealed,
     })
 }

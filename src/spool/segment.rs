@@ -5,6 +5,7 @@
 //! Layout: module doc of [`spool`](super).
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::fs::{Filesystem, SpoolFile};
@@ -14,6 +15,8 @@ use super::record::{self, FRAME_HEADER_BYTES, Frame, FrameKind, SegmentId, u32_a
 pub(super) const VERSION: u16 = 1;
 const MAGIC: [u8; 8] = *b"brineseg";
 pub(super) const HEADER_BYTES: usize = 48;
+/// Copies go through a buffer of this size.
+pub(super) const COPY_BYTES: u64 = 64 << 10;
 const EXTENSION: &str = ".seg";
 
 /// Returns the path of segment `id` in `dir`.
@@ -197,6 +200,27 @@ impl OpenSegment {
         self.file.sync_data()?;
         self.length += frame.len() as u64;
         Ok(())
+    }
+
+    /// Writes a stretch of the segment as it reads now.
+    pub(super) fn write_again(&self, bytes: Range<u64>) -> io::Result<()> {
+        let mut buffer = vec![0; (bytes.end - bytes.start).min(COPY_BYTES) as usize];
+        let mut at = bytes.start;
+        while at < bytes.end {
+            let n = ((bytes.end - at) as usize).min(buffer.len());
+            let n = self.file.read_at(&mut buffer[..n], at)?;
+            if n == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.file.write_all_at(&buffer[..n], at)?;
+            at += n as u64;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything written is durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
     }
 
     /// Cuts off whatever lies behind the durable length. Durable after the next `seal`.

@@ -2,7 +2,7 @@
 //!
 //! One mutex, held for copies and look-ups, never for I/O and never across an await.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -56,6 +56,8 @@ pub(super) struct State {
     /// Size of the group at which a parked writer wants to be woken, besides the first record.
     pub(super) wake_at_records: u32,
     pub(super) sealed: BTreeMap<SegmentId, Entry>,
+    /// Those of the sealed whose name is gone, but perhaps not durably.
+    pub(super) released: BTreeSet<SegmentId>,
     /// The segment that is written, as far as it is durable.
     pub(super) open: Option<Entry>,
     /// Bytes of all segments on disk.
@@ -179,6 +181,14 @@ impl Shared {
 }
 
 impl State {
+    /// Returns the segments that can be read, oldest first.
+    pub(super) fn readable(&self) -> impl Iterator<Item = SegmentId> {
+        self.sealed
+            .keys()
+            .copied()
+            .filter(|id| !self.released.contains(id))
+    }
+
     /// Returns the bound that `n_bytes` more would break.
     pub(super) fn full_cause(&self, settings: &SpoolSettings, n_bytes: usize) -> Option<FullCause> {
         let waiting = self.pending.bytes.len() + n_bytes;

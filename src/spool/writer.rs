@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::error::AppendError;
 use super::fs::remove_if_present;
-use super::group::{Group, Pending};
+use super::group::{Group, GroupRule, Pending};
 use super::identity::{Cut, Identity};
 use super::quarantine;
 use super::record::SegmentId;
@@ -393,90 +393,5 @@ impl Drop for EndOfWriter {
         drop(state);
         rest.group.complete(Err(AppendError::Closed));
         self.0.announce_change();
-    }
-}
-
-/// When a group has gathered enough.
-struct GroupRule {
-    group_records: u32,
-    group_delay: Duration,
-    group_bytes: usize,
-    /// Size of the previous group, if it may be a crowd of senders who wait for their answers.
-    crowd: u32,
-}
-
-/// Groups below this are no crowd: at a low rate two or three records often come close together,
-/// and committing them at once would make groups small for good.
-const LEAST_CROWD: u32 = 4;
-
-impl GroupRule {
-    fn new(group_records: u32, group_delay: Duration, group_bytes: usize) -> Self {
-        Self {
-            group_records,
-            group_delay,
-            group_bytes,
-            crowd: u32::MAX,
-        }
-    }
-
-    /// A group is due when it is large, when it is old, or when as many records as the previous
-    /// group had came right after each other: then its senders were waiting for it, all are back,
-    /// and no one is left to wait for.
-    fn is_due(&self, n_records: u32, bytes: usize, waited: Duration) -> bool {
-        n_records >= self.group_records
-            || bytes >= self.group_bytes
-            || waited >= self.group_delay
-            || (n_records >= self.crowd && waited <= self.crowd_window())
-    }
-
-    fn wake_at_records(&self, waited: Duration) -> u32 {
-        if waited <= self.crowd_window() {
-            self.crowd.min(self.group_records)
-        } else {
-            self.group_records
-        }
-    }
-
-    /// Short against the delay, so that steady arrivals do not look like a crowd.
-    fn crowd_window(&self) -> Duration {
-        self.group_delay / 8
-    }
-
-    fn saw_group(&mut self, n_records: u32) {
-        self.crowd = if n_records >= LEAST_CROWD {
-            n_records
-        } else {
-            u32::MAX
-        };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    fn rule() -> GroupRule {
-        GroupRule::new(32, 8 * MS, 1 << 20)
-    }
-
-    #[test]
-    fn group_is_due_when_large_or_old() {
-        assert!(!rule().is_due(31, 0, 7 * MS));
-        assert!(rule().is_due(32, 0, Duration::ZERO));
-        assert!(rule().is_due(1, 1 << 20, Duration::ZERO));
-        assert!(rule().is_due(1, 0, 8 * MS));
-    }
-
-    #[test]
-    fn returning_crowd_is_not_kept_waiting() {
-        let mut rule = rule();
-        rule.saw_group(8);
-        assert!(rule.is_due(8, 0, MS));
-        assert!(!rule.is_due(7, 0, MS), "someone is missing");
-        assert!(!rule.is_due(8, 0, 2 * MS), "steady arrivals are no crowd");
-        rule.saw_group(LEAST_CROWD - 1);
-        assert!(!rule.is_due(LEAST_CROWD - 1, 0, MS), "nor are two or three");
     }
 }

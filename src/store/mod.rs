@@ -109,20 +109,37 @@ impl BatchId {
 }
 
 impl Store {
-    /// Begins an insert of one range of `batch`; `attempt` tells tries apart.
+    /// Applies what is missing of `schema/` (see [`migrations::migrate`]).
+    ///
+    /// # Errors
+    /// As there; also when ClickHouse does not answer in time.
+    pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
+        in_time(self.timeout, migrations::migrate(&self.client, &self.database)).await
+    }
+
+    /// Begins an insert of the range of `batch` that starts at the spool position `first`; `attempt` tells
+    /// tries apart.
     ///
     /// # Errors
     /// What ClickHouse said when asked for the table's columns.
-    pub async fn begin(&self, table: Table, batch: BatchId, attempt: u32) -> Result<Writer, StoreError> {
+    pub async fn begin(
+        &self,
+        table: Table,
+        batch: BatchId,
+        first: u32,
+        attempt: u32,
+    ) -> Result<Writer, StoreError> {
         let settings = [
             // One statement, one partition, one block: the batch is one part, whole or not at all.
             ("async_insert", "0".to_owned()),
             ("max_partitions_per_insert_block", "1".to_owned()),
             ("max_insert_block_size", "1048449".to_owned()),
-            ("insert_deduplication_token", format!("{:032x}/{attempt}", batch.0)),
+            // A token of its own for each half of a batch that was halved: a table that keeps tokens would
+            // swallow the second.
+            ("insert_deduplication_token", format!("{:032x}/{first}/{attempt}", batch.0)),
         ];
-        let timeout = Some(self.timeout);
-        rows::Writer::begin(&self.client, table, batch, &settings, &query_id(batch, attempt), timeout).await
+        let (timeout, id) = (self.timeout, query_id(batch, attempt));
+        in_time(timeout, Writer::begin(&self.client, table, batch, &settings, &id, Some(timeout))).await
     }
 
     /// Counts the rows that `batch` has between the spool positions `first` and `last`.
@@ -131,10 +148,10 @@ impl Store {
     /// What ClickHouse said.
     pub async fn count(&self, table: Table, batch: BatchId, first: u32, last: u32) -> Result<u64, StoreError> {
         let sql = format!(
-            "SELECT count() FROM {} WHERE batch_id = {} AND seq BETWEEN {first} AND {last} \
+            "SELECT count() FROM {} WHERE {} AND seq BETWEEN {first} AND {last} \
              SETTINGS select_sequential_consistency = 1",
             table.name(),
-            batch.0,
+            is_batch(batch),
         );
         within(self.timeout, self.client.query(&sql).fetch_one::<u64>()).await
     }
@@ -145,10 +162,10 @@ impl Store {
     /// What ClickHouse said.
     pub async fn delete(&self, table: Table, batch: BatchId, first: u32, last: u32) -> Result<(), StoreError> {
         let sql = format!(
-            "ALTER TABLE {} DELETE WHERE batch_id = {} AND seq BETWEEN {first} AND {last} \
+            "ALTER TABLE {} DELETE WHERE {} AND seq BETWEEN {first} AND {last} \
              SETTINGS mutations_sync = 2",
             table.name(),
-            batch.0,
+            is_batch(batch),
         );
         within(self.timeout, self.client.query(&sql).execute()).await
     }
@@ -159,8 +176,11 @@ impl Store {
     /// What ClickHouse said; the attempt may then still be alive, and the caller asks again.
     pub async fn ensure_attempts_dead(&self, batch: BatchId) -> Result<(), StoreError> {
         if let Some(engine) = &self.engine {
-            engine.ensure_attempts_dead().await;
-            return Ok(());
+            return engine.ensure_attempts_dead().await.map_err(|error| StoreError::ClickHouse {
+                class: Class::Pressure,
+                code: None,
+                message: error.to_string(),
+            });
         }
         let pattern = format!("brine-{:032x}-%", batch.0);
         let kill = format!("KILL QUERY WHERE query_id LIKE '{pattern}' SYNC");
@@ -176,6 +196,11 @@ impl Store {
     }
 }
 
+/// ClickHouse reads a bare number beyond 64 bits as a Float64, which equals no batch: as text it keeps its digits.
+fn is_batch(batch: BatchId) -> String {
+    format!("batch_id = toUInt128('{}')", batch.0)
+}
+
 fn query_id(batch: BatchId, attempt: u32) -> String {
     format!("brine-{:032x}-{attempt}", batch.0)
 }
@@ -184,8 +209,16 @@ async fn within<T>(
     timeout: Duration,
     answer: impl Future<Output = clickhouse::error::Result<T>>,
 ) -> Result<T, StoreError> {
+    in_time(timeout, async { answer.await.map_err(StoreError::from_client) }).await
+}
+
+/// The client waits without end for an answer that a dead peer cannot give.
+async fn in_time<T>(
+    timeout: Duration,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
     match tokio::time::timeout(timeout, answer).await {
-        Ok(result) => result.map_err(StoreError::from_client),
+        Ok(result) => result,
         Err(_) => Err(StoreError::from_client(clickhouse::error::Error::TimedOut)),
     }
 }

@@ -3,4 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounting;
 mod consent;
+mod durability;
+mod identity;
+mod outage;

@@ -3,7 +3,14 @@
 //! Each test has its own directory, its own ports (0, read back) and its own engine. Waiting is always for a
 //! condition, never for a time.
 
-#![allow(dead_code)] // Each test binary uses its own part of this.
+#![allow(dead_code, unreachable_pub)] // Each test binary uses its own part of this.
+
+pub mod chance;
+pub mod load;
+pub mod markers;
+pub mod process;
+pub mod raw;
+pub mod standin;
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
@@ -242,9 +249,16 @@ impl Brine {
 
     /// Runs a read-only statement through `brine sql` and returns its lines (TSV).
     pub fn sql(&self, statement: &str) -> Vec<String> {
+        self.try_sql(statement).unwrap_or_else(|error| panic!("{statement}: {error}"))
+    }
+
+    /// The same; the engine may be away at this moment.
+    pub fn try_sql(&self, statement: &str) -> Result<Vec<String>, String> {
         let output = self.command(&["sql", "--format", "TSV", statement]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
 
     /// Runs another brine command beside the running one; `--data` names its directory.
@@ -266,12 +280,32 @@ impl Brine {
     pub fn wait_for(&self, statement: &str, expected: u64) {
         let started = Instant::now();
         loop {
-            let found = self.count(statement);
-            if found == expected {
+            let found = self.try_sql(statement).map(|lines| lines.first().and_then(|line| line.parse::<u64>().ok()));
+            if found == Ok(Some(expected)) {
                 return;
             }
-            assert!(started.elapsed() < PATIENCE, "{statement}: {found} instead of {expected}\n{}", self.log());
+            let late = started.elapsed() > PATIENCE;
+            assert!(!late, "{statement}: {found:?} instead of {expected}\n{}", self.log_tail());
             std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until everything accepted so far has left the spool. With nothing being sent, that is for good.
+    pub async fn wait_drained(&self) {
+        self.wait_metric("brine_spool_segments", |segments| segments == 0.0).await;
+    }
+
+    /// Waits until a metric is as wanted. Gauges are renewed once a second.
+    pub async fn wait_metric(&self, name: &str, is_wanted: impl Fn(f64) -> bool) {
+        let started = Instant::now();
+        loop {
+            // One full turn of the gauges first: what they say now may be from before.
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+            let value = self.metric(name).await;
+            if is_wanted(value) {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "{name} stays at {value}\n{}", self.log_tail());
         }
     }
 
@@ -304,6 +338,13 @@ impl Brine {
         std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 
+    /// Returns the end of the log: what a failed test shows.
+    pub fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
     pub fn data(&self) -> PathBuf {
         self.directory.join("data")
     }
@@ -320,9 +361,18 @@ impl Brine {
         self.child.wait().expect("it ends");
     }
 
+    /// After a signal that ends it: waits until it is gone.
+    pub fn kill_is_over(&mut self) {
+        self.child.wait().expect("it ends");
+    }
+
     pub fn signal(&self, name: &str) {
-        let done = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
-        assert!(done.expect("kill runs").success());
+        assert!(process::signal(self.child.id(), name), "brine is gone\n{}", self.log_tail());
+    }
+
+    /// Returns the process of the embedded engine, if one lives at this moment.
+    pub fn engine(&self) -> Option<u32> {
+        process::children(self.child.id()).first().copied()
     }
 
     /// Starts brine again in the same directory with the same settings, on new ports.
@@ -335,7 +385,11 @@ impl Brine {
 
 impl Drop for Brine {
     fn drop(&mut self) {
-        // A test that failed must not leave a server behind; one that has ended is not killed twice.
+        // A test that failed must not leave a server behind, nor an engine that it had stopped; one that has
+        // ended is not killed twice.
+        if let Some(engine) = self.engine() {
+            process::signal(engine, "KILL");
+        }
         if let Ok(None) = self.child.try_wait() {
             drop(self.child.kill());
             drop(self.child.wait());

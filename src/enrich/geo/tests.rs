@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use ipnet::IpNet;
 use mmdb_writer::{Value, Writer};
 use proptest::prelude::*;
@@ -237,9 +239,12 @@ proptest! {
     fn a_damaged_file_never_panics(
         cut in 0.0..1.0_f64, flips in proptest::collection::vec((0.0..1.0_f64, 1_u8..), 0..8), address: u128,
     ) {
-        let mut files = vec![flat("DK")];
-        files.extend(test_data("geo/GeoLite2-City-Test.mmdb").map(|path| std::fs::read(path).unwrap()));
-        for file in files {
+        static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+            let nested = test_data("geo/GeoLite2-City-Test.mmdb");
+            let nested = nested.map(|path| std::fs::read(path).unwrap());
+            nested.into_iter().chain([flat("DK")]).collect()
+        });
+        for file in FILES.clone() {
             let end = (cut * file.len() as f64) as usize;
             is_survived(file[..end].to_vec(), address);
             let mut flipped = file;

@@ -22,15 +22,17 @@ pub(super) fn emails(text: &str) -> Vec<Range<usize>> {
                 continue;
             }
         };
+        // Forwards first: `%40` is made of characters that a local part may hold, and a row of them
+        // would be walked back again and again.
+        let Some(end) = domain(bytes, at + sign) else {
+            at += sign;
+            continue;
+        };
         let floor = spans.last().map_or(0, |span| span.end);
         let mut start = at;
         while start > floor && is_local(bytes[start - 1]) {
             start -= 1;
         }
-        let Some(end) = domain(bytes, at + sign) else {
-            at += sign;
-            continue;
-        };
         if start < at {
             spans.push(start..end);
         } else if let Some(last) = spans.last_mut()
@@ -38,7 +40,7 @@ pub(super) fn emails(text: &str) -> Vec<Range<usize>> {
         {
             last.end = end;
         }
-        at = end.max(at + sign);
+        at = end;
     }
     spans
 }

@@ -90,7 +90,7 @@ fn pass(text: &str) -> Cow<'_, str> {
             continue;
         }
         // Recognisers do not see the coming e-mail address, and so cannot swallow half of it.
-        match find(&bytes[..limit], at) {
+        match find(&bytes[..limit], at, &look) {
             Some(Finding::Mask { end, word }) => {
                 let phone = word == NUMBER && at > masked.copied && bytes[at - 1] == b'+';
                 masked.replace(if phone { at - 1 } else { at }, end, word);
@@ -104,71 +104,124 @@ fn pass(text: &str) -> Cow<'_, str> {
 }
 
 /// The recognisers that may start at `at`, most specific first.
-fn find(bytes: &[u8], at: usize) -> Option<Finding> {
+fn find(bytes: &[u8], at: usize, look: &Look) -> Option<Finding> {
     let byte = bytes[at];
     let before = if at == 0 { None } else { Some(bytes[at - 1]) };
     let starts_word = !before.is_some_and(|b| b.is_ascii_alphanumeric());
-    let masked = |end, word| Finding::Mask { end, word };
+    let masked = |end, word| Some(Finding::Mask { end, word });
     if starts_word && (byte.is_ascii_hexdigit() || byte == b':') {
-        if let Some(end) = address::mac(bytes, at) {
-            return Some(masked(end, MAC));
+        if look.mac()
+            && let Some(end) = address::mac(bytes, at)
+        {
+            return masked(end, MAC);
         }
-        if let Some(end) = address::ipv6(bytes, at) {
-            return Some(masked(end, IP));
+        if look.ipv6()
+            && let Some(end) = address::ipv6(bytes, at)
+        {
+            return masked(end, IP);
         }
-        if let Some(end) = address::uuid(bytes, at) {
-            return Some(masked(end, UUID));
+        if look.uuid()
+            && let Some(end) = address::uuid(bytes, at)
+        {
+            return masked(end, UUID);
         }
     }
     if starts_word
+        && look.token()
         && byte.is_ascii_alphanumeric()
         && let Some(end) = token::token(bytes, at)
     {
-        return Some(masked(end, TOKEN));
+        return masked(end, TOKEN);
     }
     if byte.is_ascii_digit() && !before.is_some_and(|b| b.is_ascii_digit()) {
-        if let Some(end) = address::ipv4(bytes, at) {
-            return Some(masked(end, IP));
+        if look.ipv4()
+            && let Some(end) = address::ipv4(bytes, at)
+        {
+            return masked(end, IP);
         }
-        return number::number(bytes, at);
+        if look.number() {
+            return number::number(bytes, at);
+        }
     }
     None
 }
 
-/// One pass over the bytes that tells ordinary texts from those worth a closer look.
+/// Counts from one pass over the bytes. Each recogniser needs a few characters of some kind; where
+/// there are too few in the whole text it is not asked, and most texts are not looked at again.
+#[derive(Default)]
 struct Look {
     has_at: bool,
-    has_digit: bool,
-    longest_run: usize,
+    has_upper: bool,
+    n_digits: usize,
     n_colons: usize,
+    n_dots: usize,
+    n_hyphens: usize,
+    longest_word: usize,
+    longest_run: usize,
 }
 
 impl Look {
     fn at(bytes: &[u8]) -> Self {
-        let mut look = Self {
-            has_at: false,
-            has_digit: false,
-            longest_run: 0,
-            n_colons: 0,
-        };
-        let mut run = 0;
+        let mut look = Self::default();
+        let (mut word, mut run) = (0, 0);
         for &byte in bytes {
-            run = if token::is_token_byte(byte) {
-                run + 1
-            } else {
-                0
-            };
-            look.longest_run = look.longest_run.max(run);
-            look.has_digit |= byte.is_ascii_digit();
-            look.n_colons += usize::from(byte == b':');
-            // `%40` is an at sign too; the percent sign alone decides, the recogniser looks closer.
-            look.has_at |= byte == b'@' || byte == b'%';
+            match byte {
+                b'0'..=b'9' => look.n_digits += 1,
+                b'A'..=b'Z' => look.has_upper = true,
+                b'a'..=b'z' => {}
+                _ => {
+                    // `%40` is an at sign too; the recogniser looks closer.
+                    look.has_at |= byte == b'@' || byte == b'%';
+                    look.n_colons += usize::from(byte == b':');
+                    look.n_dots += usize::from(byte == b'.');
+                    look.n_hyphens += usize::from(byte == b'-');
+                    look.longest_word = look.longest_word.max(word);
+                    word = 0;
+                    if byte == b'-' || byte == b'_' {
+                        run += 1;
+                    } else {
+                        look.longest_run = look.longest_run.max(run);
+                        run = 0;
+                    }
+                    continue;
+                }
+            }
+            word += 1;
+            run += 1;
         }
+        look.longest_word = look.longest_word.max(word);
+        look.longest_run = look.longest_run.max(run);
         look
     }
 
     fn is_needed(&self) -> bool {
-        self.has_at || self.has_digit || self.n_colons > 1 || self.longest_run >= token::SHORTEST
+        self.has_at || self.mac() || self.ipv6() || self.token() || self.ipv4() || self.number()
+    }
+
+    fn mac(&self) -> bool {
+        self.n_colons >= 5 || self.n_hyphens >= 5 || self.n_dots >= 2
+    }
+
+    fn ipv6(&self) -> bool {
+        self.n_colons >= 2
+    }
+
+    fn uuid(&self) -> bool {
+        self.longest_run >= 36
+    }
+
+    /// Words are judged from twelve characters on; runs with hyphens only if they hold capitals.
+    fn token(&self) -> bool {
+        self.longest_word >= token::SHORTEST
+            || (self.longest_run >= token::SHORTEST && self.has_upper)
+    }
+
+    fn ipv4(&self) -> bool {
+        self.n_dots >= 3 && self.n_digits >= 4
+    }
+
+    fn number(&self) -> bool {
+        self.n_digits >= number::LONG_RUN
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Finding, NUMBER};
 
 /// Shortest unbroken run of digits that is masked. Six digits still hold short ids and `DDMMYY`
 /// alone; eight is a Danish phone number, and seven leaves no room beneath it.
-const LONG_RUN: usize = 7;
+pub(super) const LONG_RUN: usize = 7;
 /// Digits in all from which groups count as one number: eight digits are a Danish phone number.
 const LONG_IN_GROUPS: usize = 8;
 

@@ -143,7 +143,7 @@ impl Referrer {
             "android-app" => String::new(),
             _ => return None,
         };
-        (!host.is_empty()).then_some(Self {
+        (!host.is_empty() && !host.ends_with('.')).then_some(Self {
             host,
             path,
             is_address,

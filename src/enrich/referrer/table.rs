@@ -31,8 +31,10 @@ struct Row {
 /// The known sources.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    /// By host; `google.*` stands as `google.`.
+    /// By host.
     hosts: HashMap<Box<str>, Row>,
+    /// By host without its country: `google.*` stands as `google.`.
+    any_country: HashMap<Box<str>, Row>,
     /// Hosts of which only a part of the pages is the source: beginning of the path, then the row.
     paths: HashMap<Box<str>, Vec<(Box<str>, Row)>>,
     /// By the name in lower case, and by other names.
@@ -104,7 +106,6 @@ impl Table {
             Reach::Host
         };
         let host = bare(pattern.trim_start_matches('.'));
-        let host = host.strip_suffix('*').unwrap_or(host);
         let row = Row {
             name: name.into(),
             kind,
@@ -113,16 +114,13 @@ impl Table {
         self.names
             .entry(name.to_lowercase().into())
             .or_insert_with(|| (name.into(), kind));
-        match host.split_once('/') {
-            None => {
-                self.hosts.entry(host.into()).or_insert(row);
-            }
-            Some((host, path)) => {
-                self.paths
-                    .entry(host.into())
-                    .or_default()
-                    .push((format!("/{path}").into(), row));
-            }
+        if let Some(any_country) = host.strip_suffix('*') {
+            self.any_country.entry(any_country.into()).or_insert(row);
+        } else if let Some((host, path)) = host.split_once('/') {
+            let parts = self.paths.entry(host.into()).or_default();
+            parts.push((format!("/{path}").into(), row));
+        } else {
+            self.hosts.entry(host.into()).or_insert(row);
         }
     }
 
@@ -134,21 +132,23 @@ impl Table {
         {
             return Some((&row.name, row.kind));
         }
-        let mut rest = host;
-        let mut is_whole = true;
-        loop {
-            let row = self
-                .hosts
-                .get(rest)
-                .or_else(|| self.hosts.get(without_country(rest)?));
-            if let Some(row) = row
-                && (is_whole || row.reach == Reach::Below)
+        let in_country = || self.any_country.get(without_country(host)?);
+        if let Some(row) = self.hosts.get(host).or_else(in_country) {
+            return Some((&row.name, row.kind));
+        }
+        let mut above = host;
+        // A single label is a top-level domain, and nobody's source.
+        while let Some((_, rest)) = above.split_once('.')
+            && rest.contains('.')
+        {
+            if let Some(row) = self.hosts.get(rest)
+                && row.reach == Reach::Below
             {
                 return Some((&row.name, row.kind));
             }
-            rest = rest.split_once('.')?.1;
-            is_whole = false;
+            above = rest;
         }
+        None
     }
 
     /// Finds a source by what a campaign calls it: its name, another name, or its host.

@@ -173,6 +173,16 @@ fn long_paths_are_cut_and_long_parameters_dropped() {
         cut(&format!("/{}", "ab/".repeat(400))).path.len(),
         PATH_MAX_BYTES
     );
+    for length in PATH_MAX_BYTES - 8..PATH_MAX_BYTES + 8 {
+        for route in ["#/users", "#!/users"] {
+            let url = format!("https://example.dk/{}{route}", "a-".repeat(length / 2));
+            let path = scrub(&url, &rules(&[], true)).unwrap().page.path;
+            assert!(
+                path.len() <= PATH_MAX_BYTES && !path.ends_with(['#', '!']),
+                "{path}"
+            );
+        }
+    }
     let spaces = cut(&format!("/{}", "%20".repeat(300))).path;
     assert!(
         spaces.len() <= PATH_MAX_BYTES && spaces.ends_with("%20"),

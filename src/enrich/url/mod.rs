@@ -191,7 +191,9 @@ pub fn scrub(url: &str, rules: &UrlRules) -> Result<Scrubbed, UrlError> {
     }
     let mut scrubbed = Scrubbed::default();
     scrubbed.page.hostname = hostname(url.host_str().unwrap_or_default()).into_owned();
-    if scrubbed.page.hostname.is_empty() && url.scheme() != "app" {
+    let is_nameless = scrubbed.page.hostname.is_empty() && url.scheme() != "app";
+    // An empty last label is no name either, and reads as another one when written again.
+    if is_nameless || scrubbed.page.hostname.ends_with('.') {
         return Err(UrlError::Malformed(url::ParseError::EmptyHost));
     }
     scrubbed.page.path = scrub_path(url.path(), route_of(&url, rules));
@@ -210,7 +212,7 @@ fn route_of<'a>(url: &'a Url, rules: &UrlRules) -> Option<&'a str> {
 
 /// Lower case, without trailing dot and `www.`; `www.dk` itself stays.
 pub(crate) fn hostname(host: &str) -> Cow<'_, str> {
-    let mut name = host.trim_end_matches('.');
+    let mut name = host.strip_suffix('.').unwrap_or(host);
     while let Some((label, rest)) = name.split_once('.')
         && label.eq_ignore_ascii_case("www")
         && rest.contains('.')
@@ -226,12 +228,9 @@ pub(crate) fn hostname(host: &str) -> Cow<'_, str> {
 
 /// Decodes, masks, encodes and cuts a path; `route` follows after a `#`.
 pub(super) fn scrub_path(path: &str, route: Option<&str>) -> String {
-    let mut stored = scrub_segments(path);
-    if let Some(route) = route {
-        stored.push('#');
-        stored.push_str(&scrub_segments(route));
-    }
-    // Cutting can leave a new match or half an escape behind, so the cut path is scrubbed again.
+    let mut stored = scrub_uncut(path, route);
+    // Cutting can leave a new match or half an escape behind, so the cut path is scrubbed again. That
+    // makes nothing longer: a route that was cut down to its mark is dropped, not begun anew.
     while stored.len() > PATH_MAX_BYTES {
         let cut = &stored[..stored.floor_char_boundary(PATH_MAX_BYTES)];
         let whole = match cut.rfind('%') {
@@ -239,9 +238,22 @@ pub(super) fn scrub_path(path: &str, route: Option<&str>) -> String {
             _ => cut,
         };
         stored = match whole.split_once('#') {
-            Some((path, route)) => format!("{}#{}", scrub_segments(path), scrub_segments(route)),
-            None => scrub_segments(whole),
+            Some((path, "" | "!")) => scrub_uncut(path, None),
+            Some((path, route)) => scrub_uncut(path, Some(route)),
+            None => scrub_uncut(whole, None),
         };
+    }
+    stored
+}
+
+fn scrub_uncut(path: &str, route: Option<&str>) -> String {
+    let mut stored = scrub_segments(path);
+    if let Some(route) = route {
+        let (mark, route) = route
+            .strip_prefix('!')
+            .map_or(("#", route), |route| ("#!", route));
+        stored.push_str(mark);
+        stored.push_str(&scrub_segments(route));
     }
     stored
 }
@@ -251,7 +263,7 @@ fn scrub_segments(path: &str) -> String {
     let tidy = tidy_segments(&decoded);
     let masked = mask::mask(&tidy);
     let mut stored = String::with_capacity(masked.len() + 1);
-    if !masked.starts_with(['/', '!']) {
+    if !masked.starts_with('/') {
         stored.push('/');
     }
     encode(&masked, |c| matches!(c, '?' | '#'), &mut stored);

@@ -1,0 +1,62 @@
+//! End to end: a durable beacon a request, everything on, beside a bare hyper server in the same run.
+//!
+//! `cargo bench --bench path` prints, for each server, the median over alternating rounds of: requests a
+//! second, latency, and the server's own CPU microseconds a request (user and system, from /proc). The
+//! yardstick is a hyper server on tokio's multi-thread runtime that reads the body and answers 202. Ratios
+//! are between medians of one run; absolute figures depend on the machine.
+//!
+//! Arguments: `--rounds N` (default 5), `--seconds S` (default 4), `--smoke` (one short round, for CI).
+
+mod bare;
+mod load;
+mod server;
+
+use std::time::Duration;
+
+use self::load::{Figures, Load};
+use self::server::Server;
+
+/// Keep-alive connections of the generator.
+const CONNECTIONS: usize = 64;
+
+/// The rate of a real site, beacons a second.
+const RATE: u32 = 2_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.iter().any(|a| a == "--bare") {
+        return bare::run();
+    }
+    let number = |name: &str, default: u64| {
+        let at = arguments.iter().position(|a| a == name);
+        at.and_then(|i| arguments.get(i + 1)?.parse().ok()).unwrap_or(default)
+    };
+    let is_smoke = arguments.iter().any(|a| a == "--smoke" || a == "--test");
+    let rounds = if is_smoke { 1 } else { number("--rounds", 5) as usize };
+    let duration = Duration::from_secs(if is_smoke { 1 } else { number("--seconds", 4) });
+
+    let bare = Server::bare();
+    let brine = Server::brine();
+    let beacons = brine.beacons();
+    let saturated = Load { connections: CONNECTIONS, rate: None, duration };
+    let steady = Load { connections: CONNECTIONS, rate: Some(RATE), duration };
+    for (name, load) in [("saturated, 64 connections", saturated), ("2,000 a second, 64 connections", steady)] {
+        let (mut of_bare, mut of_brine) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            of_bare.push(load.run(&bare, &beacons));
+            of_brine.push(load.run(&brine, &beacons));
+        }
+        println!("\n{name}, {rounds} rounds of {duration:?}, medians");
+        let bare = Figures::median(&of_bare);
+        let brine = Figures::median(&of_brine);
+        println!("  {:<12} {bare}", "bare hyper");
+        println!("  {:<12} {brine}", "brine");
+        println!("  ratio        {:.2} x CPU a request", brine.cpu_us / bare.cpu_us);
+    }
+    let stored = brine.wait_until_stored();
+    println!(
+        "\naccepted to stored: {:.1} us CPU an event in all, of it engine {:.1} us ({} events)",
+        stored.cpu_us, stored.engine_us, stored.events
+    );
+    println!("collector RSS {:.1} MiB, peak {:.1} MiB", brine.rss_mib("VmRSS"), brine.rss_mib("VmHWM"));
+}

@@ -1,0 +1,175 @@
+//! The servers under test, as processes of their own, and what they cost.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use brine::consent::token::{Mint, Purpose, Purposes};
+use brine::secret;
+
+/// Beacons that differ in visitor, page, agent and address; sent in turn.
+const DISTINCT: usize = 1_024;
+
+/// Ticks of /proc/PID/stat a second (proc(5); fixed at 100 for user space on Linux).
+const TICKS: f64 = 100.0;
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    directory: Option<tempfile::TempDir>,
+}
+
+/// What storing cost in the end.
+pub(crate) struct Stored {
+    pub(crate) events: u64,
+    pub(crate) cpu_us: f64,
+    pub(crate) engine_us: f64,
+}
+
+impl Server {
+    pub(crate) fn bare() -> Server {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.arg("--bare");
+        Server::spawn(command, None)
+    }
+
+    /// `brine serve` with its embedded engine and everything on.
+    pub(crate) fn brine() -> Server {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let file = directory.path().join("brine.toml");
+        std::fs::write(&file, brine::config::REFERENCE).expect("configuration is written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_brine"));
+        command
+            .args(["serve", "--config"])
+            .arg(&file)
+            .env("BRINE_DATA__DIRECTORY", directory.path().join("data"))
+            .env("BRINE_SERVER__LISTEN", "127.0.0.1:0")
+            .env("BRINE_SERVER__ADMIN", "127.0.0.1:0")
+            .env("BRINE_SERVER__TRUSTED_PROXIES", "[\"127.0.0.1/32\"]")
+            .env("BRINE_LIMITS__ADDRESS_PER_MINUTE", "100000000")
+            .env("BRINE_LIMITS__ADDRESS_BURST", "100000000")
+            .env("BRINE_LIMITS__SITE_PER_SECOND", "100000000")
+            .env("BRINE_LIMITS__SITE_BURST", "100000000")
+            .env("BRINE_LOG", "warn")
+            .stderr(Stdio::inherit());
+        Server::spawn(command, Some(directory))
+    }
+
+    fn spawn(mut command: Command, directory: Option<tempfile::TempDir>) -> Server {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let line = lines.next().expect("an address").expect("text");
+        let address = line.strip_prefix("public http://").and_then(|a| a.parse().ok()).expect("an address");
+        std::thread::spawn(move || lines.for_each(drop));
+        Server { address, child, directory }
+    }
+
+    /// Prepared requests, with consent tokens under the running collector's own key.
+    pub(crate) fn beacons(&self) -> Arc<Vec<Vec<u8>>> {
+        let data = self.directory.as_ref().expect("brine has one").path().join("data");
+        let key = secret::load_or_create(&data.join("consent.key")).expect("the key is there");
+        let mint = Mint::new(&key);
+        let purposes = Purposes::default().with(Purpose::Measurement);
+        #[allow(clippy::disallowed_methods)] // The client's clock.
+        let now = jiff::Timestamp::now();
+        let today = brine::consent::token_day(now);
+        let beacons = (0..DISTINCT).map(|n| {
+            let random = secret::random_bytes();
+            let (token, _) = mint.issue("portal", purposes, 1, today..=today + 180, random);
+            let agent = AGENTS[n % AGENTS.len()];
+            let body = format!(
+                r#"{{"n":"pageview","u":"https://portal.example.test/products/{}/item-{}?utm_source=news","d":"portal","r":"https://www.google.com/search","w":{},"c":"{token}","s":{{"id":"{:032x}","started":{}}}}}"#,
+                n % 37,
+                n % 211,
+                360 + n,
+                n,
+                now.as_millisecond(),
+            );
+            format!(
+                "POST /api/event HTTP/1.1\r\nhost: collect.example.test\r\nuser-agent: {agent}\r\n\
+                 content-type: text/plain\r\naccept-language: da-DK,da;q=0.9,en;q=0.8\r\n\
+                 origin: https://portal.example.test\r\nx-forwarded-for: 80.{}.{}.{}\r\ncontent-length: {}\r\n\r\n{body}",
+                n % 251,
+                n % 13,
+                n % 199,
+                body.len()
+            )
+            .into_bytes()
+        });
+        Arc::new(beacons.collect())
+    }
+
+    /// CPU time of the server's own process so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        cpu_of(self.child.id())
+    }
+
+    /// Waits until the spool is empty, then tells what an event cost, the engine included.
+    pub(crate) fn wait_until_stored(&self) -> Stored {
+        let data = self.directory.as_ref().expect("brine has one").path().join("data");
+        let count = || -> u64 {
+            let output = Command::new(env!("CARGO_BIN_EXE_brine"))
+                .args(["sql", "--format", "TSV", "SELECT count() FROM events", "--data"])
+                .arg(&data)
+                .output()
+                .expect("brine sql runs");
+            String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or(0)
+        };
+        let started = Instant::now();
+        let mut events = count();
+        loop {
+            std::thread::sleep(Duration::from_secs(6));
+            let now = count();
+            if now == events || started.elapsed() > Duration::from_secs(120) {
+                break;
+            }
+            events = now;
+        }
+        let per_event = |cpu: Duration| cpu.as_secs_f64() * 1e6 / events.max(1) as f64;
+        let engine: Duration = children_of(self.child.id()).into_iter().map(cpu_of).sum();
+        Stored { events, cpu_us: per_event(self.cpu() + engine), engine_us: per_event(engine) }
+    }
+
+    /// Returns a line of /proc/PID/status in MiB.
+    pub(crate) fn rss_mib(&self, line: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let kib = status.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next());
+        kib.and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn cpu_of(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The command name may hold spaces; fields count from behind its closing parenthesis.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+    Duration::from_secs_f64((ticks(11) + ticks(12)) / TICKS)
+}
+
+fn children_of(pid: u32) -> Vec<u32> {
+    std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .unwrap_or_default()
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok())
+        .collect()
+}
+
+const AGENTS: [&str; 8] = [
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:143.0) Gecko/20100101 Firefox/143.0",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Safari/605.1.15",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36 Edg/141.0.0.0",
+    "Mozilla/5.0 (Linux; Android 14; SAMSUNG SM-S918B) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36",
+];

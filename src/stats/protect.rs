@@ -1,0 +1,143 @@
+//! Small numbers stay hidden.
+//!
+//! Comes in: the rows of a counting, as aggregate states. Goes out: rows that may be shown.
+//!
+//! **Breakdowns.** A row with fewer than `k` visitors is folded into one row `(other)`, which is counted, not
+//! added up. Where it would hold a single row, or still fewer than `k` visitors, the next smallest row is
+//! folded too: otherwise the total minus the rows shown would be the row hidden. Within a breakdown over
+//! time this holds for every point by itself.
+//!
+//! **Points and totals.** What is shown of a whole site by day, week or month may be small. A filtered
+//! number, an hour, a minute, or a stretch of instants with fewer than `k` visitors has no value (null); if only
+//! one has none, the next smallest loses its value too.
+//!
+//! **Filters.** Where a filter matches, or spares, fewer than `k` visitors (but some), nothing is answered:
+//! the unfiltered number minus the filtered one would be theirs. See [`is_gated`].
+//!
+//! **What is not promised.** Someone who asks many overlapping questions may still narrow a number down
+//! by comparing the answers. That needs noise or a budget of questions, and brine has neither.
+
+/// The folded row's value in every dimension but time.
+pub const OTHER: &str = "(other)";
+
+/// What the links that protect must know of a counting.
+pub(super) struct Shape<'a> {
+    /// For each key `k0, k1, …` whether it is time.
+    pub(super) keys: &'a [bool],
+    pub(super) k: u32,
+    /// Low points and totals lose their value.
+    pub(super) is_protected: bool,
+}
+
+impl Shape<'_> {
+    /// Returns the links from `rows` (keys, states `s_…`) to `shown`: keys `d…`, merged parts `p_…`,
+    /// `matched` (visitors in all rows together), `n_folded`, `is_folded`, `is_hidden`. `merges` turns
+    /// states into parts.
+    pub(super) fn links(&self, merges: &[String]) -> Vec<String> {
+        let k = self.k;
+        let merges = merges.join(", ");
+        let names = |keep: &dyn Fn(bool) -> bool| -> Vec<String> {
+            let keys = self.keys.iter().enumerate();
+            keys.filter(|(_, is_time)| keep(**is_time)).map(|(i, _)| format!("k{i}")).collect()
+        };
+        let (all, time, parted) = (names(&|_| true), names(&|t| t), names(&|t| !t));
+        let mut links = Vec::new();
+
+        let known = "SELECT *, finalizeAggregation(s_visitors) AS n_visitors, \
+            uniqExactMerge(s_visitors) OVER () AS n_matched FROM rows";
+        if parted.is_empty() {
+            links.push(format!("folded AS (SELECT *, 0 AS is_folded FROM ({known}))"));
+        } else {
+            // A value that reads like the folded row's would be taken for it: it is folded as well.
+            let forced: String = parted.iter().map(|key| format!(" OR {key} = '{OTHER}'")).collect();
+            let within = |more: &str| {
+                let keys: Vec<&str> =
+                    time.iter().map(String::as_str).chain([more]).filter(|key| !key.is_empty()).collect();
+                if keys.is_empty() { String::new() } else { format!("PARTITION BY {}", keys.join(", ")) }
+            };
+            links.push(format!(
+                "small AS (SELECT *, n_visitors < {k}{forced} AS is_small FROM ({known}))"
+            ));
+            links.push(format!(
+                "ranked AS (SELECT *, countIf(is_small) OVER ({here}) AS n_small, \
+                 uniqExactMergeIf(s_visitors, is_small) OVER ({here}) AS n_together, \
+                 row_number() OVER ({by_size} ORDER BY n_visitors, {keys}) AS rank FROM small)",
+                here = within(""),
+                by_size = within("is_small"),
+                keys = all.join(", "),
+            ));
+            links.push(format!(
+                "folded AS (SELECT *, is_small OR (rank = 1 AND n_small > 0 AND (n_small = 1 OR n_together < {k})) \
+                 AS is_folded FROM ranked)"
+            ));
+        }
+
+        let merged: String = (0..)
+            .zip(self.keys)
+            .map(|(i, is_time): (usize, &bool)| match is_time {
+                true => format!("k{i} AS d{i}, "),
+                false => format!("if(is_folded, '{OTHER}', k{i}) AS d{i}, "),
+            })
+            .collect();
+        let d_keys: Vec<String> = (0..self.keys.len()).map(|i| format!("d{i}")).collect();
+        let group = if d_keys.is_empty() {
+            String::new()
+        } else {
+            format!(" GROUP BY {}, is_folded", d_keys.join(", "))
+        };
+        let folded = if d_keys.is_empty() { "0 AS is_folded" } else { "is_folded" };
+        links.push(format!(
+            "merged AS (SELECT {merged}{folded}, {merges}, any(n_matched) AS matched, \
+             countIf(is_folded) AS n_folded FROM folded{group})"
+        ));
+
+        if self.is_protected {
+            let keys: String = d_keys.iter().map(|key| format!(", {key}")).collect();
+            links.push(format!(
+                "low AS (SELECT *, p_visitors > 0 AND p_visitors < {k} AS is_low FROM merged)"
+            ));
+            links.push(format!(
+                "lowest AS (SELECT *, countIf(is_low) OVER () AS n_low, \
+                 row_number() OVER (PARTITION BY is_low ORDER BY p_visitors{keys}) AS low_rank FROM low)"
+            ));
+            links.push(
+                "shown AS (SELECT *, is_low OR (n_low = 1 AND low_rank = 1) AS is_hidden FROM lowest)"
+                    .into(),
+            );
+        } else {
+            links.push("shown AS (SELECT *, 0 AS is_hidden FROM merged)".into());
+        }
+        links
+    }
+}
+
+/// Tells whether a filtered answer is withheld as a whole: `matched` of `everyone` visitors fit the
+/// filter, and either they or the others are few, but some.
+pub(super) fn is_gated(matched: u64, everyone: u64, k: u32) -> bool {
+    let is_few = |n: u64| n > 0 && n < u64::from(k);
+    is_few(matched) || is_few(everyone.saturating_sub(matched))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_singles_out_few_or_spares_few_is_gated() {
+        for (matched, everyone, gated) in [
+            (0, 0, false),
+            (0, 100, false),
+            (1, 100, true),
+            (4, 100, true),
+            (5, 100, false),
+            (95, 100, false),
+            (96, 100, true),
+            (99, 100, true),
+            (100, 100, false),
+            (3, 3, true),
+        ] {
+            assert_eq!(is_gated(matched, everyone, 5), gated, "{matched} of {everyone}");
+        }
+        assert!(!is_gated(1, 2, 1));
+    }
+}

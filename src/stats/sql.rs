@@ -1,0 +1,440 @@
+//! A [`Query`] → one SQL statement.
+//!
+//! Comes in: a checked query, its range and `k`. Goes out: text for ClickHouse in which every word of a
+//! client's is a [`literal`]. The statement is a chain; each link is a plain SELECT over the one before:
+//!
+//! ```text
+//! events ─(by visit)→ visits                       what each visit was, as a whole
+//! events ⋈ visits ─(by dimensions and visit)→ cells   what one visit did in one row
+//! cells ─(by dimensions)→ rows                     aggregate states
+//! rows → folded → merged → shown                   small rows folded, low points hidden (protect.rs)
+//! shown → numbered                                 ordered, one page
+//! ```
+//!
+//! Where no event of a visit can fare differently from the others (no `event:` dimension or filter, whole
+//! days), visits are the cells, and events are read once.
+
+use jiff::Timestamp;
+
+use super::dimension::{AT, Dimension, EventField, NOT_SET, VisitField};
+use super::literal::literal;
+use super::metric::{Metric, Part};
+use super::period::{Range, Step};
+use super::protect;
+use super::request::{Column, Query};
+use crate::config::Site;
+use crate::config::settings::Rotation;
+use crate::salts::period::date_of;
+
+/// One counting: a query over one range.
+pub(super) struct Counting<'a> {
+    pub(super) query: &'a Query,
+    pub(super) range: Range,
+    /// Fewest visitors of a row that is shown.
+    pub(super) k: u32,
+    pub(super) limit: u64,
+    pub(super) offset: u64,
+}
+
+impl Counting<'_> {
+    /// Returns the statement.
+    pub(super) fn sql(&self) -> String {
+        let query = self.query;
+        let dimensions = &query.dimensions;
+        let parts = self.parts();
+        let keys: Vec<String> = (0..dimensions.len()).map(|i| format!("k{i}")).collect();
+        let mut links = Vec::new();
+
+        let events = Events { site: &query.site, range: self.range };
+        if let Some(base) = self.base() {
+            links.push(format!("({base}) AS base"));
+        }
+        links.extend(self.cells(&events, &parts));
+        links.push(format!("rows AS ({})", rows(&keys, &parts, query)));
+        let is_time: Vec<bool> = dimensions.iter().map(|d| d.step().is_some()).collect();
+        let shape = protect::Shape {
+            keys: &is_time,
+            k: self.k,
+            is_protected: self.is_protected(),
+        };
+        let merges: Vec<String> = parts
+            .iter()
+            .map(|part| {
+                let (name, (function, _)) = (part.name(), part.aggregate(is_split(query)));
+                format!("{function}Merge{}(s_{name}) AS p_{name}", part.parameters())
+            })
+            .collect();
+        links.extend(shape.links(&merges));
+        links.push(format!("numbered AS ({})", self.numbered()));
+        let everyone = match query.filter.is_empty() {
+            true => "toUInt64(matched)".into(),
+            false => format!(
+                "assumeNotNull((SELECT uniqExact(visitor) FROM events WHERE {}))",
+                events.selected()
+            ),
+        };
+        let page = format!("position > {} AND position <= {}", self.offset, self.offset + self.limit);
+        format!(
+            "WITH\n{}\nSELECT dimensions, metrics, currency, position, n_rows, n_suppressed, matched, \
+             {everyone} AS everyone\nFROM numbered WHERE position = 1 OR ({page}) ORDER BY position",
+            links.join(",\n")
+        )
+    }
+
+    /// Whole-site numbers by day, week or month may be shown however small; everything narrower not.
+    fn is_protected(&self) -> bool {
+        let step = self.query.dimensions.iter().find_map(Dimension::step);
+        !self.query.filter.is_empty()
+            || step.is_some_and(|step| step < Step::Day)
+            || matches!(self.range, Range::Instants { .. })
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        let metrics = &self.query.metrics;
+        let mut parts: Vec<Part> = metrics.iter().flat_map(|m| m.parts()).copied().collect();
+        parts.push(Part::Visitors);
+        parts.sort();
+        parts.dedup();
+        parts
+    }
+
+    /// Visitors that a conversion rate is of: the same query without its goal.
+    fn base(&self) -> Option<String> {
+        let query = self.query;
+        if !query.metrics.contains(&Metric::ConversionRate) {
+            return None;
+        }
+        let filter = query.filter.without_goals()?;
+        let events = Events { site: &query.site, range: self.range };
+        let mut fields = Vec::new();
+        filter.visit_fields(&mut fields);
+        let join = join(&fields, |fields| format!("({})", visits(&events, fields, false)));
+        Some(format!(
+            "SELECT uniqExact(visitor) FROM events{join} WHERE {} AND {}",
+            events.selected(),
+            filter.sql(&events.whole())
+        ))
+    }
+
+    fn cells(&self, events: &Events<'_>, parts: &[Part]) -> Vec<String> {
+        let query = self.query;
+        let mut fields = Vec::new();
+        query.filter.visit_fields(&mut fields);
+        for dimension in &query.dimensions {
+            if let Dimension::Visit(field) = dimension {
+                fields.push(*field);
+            }
+        }
+        let columns = parts.iter().flat_map(|part| part.cell());
+        let mut columns: Vec<String> = columns.map(|(name, sql)| format!("{sql} AS {name}")).collect();
+        columns.sort();
+        columns.dedup();
+        let needs_visit = parts.iter().any(|part| part.is_of_visit());
+        let filter = query.filter.sql(&events.whole());
+
+        if events.range_is_of_whole_visits() && !query.filter.is_of_event() && !self.is_of_event() {
+            let keys = self.keys("v_day", "v_began");
+            let mut select = visits_columns(&fields, true);
+            select.extend(columns);
+            if needs_visit {
+                select.push("v_bounce AS c_bounce, v_duration AS c_duration, 1 AS c_began".into());
+            }
+            let visits = format!(
+                "visits AS (SELECT visit, {} FROM events WHERE {} GROUP BY visit)",
+                select.join(", "),
+                events.whole()
+            );
+            return vec![visits, format!("cells AS (SELECT {keys}* FROM visits WHERE {filter})")];
+        }
+
+        let keys = self.keys("day", "ts");
+        let mut links = Vec::new();
+        let mut from = "events".to_owned();
+        if needs_visit || !fields.is_empty() {
+            links.push(format!("visits AS ({})", visits(events, &fields, needs_visit)));
+            from.push_str(" INNER JOIN visits USING (visit)");
+        }
+        if needs_visit {
+            columns.push("any(v_bounce) AS c_bounce".into());
+            columns.push("any(v_duration) AS c_duration".into());
+            columns.push(format!("max({}) AS c_began", self.began()));
+        }
+        let only: Vec<String> = query
+            .dimensions
+            .iter()
+            .filter_map(|dimension| match dimension {
+                Dimension::Event(field) => field.only().map(|only| format!(" AND {only}")),
+                Dimension::Visit(_) | Dimension::Time(_) => None,
+            })
+            .collect();
+        let group: String = (0..query.dimensions.len()).map(|i| format!("k{i}, ")).collect();
+        links.push(format!(
+            "cells AS (SELECT {keys}visit, {} FROM {from} WHERE {} AND {filter}{} GROUP BY {group}visit)",
+            columns.join(", "),
+            events.selected(),
+            only.concat(),
+        ));
+        links
+    }
+
+    /// Tells whether a visit may have cells in several rows.
+    fn is_of_event(&self) -> bool {
+        self.query.dimensions.iter().any(Dimension::is_of_event)
+    }
+
+    /// The dimensions as `k0, k1, …`, each with a comma behind it.
+    fn keys(&self, day: &str, ts: &str) -> String {
+        let dimensions = self.query.dimensions.iter().enumerate();
+        let key = |(i, dimension): (usize, &Dimension)| {
+            let value = match dimension {
+                Dimension::Event(field) => field.sql(),
+                Dimension::Visit(field) => field.alias(),
+                Dimension::Time(step) => return format!("{} AS k{i}, ", self.clock(*step, day, ts)),
+            };
+            format!("if({value} = '', '{NOT_SET}', toString({value})) AS k{i}, ")
+        };
+        dimensions.map(key).collect()
+    }
+
+    /// Whether an event lies where its visit began, by the dimensions that can tell.
+    fn began(&self) -> String {
+        let conditions: Vec<String> = self
+            .query
+            .dimensions
+            .iter()
+            .filter_map(|dimension| match dimension {
+                Dimension::Event(EventField::Page) => {
+                    Some("(v_pageviews > 0 AND path = v_entry_page)".into())
+                }
+                Dimension::Event(EventField::Hostname) => {
+                    Some("(v_pageviews > 0 AND hostname = v_entry_hostname)".into())
+                }
+                Dimension::Time(step) => Some(format!(
+                    "({} = {})",
+                    self.clock(*step, "day", "ts"),
+                    self.clock(*step, "v_day", "v_began")
+                )),
+                Dimension::Event(_) | Dimension::Visit(_) => None,
+            })
+            .collect();
+        if conditions.is_empty() { "1".into() } else { conditions.join(" AND ") }
+    }
+
+    /// The label of a point of time. Over whole days an event lies in the day its visit began on: what
+    /// came after midnight stands in that day's last hour, so that hours and days agree. Over instants
+    /// the clock on the wall decides.
+    fn clock(&self, step: Step, day: &str, ts: &str) -> String {
+        let zone = literal(self.query.site.time_zone.iana_name().unwrap_or("UTC"));
+        let is_instants = matches!(self.range, Range::Instants { .. });
+        let local = format!("toDate({ts}, {zone})");
+        let date = if is_instants { local.as_str() } else { day };
+        let (format, last) = match step {
+            Step::Day => return format!("toString({date})"),
+            Step::Week => return format!("toString(toMonday({date}))"),
+            Step::Month => return format!("toString(toStartOfMonth({date}))"),
+            Step::Hour => ("%Y-%m-%d %H:00:00", "23:00:00"),
+            Step::Minute => ("%Y-%m-%d %H:%i:00", "23:59:00"),
+        };
+        let clock = format!("formatDateTime({ts}, '{format}', {zone})");
+        if is_instants {
+            return clock;
+        }
+        format!(
+            "multiIf({local} = {day}, {clock}, {local} > {day}, concat(toString({day}), ' {last}'), \
+             concat(toString({day}), ' 00:00:00'))"
+        )
+    }
+
+    fn numbered(&self) -> String {
+        let query = self.query;
+        // A figure that few of a row's visitors have is held to the same bound as the row.
+        let least = if self.is_protected() || !query.dimensions.is_empty() { self.k } else { 1 };
+        let figures: Vec<String> = query
+            .metrics
+            .iter()
+            .enumerate()
+            .map(|(i, metric)| {
+                let total = match metric {
+                    Metric::ConversionRate => "base",
+                    _ => "matched",
+                };
+                let sql = metric.sql(least, total);
+                format!("CAST(if(is_hidden, NULL, {sql}), 'Nullable(Float64)') AS m{i}")
+            })
+            .collect();
+        let currency = match query.metrics.iter().any(|metric| metric.is_money()) {
+            true => "arrayStringConcat(arraySort(p_currencies), ' ')",
+            false => "''",
+        };
+        let dimensions: Vec<String> =
+            (0..query.dimensions.len()).map(|i| format!("toString(d{i})")).collect();
+        let metrics: Vec<String> = (0..query.metrics.len()).map(|i| format!("m{i}")).collect();
+        format!(
+            "SELECT CAST([{}], 'Array(String)') AS dimensions, [{}] AS metrics, {currency} AS currency, \
+             row_number() OVER (ORDER BY {}) AS position, count() OVER () AS n_rows, \
+             toUInt64(sum(n_folded + is_hidden) OVER ()) AS n_suppressed, matched \
+             FROM (SELECT *, {} FROM shown)",
+            dimensions.join(", "),
+            metrics.join(", "),
+            self.order(),
+            figures.join(", "),
+        )
+    }
+
+    /// The folded row stands last, but within its own point of time.
+    fn order(&self) -> String {
+        let mut terms: Vec<String> = Vec::new();
+        for order in &self.query.order {
+            let (column, is_time) = match order.column {
+                Column::Dimension(i) => {
+                    (format!("d{i}"), self.query.dimensions[i].step().is_some())
+                }
+                Column::Metric(i) => (format!("m{i}"), false),
+            };
+            if !is_time && !terms.iter().any(|term| term == "is_folded") {
+                terms.push("is_folded".into());
+            }
+            let direction = if order.is_descending { " DESC" } else { "" };
+            terms.push(format!("{column}{direction} NULLS LAST"));
+        }
+        terms.push("is_folded".into());
+        terms.extend((0..self.query.dimensions.len()).map(|i| format!("d{i}")));
+        terms.join(", ")
+    }
+}
+
+/// Asks how many said yes and no, and how new the newest event is.
+pub(super) fn about(site: &Site, range: Range) -> String {
+    let id = literal(site.id.as_str());
+    let (first, last) = range.days(&site.time_zone);
+    let (from, until) = Range::Days { first, last }.instants(&site.time_zone);
+    format!(
+        "SELECT \
+         assumeNotNull((SELECT count() FROM consents WHERE site = {id} AND choice = 'grant' AND {})) AS grants, \
+         toUInt64(ifNull((SELECT sum(denials) FROM denials WHERE site = {id} AND day BETWEEN '{}' AND '{}'), 0)) \
+         AS denials, \
+         toInt64(ifNull((SELECT max(toUnixTimestamp64Milli(ts)) FROM events WHERE site = {id} AND day = {}), 0)) \
+         AS newest_ms",
+        between(from, until),
+        date_of(first),
+        date_of(last),
+        edge_day(&id, "DESC"),
+    )
+}
+
+/// Asks for the first local date that has an event, as days since 1970-01-01; 0: none.
+pub(super) fn first_day(site: &Site) -> String {
+    let id = literal(site.id.as_str());
+    format!("SELECT toUInt16(ifNull({}, toDate(0))) AS day", edge_day(&id, "ASC"))
+}
+
+/// A site's days lie in order: the first or last is found without reading the others.
+fn edge_day(id: &str, direction: &str) -> String {
+    format!("(SELECT day FROM events WHERE site = {id} ORDER BY site {direction}, day {direction} LIMIT 1)")
+}
+
+/// The events a counting is about.
+struct Events<'a> {
+    site: &'a Site,
+    range: Range,
+}
+
+impl Events<'_> {
+    /// The condition for the events of the range.
+    fn selected(&self) -> String {
+        let (first, last) = self.range.days(&self.site.time_zone);
+        match self.range {
+            Range::Days { .. } => self.on_days(first, last),
+            Range::Instants { from, until } => {
+                // An event after midnight may belong to a visit of the day before.
+                let days = self.on_days(first.saturating_sub(1), last.saturating_add(1));
+                format!("{days} AND {}", between(from, until))
+            }
+        }
+    }
+
+    /// The condition for all events of the visits that have one in the range.
+    fn whole(&self) -> String {
+        let (first, last) = self.range.days(&self.site.time_zone);
+        if self.range_is_of_whole_visits() {
+            return self.on_days(first, last);
+        }
+        self.on_days(first.saturating_sub(2), last.saturating_add(2))
+    }
+
+    /// Under daily salts a visit has one day. Under longer-lived ones a visit over midnight has events on
+    /// two.
+    fn range_is_of_whole_visits(&self) -> bool {
+        matches!(self.range, Range::Days { .. }) && self.site.rotation == Rotation::Day
+    }
+
+    fn on_days(&self, first: u16, last: u16) -> String {
+        let id = literal(self.site.id.as_str());
+        format!("site = {id} AND day BETWEEN '{}' AND '{}'", date_of(first), date_of(last))
+    }
+}
+
+fn between(from: Timestamp, until: Timestamp) -> String {
+    let instant =
+        |at: Timestamp| format!("fromUnixTimestamp64Milli(toInt64({}), 'UTC')", at.as_millisecond());
+    format!("ts >= {} AND ts < {}", instant(from), instant(until))
+}
+
+fn rows(keys: &[String], parts: &[Part], query: &Query) -> String {
+    let states: Vec<String> = parts
+        .iter()
+        .map(|part| {
+            let (function, arguments) = part.aggregate(is_split(query));
+            format!("{function}State{}({arguments}) AS s_{}", part.parameters(), part.name())
+        })
+        .collect();
+    let select: String = keys.iter().map(|key| format!("{key}, ")).collect();
+    let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
+    format!("SELECT {select}{} FROM cells{group}", states.join(", "))
+}
+
+/// Tells whether a visit may have cells in several rows that are folded into one.
+fn is_split(query: &Query) -> bool {
+    query.dimensions.iter().any(|dimension| matches!(dimension, Dimension::Event(_)))
+}
+
+fn join(fields: &[VisitField], visits: impl FnOnce(&[VisitField]) -> String) -> String {
+    if fields.is_empty() {
+        return String::new();
+    }
+    format!(" INNER JOIN {} AS visits USING (visit)", visits(fields))
+}
+
+fn visits(events: &Events<'_>, fields: &[VisitField], is_described: bool) -> String {
+    format!(
+        "SELECT visit, {} FROM events WHERE {} GROUP BY visit",
+        visits_columns(fields, is_described).join(", "),
+        events.whole()
+    )
+}
+
+/// What a visit was: what is asked for, and (`is_described`) when it began, how long it took, whether it
+/// bounced, and where it was entered.
+fn visits_columns(fields: &[VisitField], is_described: bool) -> Vec<String> {
+    let mut columns: Vec<String> =
+        fields.iter().map(|field| format!("{} AS {}", field.sql(), field.alias())).collect();
+    if is_described {
+        for field in [VisitField::EntryPage, VisitField::EntryHostname] {
+            columns.push(format!("{} AS {}", field.sql(), field.alias()));
+        }
+        columns.extend(
+            [
+                format!("argMin(day, {AT}) AS v_day"),
+                "min(ts) AS v_began".into(),
+                "toUnixTimestamp64Milli(max(ts)) - toUnixTimestamp64Milli(min(ts)) AS v_duration".into(),
+                "countIf(name = 'pageview') AS v_pageviews".into(),
+                "countIf(name = 'pageview') = 1 AND \
+                 countIf(interactive AND name NOT IN ('pageview', 'engagement')) = 0 AS v_bounce"
+                    .into(),
+            ],
+        );
+    }
+    columns.sort();
+    columns.dedup();
+    columns
+}

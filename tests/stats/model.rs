@@ -1,0 +1,470 @@
+//! The same numbers, counted by hand: plain loops over events, written from the meaning in `brine::stats` and
+//! from nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use brine::event::Event;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+use serde_json::{Value, json};
+
+/// A question, of which both the JSON and the answer by hand can be had.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) metrics: Vec<&'static str>,
+    pub(crate) dimensions: Vec<&'static str>,
+    pub(crate) filter: Option<Filter>,
+    pub(crate) range: Range,
+    pub(crate) k: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Filter {
+    Leaf(&'static str, &'static str, Vec<&'static str>),
+    And(Vec<Filter>),
+    Or(Vec<Filter>),
+    Not(Box<Filter>),
+    Done(bool, Box<Filter>),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Range {
+    /// Day numbers, both included.
+    Days(u16, u16),
+    /// Milliseconds, the last whole second included.
+    Instants(i64, i64),
+}
+
+pub(crate) type Rows = BTreeMap<Vec<String>, Vec<Option<f64>>>;
+
+impl Question {
+    pub(crate) fn json(&self, site: &str) -> Value {
+        let range = match self.range {
+            Range::Days(first, last) => json!([date(first), date(last)]),
+            Range::Instants(from, to) => {
+                let text = |ms| Timestamp::from_millisecond(ms).unwrap().to_string();
+                json!([text(from), text(to)])
+            }
+        };
+        let filters: Vec<Value> = self.filter.iter().map(Filter::json).collect();
+        json!({
+            "site_id": site,
+            "metrics": self.metrics,
+            "dimensions": self.dimensions,
+            "date_range": range,
+            "filters": filters,
+        })
+    }
+
+    /// Answers it; none: withheld as a whole.
+    pub(crate) fn count(&self, events: &[Event], zone: &TimeZone) -> Option<Rows> {
+        let visits = visits(events);
+        let in_range: Vec<usize> =
+            (0..events.len()).filter(|i| self.range.contains(&events[*i])).collect();
+        let world = World { events, visits: &visits, zone, range: &self.range };
+        let is_counted = |i: &usize| {
+            let fits = self.filter.as_ref().is_none_or(|filter| filter.holds(*i, &world));
+            fits && self.dimensions.iter().all(|dimension| is_about(dimension, &events[*i]))
+        };
+        let selected: Vec<usize> = in_range.iter().copied().filter(is_counted).collect();
+
+        let everyone = visitors(&in_range, events);
+        let matched = visitors(&selected, events);
+        let is_few = |n: usize| n > 0 && n < self.k;
+        if self.filter.is_some() && (is_few(matched) || is_few(everyone - matched)) {
+            return None;
+        }
+        let mut rows: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
+        if self.dimensions.is_empty() {
+            rows.insert(Vec::new(), Vec::new());
+        }
+        for i in selected {
+            let key = self.dimensions.iter().map(|d| world.value(d, i)).collect();
+            rows.entry(key).or_default().push(i);
+        }
+        let folded = self.fold(rows, events);
+        let is_narrow = self.filter.is_some()
+            || matches!(self.range, Range::Instants(..))
+            || self.dimensions.iter().any(|d| matches!(*d, "time:hour" | "time:minute"));
+        let hidden = if is_narrow { self.hidden(&folded, events) } else { BTreeSet::new() };
+        let least = if is_narrow || !self.dimensions.is_empty() { self.k } else { 1 };
+        let counted = folded.iter().map(|(key, groups)| {
+            let row = Row { groups, question: self, world: &world, least, matched };
+            let figures = self.metrics.iter().map(|metric| match hidden.contains(key) {
+                true => None,
+                false => row.figure(metric),
+            });
+            (key.clone(), figures.collect())
+        });
+        Some(counted.collect())
+    }
+
+    /// Rows by key, each as the groups of events it was folded from.
+    fn fold(
+        &self,
+        rows: BTreeMap<Vec<String>, Vec<usize>>,
+        events: &[Event],
+    ) -> BTreeMap<Vec<String>, Vec<Vec<usize>>> {
+        let is_time: Vec<bool> = self.dimensions.iter().map(|d| d.starts_with("time:")).collect();
+        if is_time.iter().all(|t| *t) {
+            return rows.into_iter().map(|(key, row)| (key, vec![row])).collect();
+        }
+        let mut by_time: BTreeMap<Vec<String>, Vec<(Vec<String>, Vec<usize>)>> = BTreeMap::new();
+        for (key, row) in rows {
+            let time = key.iter().zip(&is_time).filter(|(_, t)| **t).map(|(v, _)| v.clone()).collect();
+            by_time.entry(time).or_default().push((key, row));
+        }
+        let mut out = BTreeMap::new();
+        for (_, rows) in by_time {
+            let (mut small, mut kept): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(key, row)| {
+                let reads_other = key.iter().zip(&is_time).any(|(v, t)| !t && v == "(other)");
+                visitors(row, events) < self.k || reads_other
+            });
+            kept.sort_by_key(|(key, row)| (visitors(row, events), key.clone()));
+            let together: Vec<usize> = small.iter().flat_map(|(_, row)| row.clone()).collect();
+            let is_thin = small.len() == 1 || visitors(&together, events) < self.k;
+            if !small.is_empty() && is_thin && !kept.is_empty() {
+                small.push(kept.remove(0));
+            }
+            for (key, row) in kept {
+                out.insert(key, vec![row]);
+            }
+            if let Some((key, _)) = small.first() {
+                let other = key.iter().zip(&is_time).map(|(value, is_time)| match is_time {
+                    true => value.clone(),
+                    false => "(other)".to_owned(),
+                });
+                out.insert(other.collect(), small.iter().map(|(_, row)| row.clone()).collect());
+            }
+        }
+        out
+    }
+
+    fn hidden(
+        &self,
+        rows: &BTreeMap<Vec<String>, Vec<Vec<usize>>>,
+        events: &[Event],
+    ) -> BTreeSet<Vec<String>> {
+        let size = |groups: &Vec<Vec<usize>>| visitors(&groups.concat(), events);
+        let mut hidden: BTreeSet<Vec<String>> = rows
+            .iter()
+            .filter(|(_, groups)| (1..self.k).contains(&size(groups)))
+            .map(|(key, _)| key.clone())
+            .collect();
+        if hidden.len() == 1 {
+            let next = rows
+                .iter()
+                .filter(|(key, _)| !hidden.contains(*key))
+                .min_by_key(|(key, groups)| (size(groups), (*key).clone()));
+            hidden.extend(next.map(|(key, _)| key.clone()));
+        }
+        hidden
+    }
+}
+
+impl Filter {
+    fn json(&self) -> Value {
+        match self {
+            Filter::Leaf(operator, dimension, values) => json!([operator, dimension, values]),
+            Filter::And(list) => json!(["and", list.iter().map(Filter::json).collect::<Vec<_>>()]),
+            Filter::Or(list) => json!(["or", list.iter().map(Filter::json).collect::<Vec<_>>()]),
+            Filter::Not(filter) => json!(["not", filter.json()]),
+            Filter::Done(true, filter) => json!(["has_done", filter.json()]),
+            Filter::Done(false, filter) => json!(["has_not_done", filter.json()]),
+        }
+    }
+
+    fn holds(&self, i: usize, world: &World<'_>) -> bool {
+        match self {
+            Filter::And(list) => list.iter().all(|filter| filter.holds(i, world)),
+            Filter::Or(list) => list.iter().any(|filter| filter.holds(i, world)),
+            Filter::Not(filter) => !filter.holds(i, world),
+            Filter::Done(is_done, filter) => {
+                let visit = world.events[i].visit;
+                let of_visit = (0..world.events.len()).filter(|j| world.events[*j].visit == visit);
+                *is_done == of_visit.into_iter().any(|j| filter.holds(j, world))
+            }
+            Filter::Leaf(operator, "event:goal", values) => {
+                let event = &world.events[i];
+                let is_goal = values.iter().any(|goal| match goal.strip_prefix("Visit ") {
+                    Some(path) => event.name == "pageview" && event.path == path,
+                    None => event.name == *goal && !["pageview", "engagement"].contains(goal),
+                });
+                is_goal == (*operator == "is")
+            }
+            Filter::Leaf(operator, dimension, values) => {
+                let value = world.value(dimension, i);
+                let bare = if value == "(not set)" { "" } else { value.as_str() };
+                match *operator {
+                    "is" => values.contains(&value.as_str()),
+                    "is_not" => !values.contains(&value.as_str()),
+                    "contains" => values.iter().any(|v| bare.contains(v)),
+                    "contains_not" => !values.iter().any(|v| bare.contains(v)),
+                    "matches" => {
+                        values.iter().any(|v| regex::Regex::new(v).unwrap().is_match(bare))
+                    }
+                    other => panic!("operator {other}"),
+                }
+            }
+        }
+    }
+}
+
+impl Range {
+    fn contains(&self, event: &Event) -> bool {
+        match self {
+            Range::Days(first, last) => (*first..=*last).contains(&event.day),
+            Range::Instants(from, to) => (*from..*to + 1_000).contains(&event.ts_ms),
+        }
+    }
+}
+
+struct World<'a> {
+    events: &'a [Event],
+    visits: &'a BTreeMap<u64, Vec<usize>>,
+    zone: &'a TimeZone,
+    range: &'a Range,
+}
+
+impl World<'_> {
+    fn value(&self, dimension: &str, i: usize) -> String {
+        let event = &self.events[i];
+        let visit = &self.visits[&event.visit];
+        let first = &self.events[visit[0]];
+        let mut pages =
+            visit.iter().map(|i| &self.events[*i]).filter(|event| event.name == "pageview");
+        let value = match dimension {
+            "event:page" => event.path.clone(),
+            "event:hostname" => event.hostname.clone(),
+            "event:name" | "event:goal" => event.name.clone(),
+            "event:currency" => event.currency.clone(),
+            "visit:source" => first.source.clone(),
+            "visit:country" => first.country.clone(),
+            "visit:device" => first.device.clone(),
+            "visit:utm_term" => first.utm_term.clone(),
+            "visit:days_since_last" => first.days_since_last.clone(),
+            "visit:entry_page" => pages.next().map_or(String::new(), |page| page.path.clone()),
+            "visit:exit_page" => pages.last().map_or(String::new(), |page| page.path.clone()),
+            "time:month" | "time:week" | "time:day" | "time:hour" | "time:minute" => {
+                return self.time(dimension, event);
+            }
+            _ => {
+                let prop = dimension.strip_prefix("event:props:").expect(dimension);
+                let found = event.props.iter().find(|(name, _)| name == prop);
+                found.map_or(String::new(), |(_, value)| value.clone())
+            }
+        };
+        if value.is_empty() { "(not set)".into() } else { value }
+    }
+
+    fn time(&self, dimension: &str, event: &Event) -> String {
+        let at: Zoned =
+            Timestamp::from_millisecond(event.ts_ms).unwrap().to_zoned(self.zone.clone());
+        let is_instants = matches!(self.range, Range::Instants(..));
+        let day: jiff::civil::Date =
+            if is_instants { at.date() } else { date(event.day).parse().unwrap() };
+        let clock = |format: &str, last: &str| {
+            if at.date() > day { format!("{day} {last}") } else { at.strftime(format).to_string() }
+        };
+        match dimension {
+            "time:month" => day.first_of_month().to_string(),
+            "time:week" => {
+                let mut monday = day;
+                while monday.weekday() != jiff::civil::Weekday::Monday {
+                    monday = monday.yesterday().unwrap();
+                }
+                monday.to_string()
+            }
+            "time:day" => day.to_string(),
+            "time:hour" => clock("%Y-%m-%d %H:00:00", "23:00:00"),
+            _ => clock("%Y-%m-%d %H:%M:00", "23:59:00"),
+        }
+    }
+}
+
+struct Row<'a> {
+    groups: &'a [Vec<usize>],
+    question: &'a Question,
+    world: &'a World<'a>,
+    least: usize,
+    matched: usize,
+}
+
+impl Row<'_> {
+    fn figure(&self, metric: &str) -> Option<f64> {
+        let events = self.world.events;
+        let all: Vec<usize> = self.groups.concat();
+        let count = |test: &dyn Fn(&Event) -> bool| {
+            all.iter().filter(|i| test(&events[**i])).count() as f64
+        };
+        let distinct = |of: &dyn Fn(&Event) -> u64| {
+            all.iter().map(|i| of(&events[*i])).filter(|id| *id != 0).collect::<BTreeSet<_>>().len()
+        };
+        let pageviews = count(&|event| event.name == "pageview");
+        let visits = distinct(&|event| event.visit) as f64;
+        let n_visitors = distinct(&|event| event.visitor) as f64;
+        let ratio = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
+        let value = match metric {
+            "visitors" => Some(n_visitors),
+            "visits" => Some(visits),
+            "devices" => Some(distinct(&|event| event.device_id) as f64),
+            "pageviews" => Some(pageviews),
+            "events" => Some(count(&|event| event.name != "engagement")),
+            "views_per_visit" => ratio(pageviews, visits),
+            "percentage" => ratio(100.0 * n_visitors, self.matched as f64),
+            "engagement_time" => {
+                let ms: f64 = all.iter().map(|i| f64::from(events[*i].engagement_ms)).sum();
+                ratio(0.001 * ms, visits)
+            }
+            "bounce_rate" => {
+                let begun = self.begun();
+                let bounced = begun.iter().filter(|visit| self.is_bounce(**visit)).count();
+                ratio(100.0 * bounced as f64, begun.len() as f64)
+            }
+            "visit_duration" => {
+                let begun = self.begun();
+                let ms: f64 = begun.iter().map(|visit| self.duration_ms(*visit) as f64).sum();
+                ratio(0.001 * ms, begun.len() as f64)
+            }
+            "scroll_depth" => self.scroll(),
+            "total_revenue" | "average_revenue" => self.money(metric, &all),
+            "lcp" => self.vital(&all, &|event| event.lcp_ms),
+            "inp" => self.vital(&all, &|event| event.inp_ms),
+            "cls" => self.vital(&all, &|event| event.cls),
+            "ttfb" => self.vital(&all, &|event| event.ttfb_ms),
+            "fcp" => self.vital(&all, &|event| event.fcp_ms),
+            other => panic!("metric {other}"),
+        };
+        let decimals = match metric {
+            "cls" => 3,
+            "views_per_visit" | "percentage" | "total_revenue" | "average_revenue" => 2,
+            "bounce_rate" | "scroll_depth" => 1,
+            _ => 0,
+        };
+        let scale = 10_f64.powi(decimals);
+        value.map(|value| (value * scale).round() / scale)
+    }
+
+    /// The row's visits that began in it.
+    fn begun(&self) -> Vec<u64> {
+        let events = self.world.events;
+        let mut begun = BTreeSet::new();
+        for i in self.groups.concat() {
+            let visit = events[i].visit;
+            let of_visit = &self.world.visits[&visit];
+            let first_page = of_visit.iter().find(|i| events[**i].name == "pageview");
+            let is_begun = self.question.dimensions.iter().all(|dimension| match *dimension {
+                "event:page" | "event:hostname" => first_page.is_some_and(|page| {
+                    self.world.value(dimension, i) == self.world.value(dimension, *page)
+                }),
+                time if time.starts_with("time:") => {
+                    self.world.value(time, i) == self.world.value(time, of_visit[0])
+                }
+                _ => true,
+            });
+            if is_begun {
+                begun.insert(visit);
+            }
+        }
+        begun.into_iter().collect()
+    }
+
+    fn is_bounce(&self, visit: u64) -> bool {
+        let of_visit = self.world.visits[&visit].iter().map(|i| &self.world.events[*i]);
+        let (mut pageviews, mut interactions) = (0, 0);
+        for event in of_visit {
+            match event.name.as_str() {
+                "pageview" => pageviews += 1,
+                "engagement" => {}
+                _ => interactions += usize::from(event.is_interactive),
+            }
+        }
+        pageviews == 1 && interactions == 0
+    }
+
+    fn duration_ms(&self, visit: u64) -> i64 {
+        let times = self.world.visits[&visit].iter().map(|i| self.world.events[*i].ts_ms);
+        times.clone().max().unwrap() - times.min().unwrap()
+    }
+
+    fn scroll(&self) -> Option<f64> {
+        let events = self.world.events;
+        let mut depths = Vec::new();
+        let mut carriers = BTreeSet::new();
+        for group in self.groups {
+            let mut deepest: BTreeMap<u64, u8> = BTreeMap::new();
+            for i in group {
+                let event = &events[*i];
+                if event.scroll_depth <= 100 {
+                    carriers.insert(event.visitor);
+                    let depth = deepest.entry(event.visit).or_default();
+                    *depth = event.scroll_depth.max(*depth);
+                }
+            }
+            depths.extend(deepest.into_values().map(f64::from));
+        }
+        let is_shown = !depths.is_empty() && carriers.len() >= self.least;
+        is_shown.then(|| depths.iter().sum::<f64>() / depths.len() as f64)
+    }
+
+    fn money(&self, metric: &str, all: &[usize]) -> Option<f64> {
+        let sales: Vec<&Event> = all
+            .iter()
+            .map(|i| &self.world.events[*i])
+            .filter(|event| !event.currency.is_empty())
+            .collect();
+        let currencies: BTreeSet<&str> = sales.iter().map(|event| event.currency.as_str()).collect();
+        let buyers: BTreeSet<u64> = sales.iter().map(|event| event.visitor).collect();
+        if currencies.len() != 1 || buyers.len() < self.least {
+            return None;
+        }
+        let sum: f64 = sales.iter().map(|event| event.revenue).sum();
+        Some(if metric == "total_revenue" { sum } else { sum / sales.len() as f64 })
+    }
+
+    fn vital(&self, all: &[usize], of: &dyn Fn(&Event) -> Option<f32>) -> Option<f64> {
+        let events = self.world.events;
+        let carriers: BTreeSet<u64> = all
+            .iter()
+            .filter(|i| of(&events[**i]).is_some())
+            .map(|i| events[*i].visitor)
+            .collect();
+        let mut values: Vec<f32> = all.iter().filter_map(|i| of(&events[*i])).collect();
+        if values.is_empty() || carriers.len() < self.least {
+            return None;
+        }
+        values.sort_by(f32::total_cmp);
+        let rank = (values.len() as f64 * 0.75) as usize;
+        Some(f64::from(values[rank.min(values.len() - 1)]))
+    }
+}
+
+/// The events of each visit, by time and then arrival.
+fn visits(events: &[Event]) -> BTreeMap<u64, Vec<usize>> {
+    let mut visits: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for (i, event) in events.iter().enumerate() {
+        visits.entry(event.visit).or_default().push(i);
+    }
+    for of_visit in visits.values_mut() {
+        of_visit.sort_by_key(|i| (events[*i].ts_ms, *i));
+    }
+    visits
+}
+
+fn visitors(rows: &[usize], events: &[Event]) -> usize {
+    rows.iter().map(|i| events[*i].visitor).collect::<BTreeSet<_>>().len()
+}
+
+/// Which events a breakdown is about.
+fn is_about(dimension: &str, event: &Event) -> bool {
+    match dimension {
+        "event:goal" => !["pageview", "engagement"].contains(&event.name.as_str()),
+        "event:page" | "event:hostname" => true,
+        dimension if dimension.starts_with("event:") => event.name != "engagement",
+        _ => true,
+    }
+}
+
+fn date(day: u16) -> String {
+    brine::salts::period::date_of(day).to_string()
+}

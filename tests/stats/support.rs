@@ -1,0 +1,140 @@
+//! One real engine for all tests of this binary; a database, sites and a runtime for each.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use brine::config::settings::{self, Settings};
+use brine::config::{Config, Sites};
+use brine::engine::child::READY;
+use brine::engine::connect;
+use brine::engine::home::{Key, default_socket};
+use brine::event::{Event, Record, decode, encode, kind};
+use brine::stats::{self, Answer, QueryError};
+use brine::store::migrations::migrate;
+use brine::store::{BatchId, Store, Table};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// Noon of Monday 2026-11-09 in Copenhagen: "now" in these tests.
+pub(crate) const NOW: &str = "2026-11-09T11:00:00Z";
+
+struct Engine {
+    data: PathBuf,
+    // Its standard input is a pipe of ours: it ends when this process does.
+    _child: Child,
+}
+
+fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| {
+        let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("stats");
+        if data.exists() {
+            std::fs::remove_dir_all(&data).expect("the directory of an earlier run can be removed");
+        }
+        let fetched = Command::new(env!("CARGO_BIN_EXE_brine"))
+            .args(["engine", "fetch"])
+            .stdout(Stdio::null())
+            .status()
+            .expect("brine runs");
+        assert!(fetched.success(), "the engine library cannot be had");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_brine"))
+            .args(["engine", "--supervised", "--data"])
+            .arg(&data)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the engine starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let is_ready = lines.any(|line| line.is_ok_and(|line| line.starts_with(READY)));
+        assert!(is_ready, "the engine ended before it was ready");
+        Engine { data, _child: child }
+    })
+}
+
+/// A database with the schema, and sites `s0`, `s1`, …
+pub(crate) struct Bench {
+    pub(crate) runtime: tokio::runtime::Runtime,
+    pub(crate) store: Store,
+    pub(crate) sites: Sites,
+    pub(crate) limits: settings::Query,
+    n_batches: u64,
+}
+
+impl Bench {
+    /// Makes `database` with `n_sites` sites in Copenhagen under daily salts.
+    pub(crate) fn new(database: &str, n_sites: usize) -> Bench {
+        Bench::with_sites(database, &sites_toml(n_sites, ""))
+    }
+
+    pub(crate) fn with_sites(database: &str, sites: &str) -> Bench {
+        let engine = engine();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let settings: Settings = toml::from_str(sites).unwrap();
+        let sites = Config::check(&settings).unwrap().sites;
+        let store = runtime.block_on(async {
+            let key = Key::read(&engine.data).unwrap();
+            let client = connect::client(&default_socket(&engine.data), &key).with_database(database);
+            migrate(&client, database).await.unwrap();
+            for table in ["events", "consents", "denials"] {
+                client.query(&format!("SYSTEM STOP MERGES {database}.{table}")).execute().await.unwrap();
+            }
+            Store {
+                client,
+                database: database.to_owned(),
+                timeout: Duration::from_secs(30),
+                engine: None,
+            }
+        });
+        Bench { runtime, store, sites, limits: settings::Query::default(), n_batches: 0 }
+    }
+
+    /// Inserts events as batches of at most `size`; the position in `events` is the order of arrival.
+    pub(crate) fn insert(&mut self, events: &[Event], size: usize) {
+        let Bench { runtime, store, n_batches, .. } = self;
+        for (chunk, first) in events.chunks(size).zip((0..).step_by(size)) {
+            *n_batches += 1;
+            // The databases share an engine, and query ids are made of batch ids.
+            let incarnation = blake3::hash(store.database.as_bytes()).as_bytes()[0];
+            let batch = BatchId::new(incarnation.into(), *n_batches, 0);
+            runtime.block_on(async {
+                let mut writer = store.begin(Table::Events, batch, first, 1).await.unwrap();
+                for (event, seq) in chunk.iter().zip(first..) {
+                    let payload = encode(event);
+                    let Ok(Record::Event(event)) = decode(kind::EVENT, &payload) else { panic!() };
+                    writer.event(&event, seq).await.unwrap();
+                }
+                writer.end().await.unwrap();
+            });
+        }
+    }
+
+    pub(crate) fn execute(&self, sql: &str) {
+        self.runtime.block_on(self.store.client.query_raw(sql).execute()).unwrap();
+    }
+
+    pub(crate) fn ask(&self, query: &Value) -> Result<Answer, QueryError> {
+        self.ask_at(query, NOW)
+    }
+
+    pub(crate) fn ask_at(&self, query: &Value, now: &str) -> Result<Answer, QueryError> {
+        let now: Timestamp = now.parse().unwrap();
+        let body = query.to_string();
+        let answer =
+            stats::answer(&self.store.client, &self.sites, &self.limits, body.as_bytes(), now);
+        self.runtime.block_on(answer)
+    }
+}
+
+pub(crate) fn sites_toml(n_sites: usize, more: &str) -> String {
+    (0..n_sites)
+        .map(|i| {
+            format!(
+                "[[site]]\nid = \"s{i}\"\ndomains = [\"s{i}.example.test\"]\n\
+                 time_zone = \"Europe/Copenhagen\"\n{more}\n"
+            )
+        })
+        .collect()
+}
