@@ -97,7 +97,9 @@ pub struct Data {
 
 impl Default for Data {
     fn default() -> Self {
-        Self { directory: PathBuf::from("brine-data") }
+        Self {
+            directory: PathBuf::from("brine-data"),
+        }
     }
 }
 
@@ -142,7 +144,12 @@ pub struct Spool {
 
 impl Default for Spool {
     fn default() -> Self {
-        Self { max_mib: 4_096, reserve_mib: 512, group_records: 48, group_delay_ms: 10 }
+        Self {
+            max_mib: 4_096,
+            reserve_mib: 512,
+            group_records: 48,
+            group_delay_ms: 10,
+        }
     }
 }
 
@@ -159,7 +166,12 @@ pub struct Batch {
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { max_rows: 20_000, max_age_ms: 5_000, retry_min_ms: 250, retry_max_ms: 30_000 }
+        Self {
+            max_rows: 20_000,
+            max_age_ms: 5_000,
+            retry_min_ms: 250,
+            retry_max_ms: 30_000,
+        }
     }
 }
 
@@ -201,7 +213,11 @@ pub struct Consent {
 
 impl Default for Consent {
     fn default() -> Self {
-        Self { life_days: 180, ledger_days: 1_825, key_file: None }
+        Self {
+            life_days: 180,
+            ledger_days: 1_825,
+            key_file: None,
+        }
     }
 }
 
@@ -244,7 +260,11 @@ pub struct Query {
 
 impl Default for Query {
     fn default() -> Self {
-        Self { k: 5, max_seconds: 30, max_memory_mib: 1_024 }
+        Self {
+            k: 5,
+            max_seconds: 30,
+            max_memory_mib: 1_024,
+        }
     }
 }
 

@@ -61,7 +61,11 @@ pub struct Limits {
 /// # Errors
 /// What the operating system said: the port is taken, or not ours to take.
 pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -87,7 +91,11 @@ where
 {
     let listener = TcpListener::from_std(socket)?;
     let graceful = GracefulShutdown::new();
-    let runtimes = if limits.runtimes.is_empty() { vec![Handle::current()] } else { limits.runtimes.clone() };
+    let runtimes = if limits.runtimes.is_empty() {
+        vec![Handle::current()]
+    } else {
+        limits.runtimes.clone()
+    };
     for runtime in runtimes.iter().cycle() {
         // The slot first: a connection that is accepted can be served.
         let slot = tokio::select! {
@@ -114,7 +122,9 @@ where
             handler: handler.clone(),
         };
         let certificates = certificates.clone();
-        let Ok(stream) = stream.into_std() else { continue };
+        let Ok(stream) = stream.into_std() else {
+            continue;
+        };
         runtime.spawn(async move {
             connection.metrics.connections.inc();
             let gauge = connection.metrics.connections.clone();
@@ -149,7 +159,11 @@ where
     H: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Reply, Infallible>> + Send + 'static,
 {
-    async fn run(self, stream: std::net::TcpStream, certificates: Option<Arc<Certificates>>) -> io::Result<()> {
+    async fn run(
+        self,
+        stream: std::net::TcpStream,
+        certificates: Option<Arc<Certificates>>,
+    ) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let stream = TcpStream::from_std(stream)?;
         match certificates {
@@ -171,9 +185,17 @@ where
         }
     }
 
-    async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) -> io::Result<()> {
+    async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self,
+        stream: S,
+    ) -> io::Result<()> {
         let phase = Phase::default();
-        let io = Dribble::new(stream, phase.clone(), self.limits.header_timeout, self.limits.idle_timeout);
+        let io = Dribble::new(
+            stream,
+            phase.clone(),
+            self.limits.header_timeout,
+            self.limits.idle_timeout,
+        );
         let (peer, handler) = (self.peer, self.handler);
         let service = service_fn(move |request| {
             let answer = handler(request, peer);

@@ -249,18 +249,30 @@ impl Part {
             Part::Engaged => vec![column("engaged", "sum(engagement_ms)")],
             Part::Scroll | Part::ScrollVisitors => {
                 // 255 is "unknown"; nothing is deeper than the whole page.
-                vec![column("scroll", "maxOrNullIf(scroll_depth, scroll_depth <= 100)")]
+                vec![column(
+                    "scroll",
+                    "maxOrNullIf(scroll_depth, scroll_depth <= 100)",
+                )]
             }
             Part::Devices => {
-                vec![column("devices", "groupUniqArrayIf(device_id, device_id != 0)")]
+                vec![column(
+                    "devices",
+                    "groupUniqArrayIf(device_id, device_id != 0)",
+                )]
             }
             Part::Revenue => vec![column("revenue", "sum(revenue)")],
             Part::Sales | Part::Buyers => vec![column("sales", "countIf(currency != '')")],
             Part::Currencies => {
-                vec![column("currencies", "groupUniqArrayIf(toString(currency), currency != '')")]
+                vec![column(
+                    "currencies",
+                    "groupUniqArrayIf(toString(currency), currency != '')",
+                )]
             }
             Part::Vital(vital) | Part::VitalVisitors(vital) => {
-                vec![column(vital.name(), &format!("groupArray({})", vital.column()))]
+                vec![column(
+                    vital.name(),
+                    &format!("groupArray({})", vital.column()),
+                )]
             }
         }
     }
@@ -288,9 +300,10 @@ impl Part {
             Part::Buyers => of("uniqExactIf", "c_visitor, c_sales > 0"),
             // Exact, so that a number can be checked; four bytes a value under the query's memory limit.
             Part::Vital(vital) => ("quantileExactArray", format!("c_{}", vital.name())),
-            Part::VitalVisitors(vital) => {
-                ("uniqExactIf", format!("c_visitor, notEmpty(c_{})", vital.name()))
-            }
+            Part::VitalVisitors(vital) => (
+                "uniqExactIf",
+                format!("c_visitor, notEmpty(c_{})", vital.name()),
+            ),
         }
     }
 
@@ -356,7 +369,11 @@ mod tests {
                 .map(|part| format!("p_{}", part.name()))
                 .collect();
             for part in used {
-                assert!(made_of.iter().any(|name| name == part), "{part} in {}", metric.name());
+                assert!(
+                    made_of.iter().any(|name| name == part),
+                    "{part} in {}",
+                    metric.name()
+                );
             }
         }
     }

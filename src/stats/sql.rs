@@ -45,7 +45,10 @@ impl Counting<'_> {
         let keys: Vec<String> = (0..dimensions.len()).map(|i| format!("k{i}")).collect();
         let mut links = Vec::new();
 
-        let events = Events { site: &query.site, range: self.range };
+        let events = Events {
+            site: &query.site,
+            range: self.range,
+        };
         if let Some(base) = self.base() {
             links.push(format!("({base}) AS base"));
         }
@@ -73,7 +76,11 @@ impl Counting<'_> {
                 events.selected()
             ),
         };
-        let page = format!("position > {} AND position <= {}", self.offset, self.offset + self.limit);
+        let page = format!(
+            "position > {} AND position <= {}",
+            self.offset,
+            self.offset + self.limit
+        );
         format!(
             "WITH\n{}\nSELECT dimensions, metrics, currency, position, n_rows, n_suppressed, matched, \
              {everyone} AS everyone\nFROM numbered WHERE position = 1 OR ({page}) ORDER BY position",
@@ -105,10 +112,15 @@ impl Counting<'_> {
             return None;
         }
         let filter = query.filter.without_goals()?;
-        let events = Events { site: &query.site, range: self.range };
+        let events = Events {
+            site: &query.site,
+            range: self.range,
+        };
         let mut fields = Vec::new();
         filter.visit_fields(&mut fields);
-        let join = join(&fields, |fields| format!("({})", visits(&events, fields, false)));
+        let join = join(&fields, |fields| {
+            format!("({})", visits(&events, fields, false))
+        });
         Some(format!(
             "SELECT uniqExact(visitor) FROM events{join} WHERE {} AND {}",
             events.selected(),
@@ -126,7 +138,9 @@ impl Counting<'_> {
             }
         }
         let columns = parts.iter().flat_map(|part| part.cell());
-        let mut columns: Vec<String> = columns.map(|(name, sql)| format!("{sql} AS {name}")).collect();
+        let mut columns: Vec<String> = columns
+            .map(|(name, sql)| format!("{sql} AS {name}"))
+            .collect();
         columns.sort();
         columns.dedup();
         let needs_visit = parts.iter().any(|part| part.is_of_visit());
@@ -144,14 +158,20 @@ impl Counting<'_> {
                 select.join(", "),
                 events.whole()
             );
-            return vec![visits, format!("cells AS (SELECT {keys}* FROM visits WHERE {filter})")];
+            return vec![
+                visits,
+                format!("cells AS (SELECT {keys}* FROM visits WHERE {filter})"),
+            ];
         }
 
         let keys = self.keys("day", "ts");
         let mut links = Vec::new();
         let mut from = "events".to_owned();
         if needs_visit || !fields.is_empty() {
-            links.push(format!("visits AS ({})", visits(events, &fields, needs_visit)));
+            links.push(format!(
+                "visits AS ({})",
+                visits(events, &fields, needs_visit)
+            ));
             from.push_str(" INNER JOIN visits USING (visit)");
         }
         if needs_visit {
@@ -167,7 +187,9 @@ impl Counting<'_> {
                 Dimension::Visit(_) | Dimension::Time(_) => None,
             })
             .collect();
-        let group: String = (0..query.dimensions.len()).map(|i| format!("k{i}, ")).collect();
+        let group: String = (0..query.dimensions.len())
+            .map(|i| format!("k{i}, "))
+            .collect();
         links.push(format!(
             "cells AS (SELECT {keys}visit, {} FROM {from} WHERE {} AND {filter}{} GROUP BY {group}visit)",
             columns.join(", "),
@@ -189,7 +211,9 @@ impl Counting<'_> {
             let value = match dimension {
                 Dimension::Event(field) => field.sql(),
                 Dimension::Visit(field) => field.alias(),
-                Dimension::Time(step) => return format!("{} AS k{i}, ", self.clock(*step, day, ts)),
+                Dimension::Time(step) => {
+                    return format!("{} AS k{i}, ", self.clock(*step, day, ts));
+                }
             };
             format!("if({value} = '', '{NOT_SET}', toString({value})) AS k{i}, ")
         };
@@ -217,7 +241,11 @@ impl Counting<'_> {
                 Dimension::Event(_) | Dimension::Visit(_) => None,
             })
             .collect();
-        if conditions.is_empty() { "1".into() } else { conditions.join(" AND ") }
+        if conditions.is_empty() {
+            "1".into()
+        } else {
+            conditions.join(" AND ")
+        }
     }
 
     /// The label of a point of time. Over whole days an event lies in the day its visit began on: what
@@ -248,7 +276,11 @@ impl Counting<'_> {
     fn numbered(&self) -> String {
         let query = self.query;
         // A figure that few of a row's visitors have is held to the same bound as the row.
-        let least = if self.is_protected() || !query.dimensions.is_empty() { self.k } else { 1 };
+        let least = if self.is_protected() || !query.dimensions.is_empty() {
+            self.k
+        } else {
+            1
+        };
         let figures: Vec<String> = query
             .metrics
             .iter()
@@ -266,8 +298,9 @@ impl Counting<'_> {
             true => "arrayStringConcat(arraySort(p_currencies), ' ')",
             false => "''",
         };
-        let dimensions: Vec<String> =
-            (0..query.dimensions.len()).map(|i| format!("toString(d{i})")).collect();
+        let dimensions: Vec<String> = (0..query.dimensions.len())
+            .map(|i| format!("toString(d{i})"))
+            .collect();
         let metrics: Vec<String> = (0..query.metrics.len()).map(|i| format!("m{i}")).collect();
         format!(
             "SELECT CAST([{}], 'Array(String)') AS dimensions, [{}] AS metrics, {currency} AS currency, \
@@ -325,12 +358,17 @@ pub(super) fn about(site: &Site, range: Range) -> String {
 /// Asks for the first local date that has an event, as days since 1970-01-01; 0: none.
 pub(super) fn first_day(site: &Site) -> String {
     let id = literal(site.id.as_str());
-    format!("SELECT toUInt16(ifNull({}, toDate(0))) AS day", edge_day(&id, "ASC"))
+    format!(
+        "SELECT toUInt16(ifNull({}, toDate(0))) AS day",
+        edge_day(&id, "ASC")
+    )
 }
 
 /// A site's days lie in order: the first or last is found without reading the others.
 fn edge_day(id: &str, direction: &str) -> String {
-    format!("(SELECT day FROM events WHERE site = {id} ORDER BY site {direction}, day {direction} LIMIT 1)")
+    format!(
+        "(SELECT day FROM events WHERE site = {id} ORDER BY site {direction}, day {direction} LIMIT 1)"
+    )
 }
 
 /// The events a counting is about.
@@ -370,13 +408,21 @@ impl Events<'_> {
 
     fn on_days(&self, first: u16, last: u16) -> String {
         let id = literal(self.site.id.as_str());
-        format!("site = {id} AND day BETWEEN '{}' AND '{}'", date_of(first), date_of(last))
+        format!(
+            "site = {id} AND day BETWEEN '{}' AND '{}'",
+            date_of(first),
+            date_of(last)
+        )
     }
 }
 
 fn between(from: Timestamp, until: Timestamp) -> String {
-    let instant =
-        |at: Timestamp| format!("fromUnixTimestamp64Milli(toInt64({}), 'UTC')", at.as_millisecond());
+    let instant = |at: Timestamp| {
+        format!(
+            "fromUnixTimestamp64Milli(toInt64({}), 'UTC')",
+            at.as_millisecond()
+        )
+    };
     format!("ts >= {} AND ts < {}", instant(from), instant(until))
 }
 
@@ -385,17 +431,28 @@ fn rows(keys: &[String], parts: &[Part], query: &Query) -> String {
         .iter()
         .map(|part| {
             let (function, arguments) = part.aggregate(is_split(query));
-            format!("{function}State{}({arguments}) AS s_{}", part.parameters(), part.name())
+            format!(
+                "{function}State{}({arguments}) AS s_{}",
+                part.parameters(),
+                part.name()
+            )
         })
         .collect();
     let select: String = keys.iter().map(|key| format!("{key}, ")).collect();
-    let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
+    let group = if keys.is_empty() {
+        String::new()
+    } else {
+        format!(" GROUP BY {}", keys.join(", "))
+    };
     format!("SELECT {select}{} FROM cells{group}", states.join(", "))
 }
 
 /// Tells whether a visit may have cells in several rows that are folded into one.
 fn is_split(query: &Query) -> bool {
-    query.dimensions.iter().any(|dimension| matches!(dimension, Dimension::Event(_)))
+    query
+        .dimensions
+        .iter()
+        .any(|dimension| matches!(dimension, Dimension::Event(_)))
 }
 
 fn join(fields: &[VisitField], visits: impl FnOnce(&[VisitField]) -> String) -> String {
@@ -416,23 +473,24 @@ fn visits(events: &Events<'_>, fields: &[VisitField], is_described: bool) -> Str
 /// What a visit was: what is asked for, and (`is_described`) when it began, how long it took, whether it
 /// bounced, and where it was entered.
 fn visits_columns(fields: &[VisitField], is_described: bool) -> Vec<String> {
-    let mut columns: Vec<String> =
-        fields.iter().map(|field| format!("{} AS {}", field.sql(), field.alias())).collect();
+    let mut columns: Vec<String> = fields
+        .iter()
+        .map(|field| format!("{} AS {}", field.sql(), field.alias()))
+        .collect();
     if is_described {
         for field in [VisitField::EntryPage, VisitField::EntryHostname] {
             columns.push(format!("{} AS {}", field.sql(), field.alias()));
         }
-        columns.extend(
-            [
-                format!("argMin(day, {AT}) AS v_day"),
-                "min(ts) AS v_began".into(),
-                "toUnixTimestamp64Milli(max(ts)) - toUnixTimestamp64Milli(min(ts)) AS v_duration".into(),
-                "countIf(name = 'pageview') AS v_pageviews".into(),
-                "countIf(name = 'pageview') = 1 AND \
+        columns.extend([
+            format!("argMin(day, {AT}) AS v_day"),
+            "min(ts) AS v_began".into(),
+            "toUnixTimestamp64Milli(max(ts)) - toUnixTimestamp64Milli(min(ts)) AS v_duration"
+                .into(),
+            "countIf(name = 'pageview') AS v_pageviews".into(),
+            "countIf(name = 'pageview') = 1 AND \
                  countIf(interactive AND name NOT IN ('pageview', 'engagement')) = 0 AS v_bounce"
-                    .into(),
-            ],
-        );
+                .into(),
+        ]);
     }
     columns.sort();
     columns.dedup();

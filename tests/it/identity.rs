@@ -16,7 +16,8 @@ use crate::support::{Brine, Builder, FIREFOX, process};
 
 const V4: &str = "203.0.113.177";
 const V6: &str = "2001:db8:dead:beef:21b:44ff:fe11:3ab7";
-const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0 Zq7MarkedAgent";
+const AGENT: &str =
+    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0 Zq7MarkedAgent";
 const PAGE: &str = "https://portal.example.test/u/zq3.marked@example.org/eyJhbGciOiJIUzI1NiJ9.ZqMarkedClaims.ZqMarkedMac/\
     4f2a9c1e7b3d5860/31415926535/x?secret=ZqMarkedQuery&utm_source=zq3.marked@example.org#ZqMarkedFragment";
 const REFERRER: &str = "https://elsewhere.example.org/zq3.marked@example.org?q=ZqMarkedQuery";
@@ -35,7 +36,10 @@ const MARKED: [(&str, &str); 19] = [
     ("visit id", "ZqMarkedVisit-2"),
     ("event id", "ZqMarkedEvent-3"),
     ("cookie", "ZqMarkedCookie"),
-    ("e-mail address in the page address", "zq3.marked@example.org"),
+    (
+        "e-mail address in the page address",
+        "zq3.marked@example.org",
+    ),
     ("signed token in the page address", "ZqMarkedClaims"),
     ("hex token in the page address", "4f2a9c1e7b3d5860"),
     ("long number in the page address", "31415926535"),
@@ -46,11 +50,16 @@ const MARKED: [(&str, &str); 19] = [
 
 /// Everything marked, and what the tokens hold.
 fn markers(tokens: &[&str]) -> Markers {
-    let decoded: Vec<Vec<u8>> =
-        tokens.iter().map(|token| URL_SAFE_NO_PAD.decode(token).expect("base64")).collect();
+    let decoded: Vec<Vec<u8>> = tokens
+        .iter()
+        .map(|token| URL_SAFE_NO_PAD.decode(token).expect("base64"))
+        .collect();
     let v6: std::net::Ipv6Addr = V6.parse().expect("an address");
     let octets = v6.octets();
-    let mut all: Vec<(&str, &[u8])> = MARKED.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+    let mut all: Vec<(&str, &[u8])> = MARKED
+        .iter()
+        .map(|(name, text)| (*name, text.as_bytes()))
+        .collect();
     all.push(("IPv6 address, binary", &octets));
     all.push(("IPv6 network, binary", &octets[..8]));
     for (token, bytes) in tokens.iter().zip(&decoded) {
@@ -75,7 +84,11 @@ async fn send_everything(brine: &Brine, token: &str, withdrawn: &str, address: &
         ("x-request-id", "ZqMarkedOther"),
         ("content-type", "text/plain"),
     ];
-    headers.push(if address.contains('.') { ("x-forwarded-for", address) } else { ("forwarded", &forwarded) });
+    headers.push(if address.contains('.') {
+        ("x-forwarded-for", address)
+    } else {
+        ("forwarded", &forwarded)
+    });
     let with = |more: &[(&'static str, &'static str)]| {
         let mut all = headers.clone();
         all.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
@@ -99,8 +112,18 @@ async fn send_everything(brine: &Brine, token: &str, withdrawn: &str, address: &
         event("portal", PAGE, token, "refuse-me"),
         event("ZqMarkedOther", PAGE, token, "pageview"),
         event("portal", "javascript:ZqMarkedOther", token, "pageview"),
-        event("portal", "https://zqmarkedother.example/", token, "pageview"),
-        event("portal", "https://portal.example.test/admin/ZqMarkedOther", token, "pageview"),
+        event(
+            "portal",
+            "https://zqmarkedother.example/",
+            token,
+            "pageview",
+        ),
+        event(
+            "portal",
+            "https://portal.example.test/admin/ZqMarkedOther",
+            token,
+            "pageview",
+        ),
         event("portal", PAGE, "ZqMarkedOther", "pageview"),
         event("portal", PAGE, &forged, "pageview"),
         event("pernexus", PAGE, token, "pageview"),
@@ -113,22 +136,52 @@ async fn send_everything(brine: &Brine, token: &str, withdrawn: &str, address: &
     ];
     for body in &bodies {
         // During a kill there is no answer.
-        drop(brine.try_request(brine.public, Method::POST, "/api/event", &headers, body).await);
+        drop(
+            brine
+                .try_request(brine.public, Method::POST, "/api/event", &headers, body)
+                .await,
+        );
     }
     for more in [
         ("sec-gpc", "1"),
         ("dnt", "1"),
         ("content-type", "application/ZqMarkedOther"),
         ("origin", "https://zqmarkedother.example"),
-        ("user-agent", "ZqMarkedOtherBot/1.0 (+https://zqmarkedother.example)"),
+        (
+            "user-agent",
+            "ZqMarkedOtherBot/1.0 (+https://zqmarkedother.example)",
+        ),
         ("x-forwarded-for", "ZqMarkedOther"),
     ] {
-        drop(brine.try_request(brine.public, Method::POST, "/api/event", &with(&[more]), &good).await);
+        drop(
+            brine
+                .try_request(
+                    brine.public,
+                    Method::POST,
+                    "/api/event",
+                    &with(&[more]),
+                    &good,
+                )
+                .await,
+        );
     }
     let unasked = good.replace("\"c\":", "\"x\":");
     let no_token = with(&[("cookie", "sid=ZqMarkedCookie")]);
-    drop(brine.try_request(brine.public, Method::POST, "/api/event", &no_token, &unasked).await);
-    let query = format!("d=portal&u={}&vid=ZqMarkedVisitor-1&c={token}", PAGE.replace('#', "%23").replace('&', "%26"));
+    drop(
+        brine
+            .try_request(
+                brine.public,
+                Method::POST,
+                "/api/event",
+                &no_token,
+                &unasked,
+            )
+            .await,
+    );
+    let query = format!(
+        "d=portal&u={}&vid=ZqMarkedVisitor-1&c={token}",
+        PAGE.replace('#', "%23").replace('&', "%26")
+    );
     for path in [
         format!("/pixel.gif?{query}"),
         "/pixel.gif?d=portal".to_owned(),
@@ -138,7 +191,11 @@ async fn send_everything(brine: &Brine, token: &str, withdrawn: &str, address: &
         "/ready?ZqMarkedOther".to_owned(),
         "/ZqMarkedOther".to_owned(),
     ] {
-        drop(brine.try_request(brine.public, Method::GET, &path, &headers, "").await);
+        drop(
+            brine
+                .try_request(brine.public, Method::GET, &path, &headers, "")
+                .await,
+        );
     }
     for body in [
         r#"{"site":"portal","choice":"deny"}"#.to_owned(),
@@ -150,7 +207,11 @@ async fn send_everything(brine: &Brine, token: &str, withdrawn: &str, address: &
         r#"{"site":"ZqMarkedOther","choice":"grant"}"#.to_owned(),
     ] {
         let own = with(&[("origin", "https://portal.example.test")]);
-        drop(brine.try_request(brine.public, Method::POST, "/api/consent", &own, &body).await);
+        drop(
+            brine
+                .try_request(brine.public, Method::POST, "/api/consent", &own, &body)
+                .await,
+        );
     }
     // Connections that end in the middle.
     let whole = post("/api/event", &headers, good.as_bytes());
@@ -167,7 +228,17 @@ fn dump(brine: &Brine) -> String {
     let mut tables: Vec<String> = brine
         .sql("SELECT database || '.' || name FROM system.tables WHERE database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')");
     assert!(tables.len() >= 5, "{tables:?}");
-    for table in ["errors", "processes", "mutations", "parts", "parts_columns", "merges", "warnings", "tables", "settings"] {
+    for table in [
+        "errors",
+        "processes",
+        "mutations",
+        "parts",
+        "parts_columns",
+        "merges",
+        "warnings",
+        "tables",
+        "settings",
+    ] {
         tables.push(format!("system.{table}"));
     }
     let mut dump = String::new();
@@ -199,9 +270,19 @@ async fn nothing_that_identifies_is_found_anywhere() {
         .start();
     let token = brine.consent("portal").await;
     let withdrawn = brine.consent("portal").await;
-    assert_eq!(brine.choose("portal", "withdraw", Some(&withdrawn)).await.status, 204);
+    assert_eq!(
+        brine
+            .choose("portal", "withdraw", Some(&withdrawn))
+            .await
+            .status,
+        204
+    );
     let markers = markers(&[&token, &withdrawn]);
-    change(&brine, "ALTER TABLE brine.events ADD CONSTRAINT fine CHECK name != 'refuse-me'").await;
+    change(
+        &brine,
+        "ALTER TABLE brine.events ADD CONSTRAINT fine CHECK name != 'refuse-me'",
+    )
+    .await;
     // What is to be kept is kept, and would be found: the control.
     let control = format!(
         r#"{{"n":"control","u":"https://portal.example.test/kept-ZqControl","d":"portal","c":"{token}"}}"#
@@ -218,7 +299,10 @@ async fn nothing_that_identifies_is_found_anywhere() {
         .into_iter()
         .flat_map(|path| std::fs::read(path).unwrap_or_default())
         .collect();
-    assert!(!kept.within(&spool).is_empty(), "the spool holds what was accepted");
+    assert!(
+        !kept.within(&spool).is_empty(),
+        "the spool holds what was accepted"
+    );
     markers.expect_absent_below(&brine.data());
     process::signal(engine, "CONT");
 
@@ -229,9 +313,24 @@ async fn nothing_that_identifies_is_found_anywhere() {
     let outcomes = brine.outcomes().await;
     let seen = |code: &str| outcomes.iter().any(|(_, outcome, _)| outcome == code);
     for code in [
-        "accepted", "beacon.incomplete", "beacon.too_large", "beacon.media_type", "beacon.malformed", "beacon.url",
-        "site.unknown", "site.origin", "signal.gpc", "signal.dnt", "consent.missing", "consent.malformed",
-        "consent.forged", "consent.other_site", "consent.withdrawn", "limit.address", "filter.bot", "filter.hostname",
+        "accepted",
+        "beacon.incomplete",
+        "beacon.too_large",
+        "beacon.media_type",
+        "beacon.malformed",
+        "beacon.url",
+        "site.unknown",
+        "site.origin",
+        "signal.gpc",
+        "signal.dnt",
+        "consent.missing",
+        "consent.malformed",
+        "consent.forged",
+        "consent.other_site",
+        "consent.withdrawn",
+        "limit.address",
+        "filter.bot",
+        "filter.hostname",
         "filter.rule",
     ] {
         assert!(seen(code), "{code} was not reached: {outcomes:?}");
@@ -239,10 +338,13 @@ async fn nothing_that_identifies_is_found_anywhere() {
     let metrics = brine.admin(Method::GET, "/metrics", &[], "").await;
     markers.expect_absent("/metrics", &metrics.body);
     {
-        let (sending, killing) = (send_everything(&brine, &token, &withdrawn, "203.0.113.178"), async {
-            tokio::time::sleep(Duration::from_millis(30)).await;
-            brine.signal("KILL");
-        });
+        let (sending, killing) = (
+            send_everything(&brine, &token, &withdrawn, "203.0.113.178"),
+            async {
+                tokio::time::sleep(Duration::from_millis(30)).await;
+                brine.signal("KILL");
+            },
+        );
         tokio::join!(sending, killing);
     }
     brine.kill_is_over();
@@ -253,19 +355,33 @@ async fn nothing_that_identifies_is_found_anywhere() {
 
     markers.expect_absent_below(&brine.data());
     let quarantine = brine.data().join("spool/quarantine");
-    assert!(std::fs::read_dir(quarantine).expect("a quarantine").count() > 0, "a row was refused");
+    assert!(
+        std::fs::read_dir(quarantine).expect("a quarantine").count() > 0,
+        "a row was refused"
+    );
     let dump = dump(&brine);
-    assert!(!kept.within(dump.as_bytes()).is_empty(), "the dump holds what was accepted");
-    assert!(dump.contains(":email") && dump.contains(":token"), "what was marked in the page address is masked");
+    assert!(
+        !kept.within(dump.as_bytes()).is_empty(),
+        "the dump holds what was accepted"
+    );
+    assert!(
+        dump.contains(":email") && dump.contains(":token"),
+        "what was marked in the page address is masked"
+    );
     markers.expect_absent("ClickHouse", dump.as_bytes());
     // Replies to somebody else.
     let others = brine.consent("pernexus").await;
-    let body = format!(r#"{{"n":"a","u":"https://pernexus.example.test/","d":"pernexus","c":"{others}"}}"#);
+    let body = format!(
+        r#"{{"n":"a","u":"https://pernexus.example.test/","d":"pernexus","c":"{others}"}}"#
+    );
     let other = brine.event_with(&[("user-agent", FIREFOX)], &body).await;
     markers.expect_absent("another's reply", format!("{other:?}").as_bytes());
     brine.terminate();
     markers.expect_absent_below(&brine.data());
-    assert!(brine.log().lines().count() > 20, "the log at trace says something");
+    assert!(
+        brine.log().lines().count() > 20,
+        "the log at trace says something"
+    );
     markers.expect_absent("the log", brine.log().as_bytes());
 }
 
@@ -278,7 +394,10 @@ fn a_planted_marker_is_found_in_every_spelling() {
     for (name, needle) in markers.planted() {
         let planted = [b"before ".as_slice(), needle, b" after"].concat();
         assert!(!markers.within(&planted).is_empty(), "{name}");
-        assert!(!markers.within(&planted.to_ascii_uppercase()).is_empty(), "{name} in capitals");
+        assert!(
+            !markers.within(&planted.to_ascii_uppercase()).is_empty(),
+            "{name} in capitals"
+        );
         std::fs::write(directory.path().join("planted"), &planted).expect("written");
         let looked = std::panic::catch_unwind(|| markers.expect_absent_below(directory.path()));
         assert!(looked.is_err(), "{name} in a file");
@@ -287,7 +406,10 @@ fn a_planted_marker_is_found_in_every_spelling() {
     for before in 0..6 {
         let text = format!("{}{V4}, and more", "x".repeat(before));
         let encoded = base64::engine::general_purpose::STANDARD.encode(&text);
-        assert!(!markers.within(encoded.as_bytes()).is_empty(), "{before}: {encoded}");
+        assert!(
+            !markers.within(encoded.as_bytes()).is_empty(),
+            "{before}: {encoded}"
+        );
     }
 }
 
@@ -309,23 +431,37 @@ async fn a_pseudonym_is_of_one_site_and_one_salt() {
         ("other-visitor", "portal", &other),
         ("other-site", "pernexus", &one),
     ] {
-        brine.event(&event(name, site, token)).await.expect(202, "accepted");
+        brine
+            .event(&event(name, site, token))
+            .await
+            .expect(202, "accepted");
     }
     // The same visitor from elsewhere, with another browser: neither address nor agent is looked at.
     let elsewhere = [("x-forwarded-for", "198.51.100.9"), ("user-agent", AGENT)];
-    brine.event_with(&elsewhere, &event("elsewhere", "portal", &one)).await.expect(202, "accepted");
+    brine
+        .event_with(&elsewhere, &event("elsewhere", "portal", &one))
+        .await
+        .expect(202, "accepted");
     brine.wait_for("SELECT count() FROM events", 5);
     assert_eq!(brine.terminate(), Some(0));
     brine.restart();
-    brine.event(&event("restarted", "portal", &one)).await.expect(202, "accepted");
+    brine
+        .event(&event("restarted", "portal", &one))
+        .await
+        .expect(202, "accepted");
     brine.wait_for("SELECT count() FROM events", 6);
     // The salt is destroyed: the same visitor cannot be made again.
     assert_eq!(brine.terminate(), Some(0));
     std::fs::remove_dir_all(brine.data().join("salts")).expect("salts are gone");
     brine.restart();
-    brine.event(&event("salt-destroyed", "portal", &one)).await.expect(202, "accepted");
+    brine
+        .event(&event("salt-destroyed", "portal", &one))
+        .await
+        .expect(202, "accepted");
     brine.wait_for("SELECT count() FROM events", 7);
-    let visitor = |name: &str| brine.sql(&format!("SELECT visitor FROM events WHERE name = '{name}'"))[0].clone();
+    let visitor = |name: &str| {
+        brine.sql(&format!("SELECT visitor FROM events WHERE name = '{name}'"))[0].clone()
+    };
     let first = visitor("first");
     for name in ["again", "elsewhere", "restarted"] {
         assert_eq!(visitor(name), first, "{name}");
@@ -343,7 +479,10 @@ async fn memory_cannot_be_dumped() {
     use std::os::unix::process::CommandExt;
 
     // Which user may read a process shows in the owner of its files in /proc: root's where it is not dumpable.
-    let is_root = std::fs::metadata("/proc/self").expect("/proc is there").uid() == 0;
+    let is_root = std::fs::metadata("/proc/self")
+        .expect("/proc is there")
+        .uid()
+        == 0;
     let builder = Builder::new().set("STORE__URL", "http://127.0.0.1:9");
     let mut command = builder.command();
     if is_root {
@@ -352,8 +491,13 @@ async fn memory_cannot_be_dumped() {
     }
     let (mut child, _, _) = crate::support::launch(command, &builder.directory().join("log"));
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).expect("limits");
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
-    let owner = std::fs::metadata(format!("/proc/{}/maps", child.id())).expect("a process").uid();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .expect("a limit");
+    let owner = std::fs::metadata(format!("/proc/{}/maps", child.id()))
+        .expect("a process")
+        .uid();
     child.kill().expect("it ends");
     child.wait().expect("it ends");
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");

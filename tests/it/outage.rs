@@ -14,7 +14,12 @@ use crate::support::{Brine, Builder, PATIENCE, process};
 async fn wait_met(store: &StandIn, brine: &Brine, faults: usize) {
     let started = Instant::now();
     while store.met().len() < faults {
-        assert!(started.elapsed() < PATIENCE, "met only {:?}\n{}", store.met(), brine.log_tail());
+        assert!(
+            started.elapsed() < PATIENCE,
+            "met only {:?}\n{}",
+            store.met(),
+            brine.log_tail()
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -46,11 +51,20 @@ async fn inserts_of_unknown_end_count_once() {
     brine.wait_drained().await;
     ledger.expect_exactly_once(&store.sql(STORED).await);
     // The metrics tell what happened: what was committed without an answer was found, the rest resent.
-    let found = brine.metric("brine_batches_total{result=\"found_present\"}").await;
+    let found = brine
+        .metric("brine_batches_total{result=\"found_present\"}")
+        .await;
     let resent = brine.metric("brine_batches_total{result=\"resent\"}").await;
-    let errors = brine.metric("brine_batch_errors_total{class=\"pressure\"}").await;
-    assert!(found >= 3.0 && resent >= 1.0 && errors >= faults.len() as f64, "{found} {resent} {errors}");
-    let stored = brine.metric("brine_rows_stored_total{table=\"events\"}").await;
+    let errors = brine
+        .metric("brine_batch_errors_total{class=\"pressure\"}")
+        .await;
+    assert!(
+        found >= 3.0 && resent >= 1.0 && errors >= faults.len() as f64,
+        "{found} {resent} {errors}"
+    );
+    let stored = brine
+        .metric("brine_rows_stored_total{table=\"events\"}")
+        .await;
     assert_eq!(stored, ledger.accepted.len() as f64);
     assert_eq!(brine.metric("brine_rows_quarantined_total").await, 0.0);
 }
@@ -67,10 +81,14 @@ async fn a_missing_table_or_right_waits_for_the_operator() {
     ] {
         let met = store.met().len();
         store.plan(&[refusal; 8]);
-        brine.wait_metric("brine_store_stopped", |stopped| stopped == 1.0).await;
+        brine
+            .wait_metric("brine_store_stopped", |stopped| stopped == 1.0)
+            .await;
         load.wait_accepted(20).await;
         wait_met(&store, &brine, met + 8).await;
-        brine.wait_metric("brine_store_stopped", |stopped| stopped == 0.0).await;
+        brine
+            .wait_metric("brine_store_stopped", |stopped| stopped == 0.0)
+            .await;
     }
     let ledger = load.stop().await;
     brine.wait_drained().await;
@@ -85,15 +103,29 @@ async fn refused_rows_stand_alone_in_quarantine_and_the_others_are_stored() {
         // One batch, so that the table is there.
         let load = Load::start(&brine, 1).await;
         load.wait_accepted(1).await;
-        brine.wait_metric("brine_rows_stored_total{table=\"events\"}", |rows| rows > 0.0).await;
+        brine
+            .wait_metric("brine_rows_stored_total{table=\"events\"}", |rows| {
+                rows > 0.0
+            })
+            .await;
         store.relabel_refusals(relabelled);
         let first = u32::try_from(load.ledger().accepted.len()).expect("few") + 50;
         let bad = [first, first + 1, first + 40];
         let list = bad.map(|n| format!("'{n}'")).join(", ");
-        store.sql(&format!("ALTER TABLE events ADD CONSTRAINT fine CHECK props['n'] NOT IN ({list})")).await;
+        store
+            .sql(&format!(
+                "ALTER TABLE events ADD CONSTRAINT fine CHECK props['n'] NOT IN ({list})"
+            ))
+            .await;
         load.wait_accepted(200).await;
         // A whole batch refused for a reason that is gone at the next try.
-        store.plan(&[Fault::Refuse(27, "Cannot parse input"), Fault::Refuse(252, "Too many partitions for single INSERT block (more than 100)")]);
+        store.plan(&[
+            Fault::Refuse(27, "Cannot parse input"),
+            Fault::Refuse(
+                252,
+                "Too many partitions for single INSERT block (more than 100)",
+            ),
+        ]);
         wait_met(&store, &brine, 2).await;
         let mut ledger: Ledger = load.stop().await;
         brine.wait_drained().await;
@@ -101,11 +133,20 @@ async fn refused_rows_stand_alone_in_quarantine_and_the_others_are_stored() {
             assert!(ledger.accepted.remove(&n), "{n} was accepted");
         }
         ledger.expect_exactly_once(&store.sql(STORED).await);
-        assert_eq!(brine.metric("brine_rows_quarantined_total").await, bad.len() as f64);
-        let files = std::fs::read_dir(brine.data().join("spool/quarantine")).expect("a quarantine").count();
+        assert_eq!(
+            brine.metric("brine_rows_quarantined_total").await,
+            bad.len() as f64
+        );
+        let files = std::fs::read_dir(brine.data().join("spool/quarantine"))
+            .expect("a quarantine")
+            .count();
         assert!(files > 0, "quarantine holds what was refused");
         // What was refused holds the visitor's text: the log names none of it.
-        assert!(!brine.log().contains("portal.example.test/load"), "{}", brine.log_tail());
+        assert!(
+            !brine.log().contains("portal.example.test/load"),
+            "{}",
+            brine.log_tail()
+        );
     }
 }
 
@@ -119,15 +160,24 @@ async fn an_outage_from_the_start_loses_nothing_and_memory_stays_flat() {
     let before = process::kib(brine.child.id(), "VmRSS");
     load.wait_accepted(6_000).await;
     let after = process::kib(brine.child.id(), "VmRSS");
-    assert!(after < before + 8 * 1_024, "RSS grew from {before} to {after} KiB while ClickHouse was away");
-    brine.wait_metric("brine_spool_bytes", |bytes| bytes > 500_000.0).await;
+    assert!(
+        after < before + 8 * 1_024,
+        "RSS grew from {before} to {after} KiB while ClickHouse was away"
+    );
+    brine
+        .wait_metric("brine_spool_bytes", |bytes| bytes > 500_000.0)
+        .await;
     assert_eq!(brine.metric("brine_store_stopped").await, 1.0);
     assert!(brine.metric("brine_spool_oldest_seconds").await > 0.5);
 
     // Not even a stop loses anything, nor does it wait for what cannot come.
     let started = Instant::now();
     assert_eq!(brine.terminate(), Some(0), "{}", brine.log_tail());
-    assert!(started.elapsed() < Duration::from_secs(10), "SIGTERM took {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "SIGTERM took {:?}",
+        started.elapsed()
+    );
     brine.restart();
     load.follow(&brine);
     load.wait_accepted(100).await;
@@ -154,23 +204,43 @@ async fn a_full_spool_refuses_and_recovers_and_loses_nothing() {
     );
     let answer = brine.event(&page).await;
     answer.expect(503, "spool.full");
-    let wait = answer.headers["retry-after"].to_str().expect("text").parse::<u64>();
-    assert!(wait.is_ok_and(|seconds| (1..=60).contains(&seconds)), "{:?}", answer.headers);
+    let wait = answer.headers["retry-after"]
+        .to_str()
+        .expect("text")
+        .parse::<u64>();
+    assert!(
+        wait.is_ok_and(|seconds| (1..=60).contains(&seconds)),
+        "{:?}",
+        answer.headers
+    );
     let ready = brine.request(Method::GET, "/ready", &[], "").await;
-    assert_eq!((ready.status.as_u16(), &ready.json()["reasons"][0]), (503, &"spool.full".into()));
+    assert_eq!(
+        (ready.status.as_u16(), &ready.json()["reasons"][0]),
+        (503, &"spool.full".into())
+    );
 
     store.set_down(false);
     let started = Instant::now();
     while brine.event(&page).await.status != 202 {
-        assert!(started.elapsed() < PATIENCE, "the spool stays full\n{}", brine.log_tail());
+        assert!(
+            started.elapsed() < PATIENCE,
+            "the spool stays full\n{}",
+            brine.log_tail()
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     load.wait_accepted(100).await;
-    assert_eq!(brine.request(Method::GET, "/ready", &[], "").await.status, 200);
+    assert_eq!(
+        brine.request(Method::GET, "/ready", &[], "").await.status,
+        200
+    );
     let ledger = load.stop().await;
     brine.wait_drained().await;
     ledger.expect_exactly_once(&store.sql(STORED).await);
-    assert_eq!(ledger.refusals().into_keys().collect::<Vec<_>>(), ["spool.full"]);
+    assert_eq!(
+        ledger.refusals().into_keys().collect::<Vec<_>>(),
+        ["spool.full"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,7 +250,9 @@ async fn an_engine_that_hangs_is_replaced_and_nothing_is_lost() {
     load.wait_accepted(50).await;
     let engine = brine.engine().expect("an engine");
     process::signal(engine, "STOP");
-    brine.wait_metric("brine_engine_restarts", |n| n >= 1.0).await;
+    brine
+        .wait_metric("brine_engine_restarts", |n| n >= 1.0)
+        .await;
     process::wait_gone(engine);
     let ledger = load.stop().await;
     brine.wait_drained().await;

@@ -25,7 +25,10 @@ impl Raw {
     /// The same; it may have been killed.
     pub async fn try_connect(address: SocketAddr) -> Option<Raw> {
         let stream = TcpStream::connect(address).await.ok()?;
-        Some(Raw { stream, unread: Vec::new() })
+        Some(Raw {
+            stream,
+            unread: Vec::new(),
+        })
     }
 
     /// Writes; a peer that has closed already is no fault of the test's.
@@ -78,12 +81,19 @@ impl Raw {
                 HeaderValue::from_str(value.trim()).expect("a value"),
             );
         }
-        let length = headers.get("content-length").and_then(|v| v.to_str().ok()?.parse().ok()).unwrap_or(0);
+        let length = headers
+            .get("content-length")
+            .and_then(|v| v.to_str().ok()?.parse().ok())
+            .unwrap_or(0);
         let body = self.unread.get(end + 4..end + 4 + length)?;
         let body = Bytes::copy_from_slice(body);
         self.unread.drain(..end + 4 + length);
         let status = StatusCode::from_u16(status).expect("a status");
-        Some(Answer { status, headers, body })
+        Some(Answer {
+            status,
+            headers,
+            body,
+        })
     }
 }
 
