@@ -56,23 +56,19 @@ pub(super) fn prepare(
     }
 }
 
-/// What the engine does not enforce by the setting: a GET only reads, and a request that wants to
-/// be read-only inside a session that is not.
+/// What the engine does not enforce by the setting: a GET only reads, SYSTEM and KILL change things
+/// too, and a request may want to be read-only inside a session that is not.
 pub(super) fn check_readonly(
     request: &Request,
     text: &[u8],
     class: Class,
 ) -> Result<(), Exception> {
-    let level = request
-        .readonly
-        .as_deref()
-        .filter(|_| request.session.is_some())
-        .unwrap_or("0");
+    let level = request.readonly.as_deref().unwrap_or("0");
     let mut tokens = Tokens::new(text);
     let sets = tokens.next().is_some_and(|first| is(text, &first, "SET"))
         || tokens.any(|token| is(text, &token, "SETTINGS"));
     let refused = match (class, level) {
-        (Class::Read, "1") => sets,
+        (Class::Read, "1") => sets && request.session.is_some(),
         (Class::Read, _) => false,
         (_, "0") => request.is_get,
         (_, "1") => true,

@@ -72,10 +72,11 @@ impl<S> Dribble<S> {
 
     /// Returns ready when the peer has been waited for long enough.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.phase.is_answering.load(Ordering::Relaxed) {
-            return Poll::Pending;
-        }
+        let is_answering = self.phase.is_answering.load(Ordering::Relaxed);
         let deadline = match self.begun {
+            // The handler has a time-out of its own. But a timer must be running when it is done: hyper may not
+            // ask for bytes again after the reply, and the connection would then be idle for ever.
+            _ if is_answering => Instant::now() + self.idle_limit,
             Some(begun) => begun + self.head_limit,
             None => self.quiet_since + self.idle_limit,
         };
@@ -87,7 +88,7 @@ impl<S> Dribble<S> {
         }
         loop {
             ready!(timer.as_mut().poll(cx));
-            if timer.deadline() >= deadline {
+            if !is_answering && timer.deadline() >= deadline {
                 return Poll::Ready(());
             }
             // It was set for an earlier request; the peer has been heard of since.

@@ -7,4 +7,7 @@ mod accounting;
 mod consent;
 mod durability;
 mod identity;
+mod lifecycle;
 mod outage;
+mod power_cut;
+mod salts;

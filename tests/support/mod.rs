@@ -448,9 +448,14 @@ impl Brine {
         process::children(self.child.id()).first().copied()
     }
 
-    /// Starts brine again in the same directory with the same settings, on new ports.
+    /// The command that starts brine again in the same directory with the same settings.
+    pub fn start_command(&self) -> Command {
+        command(&self.directory, &self.environment)
+    }
+
+    /// Starts brine again, on new ports.
     pub fn restart(&mut self) {
-        let command = command(&self.directory, &self.environment);
+        let command = self.start_command();
         let (child, public, admin) = launch(command, &self.directory.join("log"));
         (self.child, self.public, self.admin) = (child, public, admin);
     }
