@@ -277,6 +277,32 @@ impl Part {
         }
     }
 
+    /// Returns the same columns for a cell that is a single event: where nothing is asked about what a visit
+    /// did as a whole, events need not be grouped by visit first. `None` where it must know.
+    pub(super) fn event(self) -> Option<Vec<(String, String)>> {
+        let column = |name: &str, sql: &str| Some(vec![(format!("c_{name}"), sql.to_owned())]);
+        match self {
+            Part::Visitors => column("visitor", "visitor"),
+            Part::Visits | Part::Began | Part::Bounces => Some(Vec::new()),
+            Part::Pageviews => column("pageviews", "toUInt64(name = 'pageview')"),
+            Part::Events => column("events", "toUInt64(name != 'engagement')"),
+            Part::Engaged => column("engaged", "engagement_ms"),
+            Part::Devices => column("devices", "arrayFilter(device -> device != 0, [device_id])"),
+            Part::Revenue => column("revenue", "revenue"),
+            Part::Sales | Part::Buyers => column("sales", "toUInt64(currency != '')"),
+            Part::Currencies => column(
+                "currencies",
+                "arrayFilter(code -> code != '', [toString(currency)])",
+            ),
+            Part::Vital(vital) | Part::VitalVisitors(vital) => {
+                let value = vital.column();
+                let sql = format!("if(isNull({value}), [], [assumeNotNull({value})])");
+                column(vital.name(), &sql)
+            }
+            Part::Scroll | Part::ScrollVisitors | Part::Duration => None,
+        }
+    }
+
     /// Returns the aggregate function over cells, and its arguments. `is_split` says that a visit may have
     /// several cells.
     pub(super) fn aggregate(self, is_split: bool) -> (&'static str, String) {
@@ -290,7 +316,9 @@ impl Part {
             Part::Engaged => of("sum", "c_engaged"),
             Part::Scroll => of("avg", "c_scroll"),
             Part::ScrollVisitors => of("uniqExactIf", "c_visitor, isNotNull(c_scroll)"),
+            Part::Began if is_split => of("uniqExactIf", "visit, c_began"),
             Part::Began => of("countIf", "c_began"),
+            Part::Bounces if is_split => of("uniqExactIf", "visit, c_began AND c_bounce"),
             Part::Bounces => of("countIf", "c_began AND c_bounce"),
             Part::Duration => of("sumIf", "c_duration, c_began"),
             Part::Devices => of("uniqExactArray", "c_devices"),

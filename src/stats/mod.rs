@@ -263,14 +263,17 @@ impl Asker<'_> {
         T: RowOwned + RowRead,
     {
         let seconds = self.limits.max_seconds;
+        let memory_bytes = self.limits.max_memory_mib << 20;
         let query = self
             .client
             .query_raw(&sql)
             .with_setting("readonly", "1")
             .with_setting("max_execution_time", seconds.to_string())
+            .with_setting("max_memory_usage", memory_bytes.to_string())
+            // What one visit did on each page may be more than that: groups beyond go to disk.
             .with_setting(
-                "max_memory_usage",
-                (self.limits.max_memory_mib << 20).to_string(),
+                "max_bytes_before_external_group_by",
+                (memory_bytes / 2).to_string(),
             )
             // A body of MAX_BODY bytes may grow fourfold where its texts are written as numbers.
             .with_setting("max_query_size", (8 * request::MAX_BODY).to_string())

@@ -27,6 +27,8 @@ pub(super) struct Shape<'a> {
     pub(super) k: u32,
     /// Low points and totals lose their value.
     pub(super) is_protected: bool,
+    /// Visitors of all rows together are to be counted; without it `matched` is 0.
+    pub(super) is_matched: bool,
 }
 
 impl Shape<'_> {
@@ -45,8 +47,14 @@ impl Shape<'_> {
         let (all, time, parted) = (names(&|_| true), names(&|t| t), names(&|t| !t));
         let mut links = Vec::new();
 
-        let known = "SELECT *, finalizeAggregation(s_visitors) AS n_visitors, \
-            uniqExactMerge(s_visitors) OVER () AS n_matched FROM rows";
+        let matched = if self.is_matched {
+            "uniqExactMerge(s_visitors) OVER ()"
+        } else {
+            "toUInt64(0)"
+        };
+        let known = format!(
+            "SELECT *, finalizeAggregation(s_visitors) AS n_visitors, {matched} AS n_matched FROM rows"
+        );
         if parted.is_empty() {
             links.push(format!(
                 "folded AS (SELECT *, 0 AS is_folded FROM ({known}))"
