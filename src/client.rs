@@ -11,6 +11,12 @@ use hyper::HeaderMap;
 use hyper::header::{ACCEPT_LANGUAGE, FORWARDED, HeaderName, USER_AGENT};
 use ipnet::IpNet;
 
+// Made once: finding a name by text parses it anew for every request.
+static DNT: HeaderName = HeaderName::from_static("dnt");
+static SEC_CH_UA: HeaderName = HeaderName::from_static("sec-ch-ua");
+static SEC_CH_UA_MOBILE: HeaderName = HeaderName::from_static("sec-ch-ua-mobile");
+static SEC_CH_UA_PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
+static SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What a request says about its sender, without copying more than is used.
@@ -54,9 +60,8 @@ impl Client {
                 .and_then(|v| v.to_str().ok())
                 .unwrap_or("")
         };
-        let named = |name: &'static str| text(&HeaderName::from_static(name));
         // GPC, section 3.2: exactly "1"; several fields count as one.
-        let says_one = |name: &'static str| {
+        let says_one = |name: &HeaderName| {
             headers
                 .get_all(name)
                 .iter()
@@ -67,14 +72,14 @@ impl Client {
             user_agent: up_to(&user_agent(headers), 512).to_owned(),
             accept_language: up_to(text(&ACCEPT_LANGUAGE), 128).to_owned(),
             hints: Hints {
-                brands: up_to(named("sec-ch-ua"), 256).to_owned(),
-                mobile: up_to(named("sec-ch-ua-mobile"), 8).to_owned(),
-                platform: up_to(named("sec-ch-ua-platform"), 64)
+                brands: up_to(text(&SEC_CH_UA), 256).to_owned(),
+                mobile: up_to(text(&SEC_CH_UA_MOBILE), 8).to_owned(),
+                platform: up_to(text(&SEC_CH_UA_PLATFORM), 64)
                     .trim_matches('"')
                     .to_owned(),
             },
-            gpc: says_one("sec-gpc"),
-            dnt: says_one("dnt"),
+            gpc: says_one(&SEC_GPC),
+            dnt: says_one(&DNT),
         }
     }
 }
