@@ -183,9 +183,15 @@ const USUAL_BYTES: usize = 512;
 pub fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, RecordError> {
     let bad = |source| RecordError::Payload { kind, source };
     match kind {
-        kind::EVENT => postcard::from_bytes(payload).map(|e| Record::Event(Box::new(e))).map_err(bad),
-        kind::CONSENT => postcard::from_bytes(payload).map(Record::Consent).map_err(bad),
-        kind::DENIAL => postcard::from_bytes(payload).map(Record::Denial).map_err(bad),
+        kind::EVENT => postcard::from_bytes(payload)
+            .map(|e| Record::Event(Box::new(e)))
+            .map_err(bad),
+        kind::CONSENT => postcard::from_bytes(payload)
+            .map(Record::Consent)
+            .map_err(bad),
+        kind::DENIAL => postcard::from_bytes(payload)
+            .map(Record::Denial)
+            .map_err(bad),
         kind::SALT => postcard::from_bytes(payload).map(Record::Salt).map_err(bad),
         kind => Err(RecordError::Kind { kind }),
     }
@@ -197,9 +203,16 @@ mod tests {
 
     #[test]
     fn records_come_back_as_they_went_and_damage_is_an_error() {
-        let event = Event { site: "portal", props: vec![("a", "b")], ..Event::default() };
+        let event = Event {
+            site: "portal",
+            props: vec![("a", "b")],
+            ..Event::default()
+        };
         let bytes = encode(&event);
-        assert_eq!(decode(kind::EVENT, &bytes).unwrap(), Record::Event(Box::new(event)));
+        assert_eq!(
+            decode(kind::EVENT, &bytes).unwrap(),
+            Record::Event(Box::new(event))
+        );
         assert!(decode(kind::EVENT, &bytes[..bytes.len() - 1]).is_err());
         assert!(decode(99, &bytes).unwrap_err().to_string().contains("99"));
     }
@@ -207,8 +220,14 @@ mod tests {
     /// The bytes of a record that an older brine may have left on a disk.
     #[test]
     fn the_layout_of_a_stored_record_has_not_changed() {
-        let denial = DenialRecord { site: "portal".into(), day: 20_000 };
+        let denial = DenialRecord {
+            site: "portal".into(),
+            day: 20_000,
+        };
         assert_eq!(encode(&denial), b"\x06portal\xa0\x9c\x01");
-        assert_eq!(blake3::hash(&encode(&Event::<String>::default())).to_hex()[..16], *"7c07ce0688c62aa4");
+        assert_eq!(
+            blake3::hash(&encode(&Event::<String>::default())).to_hex()[..16],
+            *"7c07ce0688c62aa4"
+        );
     }
 }

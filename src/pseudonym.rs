@@ -41,7 +41,9 @@ pub fn pseudonym(salt: &Secret, domain: Domain, fields: &[&[u8]]) -> u64 {
         Domain::Device => 3,
     }]);
     for field in fields {
-        hasher.update(&(field.len() as u64).to_le_bytes()).update(field);
+        hasher
+            .update(&(field.len() as u64).to_le_bytes())
+            .update(field);
     }
     let mut first = [0; 8];
     first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
@@ -64,12 +66,21 @@ pub fn pseudonymise(
     salts: Option<&SiteSalts>,
     open_visits: &OpenVisits,
 ) -> Result<Draft, Outcome> {
-    let Enriched { mut event, identity, site, received } = enriched;
+    let Enriched {
+        mut event,
+        identity,
+        site,
+        received,
+    } = enriched;
     let salts = salts.ok_or(Outcome::SaltUnavailable)?;
     let local = site.time_zone.to_datetime(received);
     let today = day_number(local.date());
     let yesterday = in_grace(&site, today, local.time(), received).then(|| today.saturating_sub(1));
-    let salt_of = |day| salts.of(period_of(day, site.rotation)).ok_or(Outcome::SaltUnavailable);
+    let salt_of = |day| {
+        salts
+            .of(period_of(day, site.rotation))
+            .ok_or(Outcome::SaltUnavailable)
+    };
     let visitor = |salt| pseudonym(salt, Domain::Visitor, &[&identity.visitor]);
     let now_ms = received.as_millisecond();
 
@@ -82,7 +93,15 @@ pub fn pseudonymise(
                 Some((day, Ok(salt))) => (day, salt),
                 _ => (today, salt_of(today)?),
             };
-            (day, salt, pseudonym(salt, Domain::Visit, &[&identity.visitor, claim.id.as_bytes()]))
+            (
+                day,
+                salt,
+                pseudonym(
+                    salt,
+                    Domain::Visit,
+                    &[&identity.visitor, claim.id.as_bytes()],
+                ),
+            )
         }
         None => {
             let still_open = yesterday.and_then(|day| {
@@ -96,7 +115,10 @@ pub fn pseudonymise(
                     let salt = salt_of(today)?;
                     let open = open_visits.touch_or_begin(visitor(salt), now_ms, || {
                         let began = now_ms.to_le_bytes();
-                        (pseudonym(salt, Domain::Visit, &[&identity.visitor, &began]), today)
+                        (
+                            pseudonym(salt, Domain::Visit, &[&identity.visitor, &began]),
+                            today,
+                        )
                     });
                     // Under a salt of a week or a month an open visit may be yesterday's, too.
                     (open.day.max(today.saturating_sub(1)), salt, open.visit)

@@ -13,8 +13,8 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName,
-    HeaderValue, ORIGIN, REFERER, RETRY_AFTER, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH,
+    CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, ORIGIN, REFERER, RETRY_AFTER, VARY,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
@@ -83,11 +83,16 @@ async fn event(
     let ended = match body {
         Ok(body) => {
             let cookie = cookie(&head.headers, CONSENT_COOKIE);
-            collector.event(Carrier::Body(&body), header(head, &ORIGIN), cookie, client).await
+            collector
+                .event(Carrier::Body(&body), header(head, &ORIGIN), cookie, client)
+                .await
         }
         Err(ended) => ended,
     };
-    collector.metrics.requests_seconds.observe(started.elapsed().as_secs_f64());
+    collector
+        .metrics
+        .requests_seconds
+        .observe(started.elapsed().as_secs_f64());
     beacon_reply(&ended, header(head, &ORIGIN), None)
 }
 
@@ -101,8 +106,13 @@ async fn pixel(collector: &Collector, head: &Parts, peer: IpAddr, unread: Option
     if let Some(unread) = unread {
         unread.read();
     }
-    let ended = collector.event(carrier, None, cookie(&head.headers, CONSENT_COOKIE), client).await;
-    collector.metrics.requests_seconds.observe(started.elapsed().as_secs_f64());
+    let ended = collector
+        .event(carrier, None, cookie(&head.headers, CONSENT_COOKIE), client)
+        .await;
+    collector
+        .metrics
+        .requests_seconds
+        .observe(started.elapsed().as_secs_f64());
     beacon_reply(&ended, None, Some(GIF))
 }
 
@@ -112,16 +122,30 @@ async fn consent(collector: &Collector, head: &Parts, body: Incoming, peer: IpAd
     let body = match read_body(collector, head, body).await {
         Ok(body) => body,
         Err((outcome, detail)) => {
-            return beacon_reply(&collector.refuse_unread_choice(outcome, detail), origin, None);
+            return beacon_reply(
+                &collector.refuse_unread_choice(outcome, detail),
+                origin,
+                None,
+            );
         }
     };
     let (ended, choice) = collector.choose(&body, origin, client).await;
     let value = match choice {
-        ChoiceReply::Granted { token, policy, expires } => (
+        ChoiceReply::Granted {
+            token,
+            policy,
+            expires,
+        } => (
             StatusCode::CREATED,
             serde_json::json!({ "token": token, "policy": policy, "expires": expires.to_string() }),
         ),
-        ChoiceReply::Standing { standing, policy, current_policy, expires, purposes } => (
+        ChoiceReply::Standing {
+            standing,
+            policy,
+            current_policy,
+            expires,
+            purposes,
+        } => (
             StatusCode::OK,
             serde_json::json!({
                 "valid": standing.is_ok(),
@@ -163,11 +187,22 @@ fn preflight(collector: &Collector, head: &Parts) -> Reply {
     let mut reply = empty(StatusCode::NO_CONTENT);
     let headers = reply.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("origin"));
-    let Some(origin) = head.headers.get(ORIGIN) else { return reply };
-    if origin.to_str().is_ok_and(|origin| collector.knows_origin(origin)) {
+    let Some(origin) = head.headers.get(ORIGIN) else {
+        return reply;
+    };
+    if origin
+        .to_str()
+        .is_ok_and(|origin| collector.knows_origin(origin))
+    {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type"));
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("POST"),
+        );
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("content-type"),
+        );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     }
     reply
@@ -176,7 +211,10 @@ fn preflight(collector: &Collector, head: &Parts) -> Reply {
 /// Ready means: able to keep the promise that 202 makes, now.
 pub fn ready(collector: &Collector) -> Reply {
     let mut reasons = Vec::new();
-    if collector.is_closing.load(std::sync::atomic::Ordering::Relaxed) {
+    if collector
+        .is_closing
+        .load(std::sync::atomic::Ordering::Relaxed)
+    {
         reasons.push(Outcome::ServerClosing.code());
     }
     let spool = collector.spool.stats();
@@ -187,18 +225,39 @@ pub fn ready(collector: &Collector) -> Reply {
         reasons.push(Outcome::SpoolFailed.code());
     }
     let salts = collector.salts.living();
-    if collector.live.load().sites.iter().any(|site| !salts.contains_key(&site.id)) {
+    if collector
+        .live
+        .load()
+        .sites
+        .iter()
+        .any(|site| !salts.contains_key(&site.id))
+    {
         reasons.push(Outcome::SaltUnavailable.code());
     }
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json(status, &serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons }))
+    let status = if reasons.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    json(
+        status,
+        &serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons }),
+    )
 }
 
 fn client(collector: &Collector, head: &Parts, peer: IpAddr) -> Client {
-    Client::read(&head.headers, peer, &collector.config.server.trusted_proxies)
+    Client::read(
+        &head.headers,
+        peer,
+        &collector.config.server.trusted_proxies,
+    )
 }
 
-async fn read_beacon_body(collector: &Collector, head: &Parts, body: Incoming) -> Result<Bytes, Ended> {
+async fn read_beacon_body(
+    collector: &Collector,
+    head: &Parts,
+    body: Incoming,
+) -> Result<Bytes, Ended> {
     read_body(collector, head, body)
         .await
         .map_err(|(outcome, detail)| collector.refuse_unread(outcome, &detail))
@@ -212,8 +271,13 @@ async fn read_body(
 ) -> Result<Bytes, (Outcome, String)> {
     let content_type = header(head, &CONTENT_TYPE).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") && !essence.eq_ignore_ascii_case("text/plain") {
-        return Err((Outcome::BeaconMediaType, "send application/json or text/plain".into()));
+    if !essence.eq_ignore_ascii_case("application/json")
+        && !essence.eq_ignore_ascii_case("text/plain")
+    {
+        return Err((
+            Outcome::BeaconMediaType,
+            "send application/json or text/plain".into(),
+        ));
     }
     let limit = collector.config.server.max_body_bytes;
     let too_large = || (Outcome::BeaconTooLarge, format!("more than {limit} bytes"));
@@ -225,7 +289,10 @@ async fn read_body(
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err((Outcome::BeaconIncomplete, "the body ended early".into())),
-        Err(_) => Err((Outcome::BeaconIncomplete, "the body did not arrive in time".into())),
+        Err(_) => Err((
+            Outcome::BeaconIncomplete,
+            "the body did not arrive in time".into(),
+        )),
     }
 }
 
@@ -268,7 +335,9 @@ fn beacon_reply(ended: &Ended, origin: Option<&str>, picture: Option<&'static [u
     let status = status_of(ended.outcome);
     let mut reply = if status.is_success() {
         match picture {
-            Some(gif) if status == StatusCode::ACCEPTED => typed(status, "image/gif", Bytes::from_static(gif)),
+            Some(gif) if status == StatusCode::ACCEPTED => {
+                typed(status, "image/gif", Bytes::from_static(gif))
+            }
             _ => empty(status),
         }
     } else {
@@ -280,7 +349,10 @@ fn beacon_reply(ended: &Ended, origin: Option<&str>, picture: Option<&'static [u
 
 fn annotate(reply: &mut Reply, ended: &Ended, origin: Option<&str>) {
     let headers = reply.headers_mut();
-    headers.insert(BRINE_OUTCOME.clone(), HeaderValue::from_static(ended.outcome.code()));
+    headers.insert(
+        BRINE_OUTCOME.clone(),
+        HeaderValue::from_static(ended.outcome.code()),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(wait) = ended.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
@@ -289,7 +361,10 @@ fn annotate(reply: &mut Reply, ended: &Ended, origin: Option<&str>) {
         && let Some(origin) = origin.and_then(|origin| HeaderValue::from_str(origin).ok())
     {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("brine-outcome"));
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("brine-outcome"),
+        );
         headers.insert(VARY, HeaderValue::from_static("origin"));
     }
 }
@@ -308,9 +383,10 @@ pub fn problem(status: StatusCode, outcome: Option<Outcome>, detail: &str) -> Re
         "outcome": outcome.map(Outcome::code),
     });
     let mut reply = json(status, &body);
-    reply
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    reply.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     reply
 }
 
@@ -321,14 +397,20 @@ pub fn json(status: StatusCode, value: &serde_json::Value) -> Reply {
 
 /// A short text.
 pub fn plain(status: StatusCode, text: &'static str) -> Reply {
-    typed(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+    typed(
+        status,
+        "text/plain; charset=utf-8",
+        Bytes::from_static(text.as_bytes()),
+    )
 }
 
 /// A reply of a given media type.
 pub fn typed(status: StatusCode, media_type: &'static str, body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    reply
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     reply
 }
 
@@ -336,15 +418,23 @@ fn empty(status: StatusCode) -> Reply {
     let mut reply = Response::new(Full::new(Bytes::new()));
     *reply.status_mut() = status;
     if status != StatusCode::NO_CONTENT {
-        reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        reply
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     reply
 }
 
 /// The path exists, the method does not fit it (RFC 9110, section 15.5.6).
 pub fn not_allowed(allowed: &'static str) -> Reply {
-    let mut reply = problem(StatusCode::METHOD_NOT_ALLOWED, None, "method not allowed here");
-    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    let mut reply = problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        None,
+        "method not allowed here",
+    );
+    reply
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
     reply
 }
 
@@ -387,7 +477,10 @@ mod tests {
     #[test]
     fn a_cookie_is_found_among_others() {
         let mut headers = HeaderMap::new();
-        headers.append(COOKIE, HeaderValue::from_static("a=1; brine_consent=abc=; xbrine_consent=no"));
+        headers.append(
+            COOKIE,
+            HeaderValue::from_static("a=1; brine_consent=abc=; xbrine_consent=no"),
+        );
         assert_eq!(cookie(&headers, CONSENT_COOKIE), Some("abc="));
         assert_eq!(cookie(&HeaderMap::new(), CONSENT_COOKIE), None);
     }

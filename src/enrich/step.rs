@@ -64,21 +64,35 @@ impl Enrichers {
         let mut results: Vec<_> = self
             .geo
             .files()
-            .map(|file| (self.geo_name(file), file.reload_if_changed().map_err(|e| e.to_string())))
+            .map(|file| {
+                (
+                    self.geo_name(file),
+                    file.reload_if_changed().map_err(|e| e.to_string()),
+                )
+            })
             .collect();
         if let Some(path) = self.files.referrer_spam.as_deref() {
-            results.push(("referrer_spam", self.reload_spam(path).map_err(|e| e.to_string())));
+            results.push((
+                "referrer_spam",
+                self.reload_spam(path).map_err(|e| e.to_string()),
+            ));
         }
         results
     }
 
     /// Returns when each geo database was built: its name and seconds since 1970 UTC.
     pub fn geo_built(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        self.geo.files().map(|file| (self.geo_name(file), file.build_epoch_s()))
+        self.geo
+            .files()
+            .map(|file| (self.geo_name(file), file.build_epoch_s()))
     }
 
     fn geo_name(&self, file: &GeoFile) -> &'static str {
-        if self.files.geo_city.as_deref() == Some(file.path()) { "geo_city" } else { "geo_country" }
+        if self.files.geo_city.as_deref() == Some(file.path()) {
+            "geo_city"
+        } else {
+            "geo_country"
+        }
     }
 
     fn reload_spam(&self, path: &Path) -> Result<bool, DataFileError> {
@@ -108,7 +122,12 @@ impl std::fmt::Debug for Enriched {
 
 /// Reads everything that may be stored out of a beacon, coarsely, and drops the rest.
 pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
-    let Filtered { consented, agent, scrubbed, place } = filtered;
+    let Filtered {
+        consented,
+        agent,
+        scrubbed,
+        place,
+    } = filtered;
     let (beacon, token) = consented.into_parts();
     let site = beacon.site;
     let agent = agent.with_viewport(beacon.viewport_width);
@@ -118,12 +137,18 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         click: scrubbed.click,
     };
     let referrer = beacon.referrer.as_deref();
-    let source = enrichers.referrers.load().classify(referrer, arrival, |host| site.owns_host(host));
+    let source = enrichers
+        .referrers
+        .load()
+        .classify(referrer, arrival, |host| site.owns_host(host));
     let props = beacon
         .props
         .iter()
         .map(|(name, value)| {
-            (owned(&mask_cut(name, MAX_PROP_NAME)), owned(&mask_cut(value, MAX_PROP_VALUE)))
+            (
+                owned(&mask_cut(name, MAX_PROP_NAME)),
+                owned(&mask_cut(value, MAX_PROP_VALUE)),
+            )
         })
         .collect();
     let is_placed = site.geo != GeoDetail::None;
@@ -132,7 +157,9 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         path.push('?');
         path.push_str(&scrubbed.page.query);
     }
-    let (revenue, currency) = beacon.revenue.map_or((0.0, String::new()), |r| (r.amount, r.currency));
+    let (revenue, currency) = beacon
+        .revenue
+        .map_or((0.0, String::new()), |r| (r.amount, r.currency));
     let event = Draft {
         site: site.id.to_string().into(),
         ts_ms: beacon.received.as_millisecond(),
@@ -148,7 +175,11 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         utm_campaign: scrubbed.utm.campaign.into(),
         utm_content: scrubbed.utm.content.into(),
         utm_term: scrubbed.utm.term.into(),
-        country: if is_placed { owned(place.country.as_str()) } else { Cow::Borrowed("") },
+        country: if is_placed {
+            owned(place.country.as_str())
+        } else {
+            Cow::Borrowed("")
+        },
         region: place.region.into(),
         city: place.city.into(),
         browser: agent.browser.name().into(),
@@ -188,7 +219,12 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         },
         visit: beacon.visit,
     };
-    Enriched { event, identity, site, received: beacon.received }
+    Enriched {
+        event,
+        identity,
+        site,
+        received: beacon.received,
+    }
 }
 
 /// Two names make up nearly all events; they need no masking and no copy.
@@ -201,10 +237,18 @@ fn event_name(name: &str) -> Cow<'static, str> {
 }
 
 fn version(major: u16) -> Cow<'static, str> {
-    if major == 0 { Cow::Borrowed("") } else { Cow::Owned(major.to_string()) }
+    if major == 0 {
+        Cow::Borrowed("")
+    } else {
+        Cow::Owned(major.to_string())
+    }
 }
 
 /// Copies a text, unless there is nothing to copy.
 fn owned(text: &str) -> Cow<'static, str> {
-    if text.is_empty() { Cow::Borrowed("") } else { Cow::Owned(text.to_owned()) }
+    if text.is_empty() {
+        Cow::Borrowed("")
+    } else {
+        Cow::Owned(text.to_owned())
+    }
 }

@@ -46,7 +46,12 @@ pub(super) struct Dribble<S> {
 }
 
 impl<S> Dribble<S> {
-    pub(super) fn new(stream: S, phase: Phase, head_limit: Duration, idle_limit: Duration) -> Dribble<S> {
+    pub(super) fn new(
+        stream: S,
+        phase: Phase,
+        head_limit: Duration,
+        idle_limit: Duration,
+    ) -> Dribble<S> {
         Dribble {
             stream,
             phase,
@@ -75,7 +80,9 @@ impl<S> Dribble<S> {
             Some(begun) => begun + self.head_limit,
             None => self.quiet_since + self.idle_limit,
         };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
         }
@@ -91,7 +98,11 @@ impl<S> Dribble<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Dribble<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
@@ -101,12 +112,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Dribble<S> {
             return Poll::Ready(result);
         }
         ready!(this.poll_deadline(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client kept us waiting")))
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client kept us waiting",
+        )))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Dribble<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.replied();
         Pin::new(&mut this.stream).poll_write(cx, bytes)

@@ -11,8 +11,9 @@
 //! shown → numbered                                 ordered, one page
 //! ```
 //!
-//! Where no event of a visit can fare differently from the others (no `event:` dimension or filter, whole
-//! days), visits are the cells, and events are read once.
+//! Two short cuts. Where no event of a visit can fare differently from the others (no `event:` dimension or
+//! filter, whole days), visits are the cells, and events are read once. Where nothing is asked about what a
+//! visit did as a whole, the events themselves are the cells.
 
 use jiff::Timestamp;
 
@@ -42,25 +43,31 @@ impl Counting<'_> {
         let query = self.query;
         let dimensions = &query.dimensions;
         let parts = self.parts();
+        let way = self.way(&parts);
+        let is_split = way.is_split(query);
         let keys: Vec<String> = (0..dimensions.len()).map(|i| format!("k{i}")).collect();
         let mut links = Vec::new();
 
-        let events = Events { site: &query.site, range: self.range };
+        let events = Events {
+            site: &query.site,
+            range: self.range,
+        };
         if let Some(base) = self.base() {
             links.push(format!("({base}) AS base"));
         }
-        links.extend(self.cells(&events, &parts));
-        links.push(format!("rows AS ({})", rows(&keys, &parts, query)));
+        links.extend(self.cells(&way, &events));
+        links.push(format!("rows AS ({})", rows(&keys, &parts, is_split)));
         let is_time: Vec<bool> = dimensions.iter().map(|d| d.step().is_some()).collect();
         let shape = protect::Shape {
             keys: &is_time,
             k: self.k,
             is_protected: self.is_protected(),
+            is_matched: self.is_matched(),
         };
         let merges: Vec<String> = parts
             .iter()
             .map(|part| {
-                let (name, (function, _)) = (part.name(), part.aggregate(is_split(query)));
+                let (name, (function, _)) = (part.name(), part.aggregate(is_split));
                 format!("{function}Merge{}(s_{name}) AS p_{name}", part.parameters())
             })
             .collect();
@@ -73,7 +80,11 @@ impl Counting<'_> {
                 events.selected()
             ),
         };
-        let page = format!("position > {} AND position <= {}", self.offset, self.offset + self.limit);
+        let page = format!(
+            "position > {} AND position <= {}",
+            self.offset,
+            self.offset + self.limit
+        );
         format!(
             "WITH\n{}\nSELECT dimensions, metrics, currency, position, n_rows, n_suppressed, matched, \
              {everyone} AS everyone\nFROM numbered WHERE position = 1 OR ({page}) ORDER BY position",
@@ -105,10 +116,15 @@ impl Counting<'_> {
             return None;
         }
         let filter = query.filter.without_goals()?;
-        let events = Events { site: &query.site, range: self.range };
+        let events = Events {
+            site: &query.site,
+            range: self.range,
+        };
         let mut fields = Vec::new();
         filter.visit_fields(&mut fields);
-        let join = join(&fields, |fields| format!("({})", visits(&events, fields, false)));
+        let join = join(&fields, |fields| {
+            format!("({})", visits(&events, fields, false))
+        });
         Some(format!(
             "SELECT uniqExact(visitor) FROM events{join} WHERE {} AND {}",
             events.selected(),
@@ -116,7 +132,13 @@ impl Counting<'_> {
         ))
     }
 
-    fn cells(&self, events: &Events<'_>, parts: &[Part]) -> Vec<String> {
+    /// Visitors of all rows together are worth their counting only where something is made of them.
+    fn is_matched(&self) -> bool {
+        !self.query.filter.is_empty() || self.query.metrics.contains(&Metric::Percentage)
+    }
+
+    /// Chooses what a cell is.
+    fn way(&self, parts: &[Part]) -> Way {
         let query = self.query;
         let mut fields = Vec::new();
         query.filter.visit_fields(&mut fields);
@@ -125,18 +147,46 @@ impl Counting<'_> {
                 fields.push(*field);
             }
         }
-        let columns = parts.iter().flat_map(|part| part.cell());
-        let mut columns: Vec<String> = columns.map(|(name, sql)| format!("{sql} AS {name}")).collect();
+        let is_described = parts.iter().any(|part| part.is_of_visit());
+        let of_events: Option<Vec<_>> = parts.iter().map(|part| part.event()).collect();
+        let events = Events {
+            site: &query.site,
+            range: self.range,
+        };
+        let is_whole = events.range_is_of_whole_visits()
+            && !query.filter.is_of_event()
+            && !query.dimensions.iter().any(Dimension::is_of_event);
+        let of_groups = || parts.iter().map(|part| part.cell()).collect::<Vec<_>>();
+        let (cell, columns) = match of_events {
+            Some(columns) if !is_whole || (fields.is_empty() && !is_described) => {
+                (Cell::Event, columns)
+            }
+            _ if is_whole => (Cell::Visit, of_groups()),
+            _ => (Cell::VisitInRow, of_groups()),
+        };
+        let columns = columns.into_iter().flatten();
+        let mut columns: Vec<String> = columns
+            .map(|(name, sql)| format!("{sql} AS {name}"))
+            .collect();
         columns.sort();
         columns.dedup();
-        let needs_visit = parts.iter().any(|part| part.is_of_visit());
-        let filter = query.filter.sql(&events.whole());
+        Way {
+            cell,
+            columns,
+            fields,
+            is_described,
+        }
+    }
 
-        if events.range_is_of_whole_visits() && !query.filter.is_of_event() && !self.is_of_event() {
+    fn cells(&self, way: &Way, events: &Events<'_>) -> Vec<String> {
+        let query = self.query;
+        let filter = query.filter.sql(&events.whole());
+        let mut columns = way.columns.clone();
+        if way.cell == Cell::Visit {
             let keys = self.keys("v_day", "v_began");
-            let mut select = visits_columns(&fields, true);
-            select.extend(columns);
-            if needs_visit {
+            let mut select = visits_columns(&way.fields, true);
+            select.append(&mut columns);
+            if way.is_described {
                 select.push("v_bounce AS c_bounce, v_duration AS c_duration, 1 AS c_began".into());
             }
             let visits = format!(
@@ -144,19 +194,25 @@ impl Counting<'_> {
                 select.join(", "),
                 events.whole()
             );
-            return vec![visits, format!("cells AS (SELECT {keys}* FROM visits WHERE {filter})")];
+            return vec![
+                visits,
+                format!("cells AS (SELECT {keys}* FROM visits WHERE {filter})"),
+            ];
         }
-
         let keys = self.keys("day", "ts");
         let mut links = Vec::new();
         let mut from = "events".to_owned();
-        if needs_visit || !fields.is_empty() {
-            links.push(format!("visits AS ({})", visits(events, &fields, needs_visit)));
+        if way.is_described || !way.fields.is_empty() {
+            links.push(format!(
+                "visits AS ({})",
+                visits(events, &way.fields, way.is_described)
+            ));
             from.push_str(" INNER JOIN visits USING (visit)");
         }
-        if needs_visit {
-            columns.push("any(v_bounce) AS c_bounce".into());
-            columns.push("any(v_duration) AS c_duration".into());
+        if way.is_described && way.cell == Cell::Event {
+            columns.push(format!("v_bounce AS c_bounce, {} AS c_began", self.began()));
+        } else if way.is_described {
+            columns.push("any(v_bounce) AS c_bounce, any(v_duration) AS c_duration".into());
             columns.push(format!("max({}) AS c_began", self.began()));
         }
         let only: Vec<String> = query
@@ -167,19 +223,22 @@ impl Counting<'_> {
                 Dimension::Visit(_) | Dimension::Time(_) => None,
             })
             .collect();
-        let group: String = (0..query.dimensions.len()).map(|i| format!("k{i}, ")).collect();
+        let group = match way.cell {
+            Cell::Event => String::new(),
+            Cell::Visit | Cell::VisitInRow => {
+                let keys: String = (0..query.dimensions.len())
+                    .map(|i| format!("k{i}, "))
+                    .collect();
+                format!(" GROUP BY {keys}visit")
+            }
+        };
         links.push(format!(
-            "cells AS (SELECT {keys}visit, {} FROM {from} WHERE {} AND {filter}{} GROUP BY {group}visit)",
+            "cells AS (SELECT {keys}visit, {} FROM {from} WHERE {} AND {filter}{}{group})",
             columns.join(", "),
             events.selected(),
             only.concat(),
         ));
         links
-    }
-
-    /// Tells whether a visit may have cells in several rows.
-    fn is_of_event(&self) -> bool {
-        self.query.dimensions.iter().any(Dimension::is_of_event)
     }
 
     /// The dimensions as `k0, k1, …`, each with a comma behind it.
@@ -189,9 +248,11 @@ impl Counting<'_> {
             let value = match dimension {
                 Dimension::Event(field) => field.sql(),
                 Dimension::Visit(field) => field.alias(),
-                Dimension::Time(step) => return format!("{} AS k{i}, ", self.clock(*step, day, ts)),
+                Dimension::Time(step) => {
+                    return format!("{} AS k{i}, ", self.clock(*step, day, ts));
+                }
             };
-            format!("if({value} = '', '{NOT_SET}', toString({value})) AS k{i}, ")
+            format!("if({value} = '', '{NOT_SET}', {value}) AS k{i}, ")
         };
         dimensions.map(key).collect()
     }
@@ -217,38 +278,69 @@ impl Counting<'_> {
                 Dimension::Event(_) | Dimension::Visit(_) => None,
             })
             .collect();
-        if conditions.is_empty() { "1".into() } else { conditions.join(" AND ") }
+        if conditions.is_empty() {
+            "1".into()
+        } else {
+            conditions.join(" AND ")
+        }
     }
 
-    /// The label of a point of time. Over whole days an event lies in the day its visit began on: what
-    /// came after midnight stands in that day's last hour, so that hours and days agree. Over instants
-    /// the clock on the wall decides.
+    /// A point of time: a date, or the clock's digits as one number (2026110923, 202611092359), which is
+    /// quicker to group by than its label. Over whole days an event lies in the day its visit began on: what
+    /// came after midnight stands in that day's last hour, so that hours and days agree. Over instants the
+    /// clock on the wall decides.
     fn clock(&self, step: Step, day: &str, ts: &str) -> String {
         let zone = literal(self.query.site.time_zone.iana_name().unwrap_or("UTC"));
         let is_instants = matches!(self.range, Range::Instants { .. });
         let local = format!("toDate({ts}, {zone})");
         let date = if is_instants { local.as_str() } else { day };
-        let (format, last) = match step {
-            Step::Day => return format!("toString({date})"),
-            Step::Week => return format!("toString(toMonday({date}))"),
-            Step::Month => return format!("toString(toStartOfMonth({date}))"),
-            Step::Hour => ("%Y-%m-%d %H:00:00", "23:00:00"),
-            Step::Minute => ("%Y-%m-%d %H:%i:00", "23:59:00"),
+        let (seconds, last, scale) = match step {
+            Step::Day => return date.to_owned(),
+            Step::Week => return format!("toMonday({date})"),
+            Step::Month => return format!("toStartOfMonth({date})"),
+            Step::Hour => (10_000, 23, 100),
+            Step::Minute => (100, 2_359, 10_000),
         };
-        let clock = format!("formatDateTime({ts}, '{format}', {zone})");
+        let clock = format!("intDiv(toYYYYMMDDhhmmss({ts}, {zone}), {seconds})");
         if is_instants {
             return clock;
         }
+        let day_number = format!("toUInt64(toYYYYMMDD({day})) * {scale}");
         format!(
-            "multiIf({local} = {day}, {clock}, {local} > {day}, concat(toString({day}), ' {last}'), \
-             concat(toString({day}), ' 00:00:00'))"
+            "multiIf({local} = {day}, {clock}, {local} > {day}, {day_number} + {last}, {day_number})"
         )
+    }
+
+    /// The label of a finished row's key.
+    fn label(&self, i: usize) -> String {
+        let digits = |from: u8, n: u8| format!("substring(toString(d{i}), {from}, {n})");
+        let date = format!(
+            "{}, '-', {}, '-', {}",
+            digits(1, 4),
+            digits(5, 2),
+            digits(7, 2)
+        );
+        match self.query.dimensions[i].step() {
+            Some(Step::Hour) => format!("concat({date}, ' ', {}, ':00:00')", digits(9, 2)),
+            Some(Step::Minute) => {
+                format!(
+                    "concat({date}, ' ', {}, ':', {}, ':00')",
+                    digits(9, 2),
+                    digits(11, 2)
+                )
+            }
+            Some(Step::Day | Step::Week | Step::Month) | None => format!("toString(d{i})"),
+        }
     }
 
     fn numbered(&self) -> String {
         let query = self.query;
         // A figure that few of a row's visitors have is held to the same bound as the row.
-        let least = if self.is_protected() || !query.dimensions.is_empty() { self.k } else { 1 };
+        let least = if self.is_protected() || !query.dimensions.is_empty() {
+            self.k
+        } else {
+            1
+        };
         let figures: Vec<String> = query
             .metrics
             .iter()
@@ -266,8 +358,7 @@ impl Counting<'_> {
             true => "arrayStringConcat(arraySort(p_currencies), ' ')",
             false => "''",
         };
-        let dimensions: Vec<String> =
-            (0..query.dimensions.len()).map(|i| format!("toString(d{i})")).collect();
+        let dimensions: Vec<String> = (0..query.dimensions.len()).map(|i| self.label(i)).collect();
         let metrics: Vec<String> = (0..query.metrics.len()).map(|i| format!("m{i}")).collect();
         format!(
             "SELECT CAST([{}], 'Array(String)') AS dimensions, [{}] AS metrics, {currency} AS currency, \
@@ -325,12 +416,17 @@ pub(super) fn about(site: &Site, range: Range) -> String {
 /// Asks for the first local date that has an event, as days since 1970-01-01; 0: none.
 pub(super) fn first_day(site: &Site) -> String {
     let id = literal(site.id.as_str());
-    format!("SELECT toUInt16(ifNull({}, toDate(0))) AS day", edge_day(&id, "ASC"))
+    format!(
+        "SELECT toUInt16(ifNull({}, toDate(0))) AS day",
+        edge_day(&id, "ASC")
+    )
 }
 
 /// A site's days lie in order: the first or last is found without reading the others.
 fn edge_day(id: &str, direction: &str) -> String {
-    format!("(SELECT day FROM events WHERE site = {id} ORDER BY site {direction}, day {direction} LIMIT 1)")
+    format!(
+        "(SELECT day FROM events WHERE site = {id} ORDER BY site {direction}, day {direction} LIMIT 1)"
+    )
 }
 
 /// The events a counting is about.
@@ -370,32 +466,71 @@ impl Events<'_> {
 
     fn on_days(&self, first: u16, last: u16) -> String {
         let id = literal(self.site.id.as_str());
-        format!("site = {id} AND day BETWEEN '{}' AND '{}'", date_of(first), date_of(last))
+        format!(
+            "site = {id} AND day BETWEEN '{}' AND '{}'",
+            date_of(first),
+            date_of(last)
+        )
     }
 }
 
 fn between(from: Timestamp, until: Timestamp) -> String {
-    let instant =
-        |at: Timestamp| format!("fromUnixTimestamp64Milli(toInt64({}), 'UTC')", at.as_millisecond());
+    let instant = |at: Timestamp| {
+        format!(
+            "fromUnixTimestamp64Milli(toInt64({}), 'UTC')",
+            at.as_millisecond()
+        )
+    };
     format!("ts >= {} AND ts < {}", instant(from), instant(until))
 }
 
-fn rows(keys: &[String], parts: &[Part], query: &Query) -> String {
+fn rows(keys: &[String], parts: &[Part], is_split: bool) -> String {
     let states: Vec<String> = parts
         .iter()
         .map(|part| {
-            let (function, arguments) = part.aggregate(is_split(query));
-            format!("{function}State{}({arguments}) AS s_{}", part.parameters(), part.name())
+            let (function, arguments) = part.aggregate(is_split);
+            format!(
+                "{function}State{}({arguments}) AS s_{}",
+                part.parameters(),
+                part.name()
+            )
         })
         .collect();
     let select: String = keys.iter().map(|key| format!("{key}, ")).collect();
-    let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
+    let group = if keys.is_empty() {
+        String::new()
+    } else {
+        format!(" GROUP BY {}", keys.join(", "))
+    };
     format!("SELECT {select}{} FROM cells{group}", states.join(", "))
 }
 
-/// Tells whether a visit may have cells in several rows that are folded into one.
-fn is_split(query: &Query) -> bool {
-    query.dimensions.iter().any(|dimension| matches!(dimension, Dimension::Event(_)))
+/// What a cell is, and what it is made of.
+struct Way {
+    cell: Cell,
+    columns: Vec<String>,
+    /// What must be known of each visit.
+    fields: Vec<VisitField>,
+    /// Its bounce, duration and beginning must be known, too.
+    is_described: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cell {
+    Event,
+    Visit,
+    VisitInRow,
+}
+
+impl Way {
+    /// Tells whether a visit may have several cells in one row, or in rows that are folded into one.
+    fn is_split(&self, query: &Query) -> bool {
+        self.cell == Cell::Event
+            || query
+                .dimensions
+                .iter()
+                .any(|d| matches!(d, Dimension::Event(_)))
+    }
 }
 
 fn join(fields: &[VisitField], visits: impl FnOnce(&[VisitField]) -> String) -> String {
@@ -416,23 +551,24 @@ fn visits(events: &Events<'_>, fields: &[VisitField], is_described: bool) -> Str
 /// What a visit was: what is asked for, and (`is_described`) when it began, how long it took, whether it
 /// bounced, and where it was entered.
 fn visits_columns(fields: &[VisitField], is_described: bool) -> Vec<String> {
-    let mut columns: Vec<String> =
-        fields.iter().map(|field| format!("{} AS {}", field.sql(), field.alias())).collect();
+    let mut columns: Vec<String> = fields
+        .iter()
+        .map(|field| format!("{} AS {}", field.sql(), field.alias()))
+        .collect();
     if is_described {
         for field in [VisitField::EntryPage, VisitField::EntryHostname] {
             columns.push(format!("{} AS {}", field.sql(), field.alias()));
         }
-        columns.extend(
-            [
-                format!("argMin(day, {AT}) AS v_day"),
-                "min(ts) AS v_began".into(),
-                "toUnixTimestamp64Milli(max(ts)) - toUnixTimestamp64Milli(min(ts)) AS v_duration".into(),
-                "countIf(name = 'pageview') AS v_pageviews".into(),
-                "countIf(name = 'pageview') = 1 AND \
+        columns.extend([
+            format!("argMin(day, {AT}) AS v_day"),
+            "min(ts) AS v_began".into(),
+            "toUnixTimestamp64Milli(max(ts)) - toUnixTimestamp64Milli(min(ts)) AS v_duration"
+                .into(),
+            "countIf(name = 'pageview') AS v_pageviews".into(),
+            "countIf(name = 'pageview') = 1 AND \
                  countIf(interactive AND name NOT IN ('pageview', 'engagement')) = 0 AS v_bounce"
-                    .into(),
-            ],
-        );
+                .into(),
+        ]);
     }
     columns.sort();
     columns.dedup();

@@ -1,5 +1,7 @@
 //! README, "Consent", in the browser, on the demo site.
 
+use serde_json::json;
+
 use crate::browser::{my_turn, run};
 use crate::demo::Demo;
 
@@ -32,7 +34,19 @@ fn a_no_is_counted_and_leaves_no_row() {
 fn after_yes_a_visit_is_measured() {
     let _turn = my_turn();
     let demo = Demo::start();
-    run("a_visit", demo.public);
+    let kept = run("a_visit", demo.public);
+    // All that stays on the device: the consent, and for half an hour the visit.
+    assert_eq!(
+        kept["cookies"],
+        json!([
+            "brine_consent .portal.example.test",
+            "brine_visit .portal.example.test"
+        ])
+    );
+    assert_eq!(
+        [&kept["local"], &kept["session"], &kept["databases"]],
+        [&json!([]), &json!([]), &json!([])]
+    );
     demo.wait_for(
         "SELECT path, name, hostname FROM events ORDER BY path, name",
         &[
@@ -63,6 +77,20 @@ fn after_yes_a_visit_is_measured() {
         "SELECT site, choice, source FROM consents",
         &["portal\tgrant\tbanner"],
     );
+}
+
+/// README, "Try it": the address that the demo prints is a site of its own.
+#[test]
+fn the_demo_works_at_the_address_it_prints() {
+    let _turn = my_turn();
+    let demo = Demo::start();
+    let kept = run("on_loopback", demo.public);
+    assert_eq!(
+        kept["cookies"],
+        json!(["brine_consent 127.0.0.1", "brine_visit 127.0.0.1"])
+    );
+    let views = "SELECT hostname FROM events WHERE name = 'pageview'";
+    demo.wait_for(views, &["127.0.0.1"]);
 }
 
 /// "Withdrawing is as easy as granting, takes effect at once."

@@ -50,7 +50,10 @@ fn engine() -> &'static Engine {
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let is_ready = lines.any(|line| line.is_ok_and(|line| line.starts_with(READY)));
         assert!(is_ready, "the engine ended before it was ready");
-        Engine { data, _child: child }
+        Engine {
+            data,
+            _child: child,
+        }
     })
 }
 
@@ -71,15 +74,23 @@ impl Bench {
 
     pub(crate) fn with_sites(database: &str, sites: &str) -> Bench {
         let engine = engine();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let settings: Settings = toml::from_str(sites).unwrap();
         let sites = Config::check(&settings).unwrap().sites;
         let store = runtime.block_on(async {
             let key = Key::read(&engine.data).unwrap();
-            let client = connect::client(&default_socket(&engine.data), &key).with_database(database);
+            let client =
+                connect::client(&default_socket(&engine.data), &key).with_database(database);
             migrate(&client, database).await.unwrap();
             for table in ["events", "consents", "denials"] {
-                client.query(&format!("SYSTEM STOP MERGES {database}.{table}")).execute().await.unwrap();
+                client
+                    .query(&format!("SYSTEM STOP MERGES {database}.{table}"))
+                    .execute()
+                    .await
+                    .unwrap();
             }
             Store {
                 client,
@@ -88,12 +99,23 @@ impl Bench {
                 engine: None,
             }
         });
-        Bench { runtime, store, sites, limits: settings::Query::default(), n_batches: 0 }
+        Bench {
+            runtime,
+            store,
+            sites,
+            limits: settings::Query::default(),
+            n_batches: 0,
+        }
     }
 
     /// Inserts events as batches of at most `size`; the position in `events` is the order of arrival.
     pub(crate) fn insert(&mut self, events: &[Event], size: usize) {
-        let Bench { runtime, store, n_batches, .. } = self;
+        let Bench {
+            runtime,
+            store,
+            n_batches,
+            ..
+        } = self;
         for (chunk, first) in events.chunks(size).zip((0..).step_by(size)) {
             *n_batches += 1;
             // The databases share an engine, and query ids are made of batch ids.
@@ -103,7 +125,9 @@ impl Bench {
                 let mut writer = store.begin(Table::Events, batch, first, 1).await.unwrap();
                 for (event, seq) in chunk.iter().zip(first..) {
                     let payload = encode(event);
-                    let Ok(Record::Event(event)) = decode(kind::EVENT, &payload) else { panic!() };
+                    let Ok(Record::Event(event)) = decode(kind::EVENT, &payload) else {
+                        panic!()
+                    };
                     writer.event(&event, seq).await.unwrap();
                 }
                 writer.end().await.unwrap();
@@ -112,7 +136,9 @@ impl Bench {
     }
 
     pub(crate) fn execute(&self, sql: &str) {
-        self.runtime.block_on(self.store.client.query_raw(sql).execute()).unwrap();
+        self.runtime
+            .block_on(self.store.client.query_raw(sql).execute())
+            .unwrap();
     }
 
     pub(crate) fn ask(&self, query: &Value) -> Result<Answer, QueryError> {
@@ -122,8 +148,13 @@ impl Bench {
     pub(crate) fn ask_at(&self, query: &Value, now: &str) -> Result<Answer, QueryError> {
         let now: Timestamp = now.parse().unwrap();
         let body = query.to_string();
-        let answer =
-            stats::answer(&self.store.client, &self.sites, &self.limits, body.as_bytes(), now);
+        let answer = stats::answer(
+            &self.store.client,
+            &self.sites,
+            &self.limits,
+            body.as_bytes(),
+            now,
+        );
         self.runtime.block_on(answer)
     }
 }

@@ -74,8 +74,18 @@ export const a_visit = (address) => withBrowser(async (browser) => {
   await page.click("#signup");
   await requested(page, "POST /api/event", 4); // two views, one engagement, one sign-up
   await pause(300);
+  const kept = await stored(page);
   await page.goto("about:blank"); // hides the page: the last engagement
-  return stored(page).then((kept) => kept.cookies, () => browser.cookies());
+  await pause(300);
+  return kept;
+});
+
+export const on_loopback = (address) => withBrowser(async (browser) => {
+  const page = await open(browser, `http://${address}/`);
+  await sayYes(page);
+  await requested(page, "POST /api/event", 1);
+  assert.deepEqual(page.faults, []);
+  return stored(page);
 });
 
 export const a_withdrawal = (address) => withBrowser(async (browser) => {
