@@ -24,7 +24,12 @@ pub(super) struct QueryArgs {
     /// The site's id or domain.
     site: String,
     /// What to count.
-    #[arg(long, value_delimiter = ',', default_value = "visitors,visits,pageviews", value_name = "NAMES")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "visitors,visits,pageviews",
+        value_name = "NAMES"
+    )]
     metrics: Vec<String>,
     /// What to divide it by.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
@@ -73,7 +78,9 @@ enum Format {
 pub(super) fn run(args: &QueryArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let config = config(&args.data, environment)?;
     let body = body(args)?.to_string();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let answer = runtime.block_on(async {
         let client = sql::client(&args.data, environment)?;
         let now = SystemClock.now();
@@ -105,8 +112,11 @@ fn body(args: &QueryArgs) -> anyhow::Result<Value> {
         _ => json!(args.range),
     };
     let filters: Result<Vec<Value>, _> = args.filters.iter().map(|text| filter(text)).collect();
-    let orders: Vec<Value> =
-        args.orders.iter().map(|order| order.split_whitespace().collect::<Vec<_>>().into()).collect();
+    let orders: Vec<Value> = args
+        .orders
+        .iter()
+        .map(|order| order.split_whitespace().collect::<Vec<_>>().into())
+        .collect();
     Ok(json!({
         "site_id": args.site,
         "metrics": args.metrics,
@@ -120,11 +130,16 @@ fn body(args: &QueryArgs) -> anyhow::Result<Value> {
 
 /// Reads `event:page is /a`; the value is the rest of the text, spaces and all.
 fn filter(text: &str) -> anyhow::Result<Value> {
-    let parts = text.trim_start().split_once(' ').and_then(|(dimension, rest)| {
-        let (operator, value) = rest.trim_start().split_once(' ')?;
-        Some(json!([operator, dimension, [value]]))
-    });
-    parts.with_context(|| anyhow!("--filter {text:?}: write DIMENSION OPERATOR VALUE, as 'event:page is /a'"))
+    let parts = text
+        .trim_start()
+        .split_once(' ')
+        .and_then(|(dimension, rest)| {
+            let (operator, value) = rest.trim_start().split_once(' ')?;
+            Some(json!([operator, dimension, [value]]))
+        });
+    parts.with_context(|| {
+        anyhow!("--filter {text:?}: write DIMENSION OPERATOR VALUE, as 'event:page is /a'")
+    })
 }
 
 fn table(answer: &Answer) -> String {
@@ -136,7 +151,13 @@ fn table(answer: &Answer) -> String {
     }));
     let n_columns = n_dimensions + answer.metrics.len();
     let widths: Vec<usize> = (0..n_columns)
-        .map(|i| lines.iter().map(|line| line[i].chars().count()).max().unwrap_or(0))
+        .map(|i| {
+            lines
+                .iter()
+                .map(|line| line[i].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let mut out = String::new();
     for line in &lines {
@@ -173,7 +194,10 @@ fn footer(answer: &Answer) -> String {
     notes.extend(answer.warnings.iter().cloned());
     let consent = answer.meta.get("consent");
     if let Some(coverage) = consent.and_then(|consent| consent["coverage"].as_f64()) {
-        notes.push(format!("{:.1} % of those who chose in this range said yes", 100.0 * coverage));
+        notes.push(format!(
+            "{:.1} % of those who chose in this range said yes",
+            100.0 * coverage
+        ));
     }
     match answer.meta.get("newest_event").and_then(Value::as_str) {
         Some(newest) => notes.push(format!("newest event {newest}")),
@@ -198,9 +222,11 @@ fn csv(answer: &Answer) -> String {
     write(header(answer));
     for row in &answer.rows {
         // Spreadsheets run what begins like a formula; a visitor may have sent it.
-        let texts = row.dimensions.iter().map(|text| match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-            true => format!("'{text}"),
-            false => text.clone(),
+        let texts = row.dimensions.iter().map(|text| {
+            match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+                true => format!("'{text}"),
+                false => text.clone(),
+            }
         });
         write(texts.chain(figures(answer, row, "")).collect());
     }
@@ -217,11 +243,20 @@ fn figures(answer: &Answer, row: &AnswerRow, none: &str) -> Vec<String> {
         None => none.to_owned(),
         Some(value) => {
             let digits = usize::try_from(metric.decimals()).unwrap_or(0);
-            let unit = if metric.is_money() { format!(" {}", row.currency) } else { String::new() };
+            let unit = if metric.is_money() {
+                format!(" {}", row.currency)
+            } else {
+                String::new()
+            };
             format!("{value:.digits$}{unit}")
         }
     };
-    answer.metrics.iter().zip(&row.metrics).map(figure).collect()
+    answer
+        .metrics
+        .iter()
+        .zip(&row.metrics)
+        .map(figure)
+        .collect()
 }
 
 #[cfg(test)]
@@ -234,7 +269,11 @@ mod tests {
         Answer::new(
             vec!["event:page".into()],
             vec![Metric::Visitors, Metric::ViewsPerVisit],
-            vec![row("/a", Some(1_200.0)), row("=1+\"1\"\u{1b}[31m", Some(7.0)), row("(other)", None)],
+            vec![
+                row("/a", Some(1_200.0)),
+                row("=1+\"1\"\u{1b}[31m", Some(7.0)),
+                row("(other)", None),
+            ],
         )
     }
 
@@ -252,13 +291,19 @@ mod tests {
     #[test]
     fn csv_runs_nothing_in_a_spreadsheet() {
         let text = csv(&answer());
-        assert!(text.contains("\"'=1+\"\"1\"\"\u{1b}[31m\",7,2.50\r\n"), "{text}");
+        assert!(
+            text.contains("\"'=1+\"\"1\"\"\u{1b}[31m\",7,2.50\r\n"),
+            "{text}"
+        );
         assert!(text.contains("(other),,2.50\r\n"), "{text}");
     }
 
     #[test]
     fn a_filter_is_three_words_the_last_of_which_may_hold_spaces() {
-        assert_eq!(filter("event:page is /a b").unwrap(), json!(["is", "event:page", ["/a b"]]));
+        assert_eq!(
+            filter("event:page is /a b").unwrap(),
+            json!(["is", "event:page", ["/a b"]])
+        );
         assert!(filter("event:page").is_err());
     }
 }

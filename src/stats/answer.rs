@@ -96,7 +96,12 @@ struct Compared {
 impl AnswerRow {
     /// A row without currency and comparison.
     pub fn new(dimensions: Vec<String>, metrics: Vec<Option<f64>>) -> AnswerRow {
-        AnswerRow { dimensions, metrics, currency: String::new(), comparison: None }
+        AnswerRow {
+            dimensions,
+            metrics,
+            currency: String::new(),
+            comparison: None,
+        }
     }
 }
 
@@ -105,7 +110,16 @@ impl Answer {
     pub fn new(dimensions: Vec<String>, metrics: Vec<Metric>, rows: Vec<AnswerRow>) -> Answer {
         let (k, n_suppressed, warnings) = (1, 0, Vec::new());
         let (meta, written) = (Map::new(), Map::new());
-        Answer { dimensions, metrics, rows, n_suppressed, k, warnings, meta, written }
+        Answer {
+            dimensions,
+            metrics,
+            rows,
+            n_suppressed,
+            k,
+            warnings,
+            meta,
+            written,
+        }
     }
 
     /// Returns the answer in the shape of Plausible's Stats API v2.
@@ -130,7 +144,10 @@ impl Answer {
         };
         let mut object = json!({ "dimensions": row.dimensions, "metrics": values(&row.metrics) });
         if let Some(compared) = &row.comparison {
-            let change = compared.change.iter().map(|c| c.map_or(Value::Null, |c| number(c, 1)));
+            let change = compared
+                .change
+                .iter()
+                .map(|c| c.map_or(Value::Null, |c| number(c, 1)));
             object["comparison"] = json!({
                 "dimensions": compared.dimensions,
                 "metrics": values(&compared.metrics),
@@ -143,7 +160,11 @@ impl Answer {
 
 fn number(value: f64, decimals: i32) -> Value {
     // Counts stay far below 2^53, where f64 still holds every whole number.
-    if decimals == 0 { Value::from(value as i64) } else { Number::from_f64(value).map_or(Value::Null, Value::Number) }
+    if decimals == 0 {
+        Value::from(value as i64)
+    } else {
+        Number::from_f64(value).map_or(Value::Null, Value::Number)
+    }
 }
 
 impl Material<'_> {
@@ -190,30 +211,49 @@ impl Material<'_> {
         let metrics = self.query.metrics.iter().zip(&row.metrics);
         AnswerRow {
             dimensions: row.dimensions.clone(),
-            metrics: metrics.map(|(m, value)| value.map(|v| round(v, m.decimals()))).collect(),
-            currency: if row.currency.contains(' ') { String::new() } else { row.currency.clone() },
+            metrics: metrics
+                .map(|(m, value)| value.map(|v| round(v, m.decimals())))
+                .collect(),
+            currency: if row.currency.contains(' ') {
+                String::new()
+            } else {
+                row.currency.clone()
+            },
             comparison: None,
         }
     }
 
     fn is_withheld(&self, counted: &[Counted]) -> bool {
         !self.query.filter.is_empty()
-            && counted.first().is_some_and(|row| is_gated(row.matched, row.everyone, self.k))
+            && counted
+                .first()
+                .is_some_and(|row| is_gated(row.matched, row.everyone, self.k))
     }
 
     /// Puts beside each row the one it is compared with: of the same values, and of the point of time
     /// that stands as far from its range's beginning.
     fn compare(&self, rows: &mut [AnswerRow]) {
-        let Some((range, counted)) = &self.compared else { return };
+        let Some((range, counted)) = &self.compared else {
+            return;
+        };
         let zone = &self.query.site.time_zone;
-        let time = self.query.dimensions.iter().position(|d| d.step().is_some());
+        let time = self
+            .query
+            .dimensions
+            .iter()
+            .position(|d| d.step().is_some());
         let step = self.query.dimensions.iter().find_map(Dimension::step);
-        let labels = |range: Range| step.and_then(|step| range.labels(step, zone).ok()).unwrap_or_default();
+        let labels = |range: Range| {
+            step.and_then(|step| range.labels(step, zone).ok())
+                .unwrap_or_default()
+        };
         let moved: HashMap<String, String> =
             labels(self.range).into_iter().zip(labels(*range)).collect();
         let is_withheld = self.is_withheld(counted);
-        let by_key: HashMap<&[String], &Counted> =
-            counted.iter().map(|row| (row.dimensions.as_slice(), row)).collect();
+        let by_key: HashMap<&[String], &Counted> = counted
+            .iter()
+            .map(|row| (row.dimensions.as_slice(), row))
+            .collect();
         for row in rows {
             let mut dimensions = row.dimensions.clone();
             if let Some(label) = time.map(|i| &mut dimensions[i]) {
@@ -227,14 +267,20 @@ impl Material<'_> {
             let pairs = row.metrics.iter().zip(&metrics).zip(&self.query.metrics);
             let change = pairs.map(|((now, then), metric)| change(*metric, (*now)?, (*then)?));
             let change = change.collect();
-            row.comparison = Some(Compared { dimensions, metrics, change });
+            row.comparison = Some(Compared {
+                dimensions,
+                metrics,
+                change,
+            });
         }
     }
 
     fn warnings(&self, rows: &[AnswerRow]) -> Vec<String> {
         let query = self.query;
         let mut warnings = Vec::new();
-        let n_salts = self.range.n_salts(&query.site.time_zone, query.site.rotation);
+        let n_salts = self
+            .range
+            .n_salts(&query.site.time_zone, query.site.rotation);
         let counts_people = |metric: &Metric| matches!(metric, Metric::Visitors | Metric::Devices);
         if n_salts > 1 && query.metrics.iter().any(counts_people) {
             warnings.push(format!(
@@ -244,27 +290,41 @@ impl Material<'_> {
         let money = query.metrics.iter().position(|metric| metric.is_money());
         let is_mixed = self.counted.iter().any(|row| row.currency.contains(' '));
         if is_mixed && money.is_some_and(|i| rows.iter().any(|row| row.metrics[i].is_none())) {
-            warnings.push("amounts in several currencies are not added; divide by event:currency".into());
+            warnings.push(
+                "amounts in several currencies are not added; divide by event:currency".into(),
+            );
         }
         warnings
     }
 
     fn meta(&self, n_rows: u64, n_suppressed: u64, warnings: &[String]) -> Map<String, Value> {
         let zone = &self.query.site.time_zone;
-        let About { grants, denials, newest_ms } = self.about;
+        let About {
+            grants,
+            denials,
+            newest_ms,
+        } = self.about;
         let choices = grants + denials;
         let coverage = (choices > 0).then(|| round(grants as f64 / choices as f64, 4));
-        let newest = Timestamp::from_millisecond(newest_ms).ok().filter(|_| newest_ms != 0);
+        let newest = Timestamp::from_millisecond(newest_ms)
+            .ok()
+            .filter(|_| newest_ms != 0);
         let mut meta = Map::new();
         meta.insert("k".into(), self.k.into());
         meta.insert("suppressed_rows".into(), n_suppressed.into());
-        meta.insert("salts".into(), self.range.n_salts(zone, self.query.site.rotation).into());
+        meta.insert(
+            "salts".into(),
+            self.range.n_salts(zone, self.query.site.rotation).into(),
+        );
         meta.insert("time_zone".into(), zone.iana_name().into());
         meta.insert(
             "consent".into(),
             json!({ "grants": grants, "denials": denials, "coverage": coverage }),
         );
-        meta.insert("newest_event".into(), newest.map(|at| at.to_string()).into());
+        meta.insert(
+            "newest_event".into(),
+            newest.map(|at| at.to_string()).into(),
+        );
         // Every event is counted; the key is there because readers of other collectors look for it.
         meta.insert("sampling".into(), 1.into());
         meta.insert("warnings".into(), warnings.into());
@@ -282,9 +342,17 @@ impl Material<'_> {
         let mut written = self.query.written.clone();
         written.insert("site_id".into(), self.query.site.id.as_str().into());
         written.insert("date_range".into(), self.ends(self.range));
-        let dimensions: Vec<String> = self.query.dimensions.iter().map(ToString::to_string).collect();
+        let dimensions: Vec<String> = self
+            .query
+            .dimensions
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         written.insert("dimensions".into(), dimensions.into());
-        written.insert("pagination".into(), json!({ "limit": self.query.limit, "offset": self.query.offset }));
+        written.insert(
+            "pagination".into(),
+            json!({ "limit": self.query.limit, "offset": self.query.offset }),
+        );
         if let Some((range, _)) = &self.compared {
             written.insert("comparison_date_range".into(), self.ends(*range));
         }
@@ -294,7 +362,9 @@ impl Material<'_> {
     fn ends(&self, range: Range) -> Value {
         let zone = &self.query.site.time_zone;
         let (from, until) = range.instants(zone);
-        let last = until.checked_sub(jiff::Span::new().seconds(1)).unwrap_or(until);
+        let last = until
+            .checked_sub(jiff::Span::new().seconds(1))
+            .unwrap_or(until);
         // RFC 3339, with the offset that holds at that instant.
         let text = |at: Timestamp| at.display_with_offset(zone.to_offset(at)).to_string();
         json!([text(from), text(last)])
@@ -309,7 +379,9 @@ fn round(value: f64, decimals: i32) -> f64 {
 /// Shares change by points, all else by percent of what it was.
 fn change(metric: Metric, now: f64, then: f64) -> Option<f64> {
     match metric {
-        Metric::BounceRate | Metric::ConversionRate | Metric::Percentage => Some(round(now - then, 1)),
+        Metric::BounceRate | Metric::ConversionRate | Metric::Percentage => {
+            Some(round(now - then, 1))
+        }
         _ if then == 0.0 => (now == 0.0).then_some(0.0),
         _ => Some(round((now - then) / then * 100.0, 1)),
     }

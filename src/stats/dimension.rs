@@ -258,7 +258,10 @@ mod tests {
             let read = Dimension::parse(&name, Step::Day).unwrap();
             assert_eq!(read.to_string(), name);
         }
-        assert_eq!(Dimension::parse("time", Step::Month), Ok(Dimension::Time(Step::Month)));
+        assert_eq!(
+            Dimension::parse("time", Step::Month),
+            Ok(Dimension::Time(Step::Month))
+        );
     }
 
     #[test]

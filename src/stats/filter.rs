@@ -5,13 +5,12 @@
 //! `has_done` whether any event of that visit is so, wherever in the visit it stands. A visit is counted
 //! where at least one of its events is, and is then described as a whole.
 
-use std::collections::BTreeSet;
+mod sql;
 
 use regex::Regex;
 use serde_json::Value;
 
 use super::dimension::{Dimension, EventField, NOT_SET, VisitField};
-use super::literal::{list, literal};
 use super::period::Step;
 use super::request::Refusal;
 
@@ -84,7 +83,13 @@ pub(super) fn parse(filters: &Value) -> Result<Filter, Refusal> {
     let mut n_leaves = 0;
     let all = array(filters, "filters")?;
     let parsed = all.iter().enumerate().map(|(index, filter)| {
-        parse_one(filter, &format!("filters[{index}]"), 0, false, &mut n_leaves)
+        parse_one(
+            filter,
+            &format!("filters[{index}]"),
+            0,
+            false,
+            &mut n_leaves,
+        )
     });
     Ok(Filter::And(parsed.collect::<Result<_, _>>()?))
 }
@@ -97,29 +102,45 @@ fn parse_one(
     n_leaves: &mut usize,
 ) -> Result<Filter, Refusal> {
     if depth > MAX_DEPTH {
-        return Err(Refusal::new(key, filter, format!("is nested more than {MAX_DEPTH} deep")));
+        return Err(Refusal::new(
+            key,
+            filter,
+            format!("is nested more than {MAX_DEPTH} deep"),
+        ));
     }
     let parts = array(filter, key)?;
     let Some(word) = parts.first().and_then(Value::as_str) else {
         return Err(Refusal::new(key, filter, "must begin with an operator"));
     };
-    let below = |place: String| move |value: &Value, n: &mut usize, is_done: bool| {
-        parse_one(value, &place, depth + 1, is_done, n)
+    let below = |place: String| {
+        move |value: &Value, n: &mut usize, is_done: bool| {
+            parse_one(value, &place, depth + 1, is_done, n)
+        }
     };
     let operand = || match parts {
         [_, operand] => Ok(operand),
-        _ => Err(Refusal::new(key, filter, format!("{word} takes one operand"))),
+        _ => Err(Refusal::new(
+            key,
+            filter,
+            format!("{word} takes one operand"),
+        )),
     };
     match word {
         "and" | "or" => {
             let mut list = Vec::new();
             for (index, value) in array(operand()?, &format!("{key}[1]"))?.iter().enumerate() {
-                list.push(below(format!("{key}[1][{index}]"))(value, n_leaves, is_done)?);
+                list.push(below(format!("{key}[1][{index}]"))(
+                    value, n_leaves, is_done,
+                )?);
             }
             if list.is_empty() {
                 return Err(Refusal::new(key, filter, format!("{word} of nothing")));
             }
-            Ok(if word == "and" { Filter::And(list) } else { Filter::Or(list) })
+            Ok(if word == "and" {
+                Filter::And(list)
+            } else {
+                Filter::Or(list)
+            })
         }
         "not" => {
             let inner = below(format!("{key}[1]"))(operand()?, n_leaves, is_done)?;
@@ -135,7 +156,11 @@ fn parse_one(
         _ => {
             *n_leaves += 1;
             if *n_leaves > MAX_LEAVES {
-                return Err(Refusal::new(key, filter, format!("is more than {MAX_LEAVES} questions")));
+                return Err(Refusal::new(
+                    key,
+                    filter,
+                    format!("is more than {MAX_LEAVES} questions"),
+                ));
             }
             parse_leaf(parts, word, key, is_done).map(Filter::Leaf)
         }
@@ -153,13 +178,13 @@ fn parse_leaf(parts: &[Value], word: &str, key: &str, is_done: bool) -> Result<L
         [_, name, values, modifiers] => (name, values, Some(modifiers)),
         _ => {
             let reason = "must be [operator, dimension, [values]]";
-            return Err(Refusal::new(key, &Value::from(parts.to_vec()), reason));
+            return Err(Refusal::new(key, Value::from(parts.to_vec()), reason));
         }
     };
     let name_key = format!("{key}[1]");
     let text = name.as_str().unwrap_or_default();
-    let dimension =
-        Dimension::parse(text, Step::Day).map_err(|reason| Refusal::new(&name_key, name, reason))?;
+    let dimension = Dimension::parse(text, Step::Day)
+        .map_err(|reason| Refusal::new(&name_key, name, reason))?;
     let refused = match &dimension {
         Dimension::Time(_) => Some("time cannot be filtered; narrow date_range"),
         Dimension::Visit(_) if is_done => Some("has_done asks about events, not about visits"),
@@ -178,7 +203,12 @@ fn parse_leaf(parts: &[Value], word: &str, key: &str, is_done: bool) -> Result<L
         Some(modifiers) => case(modifiers, &format!("{key}[3]"))?,
     };
     let values = parse_values(values, operator, &format!("{key}[2]"))?;
-    Ok(Leaf { operator, dimension, values, is_case_sensitive })
+    Ok(Leaf {
+        operator,
+        dimension,
+        values,
+        is_case_sensitive,
+    })
 }
 
 fn parse_values(values: &Value, operator: Operator, key: &str) -> Result<Vec<String>, Refusal> {
@@ -204,7 +234,11 @@ fn parse_values(values: &Value, operator: Operator, key: &str) -> Result<Vec<Str
                 if let Err(error) = Regex::new(text) {
                     let reason = error.to_string();
                     let last = reason.lines().last().unwrap_or_default().to_owned();
-                    return Err(Refusal::new(key, value, format!("is no regular expression: {last}")));
+                    return Err(Refusal::new(
+                        key,
+                        value,
+                        format!("is no regular expression: {last}"),
+                    ));
                 }
             }
             Operator::Contains | Operator::ContainsNot if text.is_empty() => {
@@ -212,15 +246,28 @@ fn parse_values(values: &Value, operator: Operator, key: &str) -> Result<Vec<Str
             }
             _ => {}
         }
-        texts.push(if text == NOT_SET { String::new() } else { text.to_owned() });
+        texts.push(if text == NOT_SET {
+            String::new()
+        } else {
+            text.to_owned()
+        });
     }
     Ok(texts)
 }
 
 fn case(modifiers: &Value, key: &str) -> Result<bool, Refusal> {
-    let wrong = || Refusal::new(key, modifiers, "must be {\"case_sensitive\": true or false}");
+    let wrong = || {
+        Refusal::new(
+            key,
+            modifiers,
+            "must be {\"case_sensitive\": true or false}",
+        )
+    };
     let object = modifiers.as_object().ok_or_else(wrong)?;
-    match (object.len(), object.get("case_sensitive").and_then(Value::as_bool)) {
+    match (
+        object.len(),
+        object.get("case_sensitive").and_then(Value::as_bool),
+    ) {
         (0, _) => Ok(true),
         (1, Some(is_sensitive)) => Ok(is_sensitive),
         _ => Err(wrong()),
@@ -236,27 +283,6 @@ impl Filter {
     /// Tells whether it lets everything through, by having no question.
     pub fn is_empty(&self) -> bool {
         matches!(self, Filter::And(list) if list.iter().all(Filter::is_empty))
-    }
-
-    /// Returns its SQL over the columns of an event and the `v_…` of its visit. `whole` selects all events
-    /// of the visits in question, for `has_done`.
-    pub(super) fn sql(&self, whole: &str) -> String {
-        let join = |list: &[Filter], word: &str| {
-            let parts: Vec<String> = list.iter().map(|filter| filter.sql(whole)).collect();
-            format!("({})", parts.join(word))
-        };
-        match self {
-            Filter::And(list) if list.is_empty() => "1".into(),
-            Filter::And(list) => join(list, " AND "),
-            Filter::Or(list) => join(list, " OR "),
-            Filter::Not(filter) => format!("(NOT {})", filter.sql(whole)),
-            Filter::Done(is_done, filter) => {
-                let word = if *is_done { "IN" } else { "NOT IN" };
-                let inner = filter.sql(whole);
-                format!("(visit {word} (SELECT visit FROM events WHERE {whole} AND {inner}))")
-            }
-            Filter::Leaf(leaf) => leaf.sql(),
-        }
     }
 
     /// Collects what it must know of visits.
@@ -292,7 +318,9 @@ impl Filter {
         match self {
             Filter::And(list) => {
                 let rest = list.iter().filter(|filter| !filter.is_goal());
-                rest.map(Filter::without_goals).collect::<Option<_>>().map(Filter::And)
+                rest.map(Filter::without_goals)
+                    .collect::<Option<_>>()
+                    .map(Filter::And)
             }
             filter if filter.has_goal() => None,
             filter => Some(filter.clone()),
@@ -313,128 +341,97 @@ impl Filter {
     }
 }
 
-impl Leaf {
-    fn sql(&self) -> String {
-        let column = match &self.dimension {
-            Dimension::Event(EventField::Goal) => return self.negated(self.goals()),
-            Dimension::Event(field) => field.sql(),
-            Dimension::Visit(field) => field.alias(),
-            // Refused when the filter was read; asks nothing.
-            Dimension::Time(_) => return "1".into(),
-        };
-        let any = |question: &dyn Fn(&str) -> String| {
-            let parts: Vec<String> = self.values.iter().map(|value| question(value)).collect();
-            format!("({})", parts.join(" OR "))
-        };
-        let sql = match self.operator {
-            Operator::Is | Operator::IsNot if self.is_case_sensitive => {
-                format!("({column} IN {})", list(&self.values))
-            }
-            Operator::Is | Operator::IsNot => {
-                any(&|value| format!("lowerUTF8({column}) = lowerUTF8({})", literal(value)))
-            }
-            Operator::Contains | Operator::ContainsNot => {
-                let function = if self.is_case_sensitive {
-                    "position"
-                } else {
-                    "positionCaseInsensitiveUTF8"
-                };
-                any(&|value| format!("{function}({column}, {}) > 0", literal(value)))
-            }
-            Operator::Matches | Operator::MatchesNot => {
-                let flag = if self.is_case_sensitive { "" } else { "(?i)" };
-                any(&|value| format!("match({column}, {})", literal(&format!("{flag}{value}"))))
-            }
-        };
-        self.negated(sql)
-    }
-
-    fn goals(&self) -> String {
-        let goals: BTreeSet<String> = self
-            .values
-            .iter()
-            .map(|goal| match goal.strip_prefix("Visit ") {
-                Some(path) => format!("(name = 'pageview' AND path = {})", literal(path)),
-                None => format!(
-                    "(name = {} AND name NOT IN ('pageview', 'engagement'))",
-                    literal(goal)
-                ),
-            })
-            .collect();
-        format!("({})", goals.into_iter().collect::<Vec<_>>().join(" OR "))
-    }
-
-    fn negated(&self, sql: String) -> String {
-        if self.operator.is_negative() {
-            format!("(NOT {sql})")
-        } else {
-            sql
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn sql(filters: &Value) -> String {
-        parse(filters).unwrap().sql("site = 'portal'")
-    }
-
-    #[test]
-    fn a_filter_becomes_sql() {
-        for (filters, expected) in [
-            (json!([]), "1"),
-            (json!([["is", "event:page", ["/a", "/b"]]]), "((path IN ('/a', '/b')))"),
-            (json!([["is_not", "visit:source", ["(not set)"]]]), "((NOT (v_source IN (''))))"),
-            (
-                json!([["contains", "event:props:it's", ["x"], {"case_sensitive": false}]]),
-                r"((positionCaseInsensitiveUTF8(props['it\x27s'], 'x') > 0))",
-            ),
-            (
-                json!([["or", [["matches", "event:page", ["^/a"]], ["not", ["is", "visit:os", ["x"]]]]]]),
-                r"(((match(path, '\x5E/a')) OR (NOT (v_os IN ('x')))))",
-            ),
-            (
-                json!([["has_not_done", ["is", "event:goal", ["Buy", "Visit /thanks"]]]]),
-                "((visit NOT IN (SELECT visit FROM events WHERE site = 'portal' AND \
-                 ((name = 'Buy' AND name NOT IN ('pageview', 'engagement')) OR \
-                 (name = 'pageview' AND path = '/thanks')))))",
-            ),
-        ] {
-            assert_eq!(sql(&filters), expected);
-        }
-    }
-
     #[test]
     fn a_refusal_names_the_place_and_the_reason() {
-        let deep = (0..20).fold(json!(["is", "event:page", ["/"]]), |inner, _| json!(["not", inner]));
+        let deep = (0..20).fold(json!(["is", "event:page", ["/"]]), |inner, _| {
+            json!(["not", inner])
+        });
         for (filters, key, reason) in [
             (json!({}), "filters", "must be a list"),
             (json!([7]), "filters[0]", "must be a list"),
             (json!([[]]), "filters[0]", "begin with an operator"),
-            (json!([["like", "event:page", ["x"]]]), "filters[0][0]", "no operator"),
-            (json!([["is", "event:visitor", ["x"]]]), "filters[0][1]", "no dimension"),
-            (json!([["is", "time:day", ["x"]]]), "filters[0][1]", "date_range"),
-            (json!([["is", "event:page", "x"]]), "filters[0][2]", "must be a list"),
-            (json!([["is", "event:page", []]]), "filters[0][2]", "1 to 500"),
-            (json!([["is", "event:page", [7]]]), "filters[0][2][0]", "must be text"),
-            (json!([["is", "event:page"]]), "filters[0]", "[operator, dimension, [values]]"),
-            (json!([["matches", "event:page", ["("]]]), "filters[0][2][0]", "regular expression"),
-            (json!([["contains", "event:page", [""]]]), "filters[0][2][0]", "contains nothing"),
-            (json!([["is", "event:page", ["x"], {"cs": 1}]]), "filters[0][3]", "case_sensitive"),
+            (
+                json!([["like", "event:page", ["x"]]]),
+                "filters[0][0]",
+                "no operator",
+            ),
+            (
+                json!([["is", "event:visitor", ["x"]]]),
+                "filters[0][1]",
+                "no dimension",
+            ),
+            (
+                json!([["is", "time:day", ["x"]]]),
+                "filters[0][1]",
+                "date_range",
+            ),
+            (
+                json!([["is", "event:page", "x"]]),
+                "filters[0][2]",
+                "must be a list",
+            ),
+            (
+                json!([["is", "event:page", []]]),
+                "filters[0][2]",
+                "1 to 500",
+            ),
+            (
+                json!([["is", "event:page", [7]]]),
+                "filters[0][2][0]",
+                "must be text",
+            ),
+            (
+                json!([["is", "event:page"]]),
+                "filters[0]",
+                "[operator, dimension, [values]]",
+            ),
+            (
+                json!([["matches", "event:page", ["("]]]),
+                "filters[0][2][0]",
+                "regular expression",
+            ),
+            (
+                json!([["contains", "event:page", [""]]]),
+                "filters[0][2][0]",
+                "contains nothing",
+            ),
+            (
+                json!([["is", "event:page", ["x"], {"cs": 1}]]),
+                "filters[0][3]",
+                "case_sensitive",
+            ),
             (json!([["and", []]]), "filters[0]", "of nothing"),
-            (json!([["not", ["is", "event:goal", ["x"]], 1]]), "filters[0]", "one operand"),
-            (json!([["matches", "event:goal", ["x"]]]), "filters[0][1]", "named in full"),
-            (json!([["has_done", ["is", "visit:os", ["x"]]]]), "filters[0][1][1]", "events"),
+            (
+                json!([["not", ["is", "event:goal", ["x"]], 1]]),
+                "filters[0]",
+                "one operand",
+            ),
+            (
+                json!([["matches", "event:goal", ["x"]]]),
+                "filters[0][1]",
+                "named in full",
+            ),
+            (
+                json!([["has_done", ["is", "visit:os", ["x"]]]]),
+                "filters[0][1][1]",
+                "events",
+            ),
             (
                 json!([["has_done", ["has_done", ["is", "event:page", ["x"]]]]]),
                 "filters[0][1]",
                 "within",
             ),
-            (json!([deep]), "filters[0][1][1][1][1][1][1][1][1][1]", "nested"),
+            (
+                json!([deep]),
+                "filters[0][1][1][1][1][1][1][1][1][1]",
+                "nested",
+            ),
         ] {
             let refusal = parse(&filters).expect_err(key);
             assert_eq!(refusal.key, key);
@@ -451,7 +448,12 @@ mod tests {
             read(&json!([goal, page])).without_goals(),
             Some(read(&json!([page])))
         );
-        assert_eq!(read(&json!([["and", [goal]]])).without_goals().map(|f| f.is_empty()), Some(true));
+        assert_eq!(
+            read(&json!([["and", [goal]]]))
+                .without_goals()
+                .map(|f| f.is_empty()),
+            Some(true)
+        );
         assert_eq!(read(&json!([["or", [goal, page]]])).without_goals(), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Metrics: what is counted, in three steps that can be taken apart and joined.
 //!
-//! Comes in: a name such as `bounce_rate`. Goes out: its [`Part`]s and the SQL that joins them. A part is
+//! Comes in: a name such as `bounce_rate`. Goes out: its `Part`s and the SQL that joins them. A part is
 //! first worked out for a cell (the events that one visit has in one row), then aggregated over the cells
 //! of a row as a ClickHouse aggregate state, and states are merged where rows are folded. Thereby a folded
 //! row is counted, not added up: a visitor on two folded pages is one visitor.
@@ -249,18 +249,30 @@ impl Part {
             Part::Engaged => vec![column("engaged", "sum(engagement_ms)")],
             Part::Scroll | Part::ScrollVisitors => {
                 // 255 is "unknown"; nothing is deeper than the whole page.
-                vec![column("scroll", "maxOrNullIf(scroll_depth, scroll_depth <= 100)")]
+                vec![column(
+                    "scroll",
+                    "maxOrNullIf(scroll_depth, scroll_depth <= 100)",
+                )]
             }
             Part::Devices => {
-                vec![column("devices", "groupUniqArrayIf(device_id, device_id != 0)")]
+                vec![column(
+                    "devices",
+                    "groupUniqArrayIf(device_id, device_id != 0)",
+                )]
             }
             Part::Revenue => vec![column("revenue", "sum(revenue)")],
             Part::Sales | Part::Buyers => vec![column("sales", "countIf(currency != '')")],
             Part::Currencies => {
-                vec![column("currencies", "groupUniqArrayIf(toString(currency), currency != '')")]
+                vec![column(
+                    "currencies",
+                    "groupUniqArrayIf(toString(currency), currency != '')",
+                )]
             }
             Part::Vital(vital) | Part::VitalVisitors(vital) => {
-                vec![column(vital.name(), &format!("groupArray({})", vital.column()))]
+                vec![column(
+                    vital.name(),
+                    &format!("groupArray({})", vital.column()),
+                )]
             }
         }
     }
@@ -275,14 +287,13 @@ impl Part {
             Part::Pageviews => column("pageviews", "toUInt64(name = 'pageview')"),
             Part::Events => column("events", "toUInt64(name != 'engagement')"),
             Part::Engaged => column("engaged", "engagement_ms"),
-            Part::Devices => {
-                column("devices", "arrayFilter(device -> device != 0, [device_id])")
-            }
+            Part::Devices => column("devices", "arrayFilter(device -> device != 0, [device_id])"),
             Part::Revenue => column("revenue", "revenue"),
             Part::Sales | Part::Buyers => column("sales", "toUInt64(currency != '')"),
-            Part::Currencies => {
-                column("currencies", "arrayFilter(code -> code != '', [toString(currency)])")
-            }
+            Part::Currencies => column(
+                "currencies",
+                "arrayFilter(code -> code != '', [toString(currency)])",
+            ),
             Part::Vital(vital) | Part::VitalVisitors(vital) => {
                 let value = vital.column();
                 let sql = format!("if(isNull({value}), [], [assumeNotNull({value})])");
@@ -317,9 +328,10 @@ impl Part {
             Part::Buyers => of("uniqExactIf", "c_visitor, c_sales > 0"),
             // Exact, so that a number can be checked; four bytes a value under the query's memory limit.
             Part::Vital(vital) => ("quantileExactArray", format!("c_{}", vital.name())),
-            Part::VitalVisitors(vital) => {
-                ("uniqExactIf", format!("c_visitor, notEmpty(c_{})", vital.name()))
-            }
+            Part::VitalVisitors(vital) => (
+                "uniqExactIf",
+                format!("c_visitor, notEmpty(c_{})", vital.name()),
+            ),
         }
     }
 
@@ -385,7 +397,11 @@ mod tests {
                 .map(|part| format!("p_{}", part.name()))
                 .collect();
             for part in used {
-                assert!(made_of.iter().any(|name| name == part), "{part} in {}", metric.name());
+                assert!(
+                    made_of.iter().any(|name| name == part),
+                    "{part} in {}",
+                    metric.name()
+                );
             }
         }
     }

@@ -128,7 +128,10 @@ impl QueryError {
 
     /// Tells whether the fault is brine's and not the asker's.
     pub fn is_ours(&self) -> bool {
-        matches!(self, QueryError::Unavailable { .. } | QueryError::Failed { .. })
+        matches!(
+            self,
+            QueryError::Unavailable { .. } | QueryError::Failed { .. }
+        )
     }
 
     fn from_client(error: clickhouse::error::Error) -> QueryError {
@@ -138,11 +141,20 @@ impl QueryError {
         };
         match code {
             // TIMEOUT_EXCEEDED, TOO_SLOW.
-            Some(159 | 160) => QueryError::TooExpensive { limit: "max_seconds" },
+            Some(159 | 160) => QueryError::TooExpensive {
+                limit: "max_seconds",
+            },
             // MEMORY_LIMIT_EXCEEDED.
-            Some(241) => QueryError::TooExpensive { limit: "max_memory_mib" },
+            Some(241) => QueryError::TooExpensive {
+                limit: "max_memory_mib",
+            },
             // CANNOT_COMPILE_REGEXP: RE2 lacks what our check let through.
-            Some(427) => Refusal::new("filters", "…", "holds a regular expression that RE2 does not take").into(),
+            Some(427) => Refusal::new(
+                "filters",
+                "…",
+                "holds a regular expression that RE2 does not take",
+            )
+            .into(),
             // No number: it was not ClickHouse that spoke. TOO_MANY_SIMULTANEOUS_QUERIES,
             // QUERY_WAS_CANCELLED, ABORTED, UNKNOWN_TABLE and UNKNOWN_DATABASE (before the first start is done).
             None | Some(202 | 394 | 236 | 60 | 81) => QueryError::Unavailable { source },
@@ -171,7 +183,11 @@ pub async fn answer(
     })?;
     let asker = Asker { client, limits };
     let range = asker.range(&query, now).await?;
-    let labels = match query.dimensions.iter().find_map(|dimension| dimension.step()) {
+    let labels = match query
+        .dimensions
+        .iter()
+        .find_map(|dimension| dimension.step())
+    {
         Some(step) if query.is_labelled => {
             let labels = range.labels(step, &query.site.time_zone);
             Some(labels.map_err(|reason| Refusal::new("include.time_labels", true, reason))?)
@@ -183,7 +199,13 @@ pub async fn answer(
         Comparison::Previous { match_weekday } => range.previous(match_weekday),
         Comparison::YearBefore { match_weekday } => range.year_before(match_weekday),
     });
-    let counting = |range, limit, offset| Counting { query: &query, range, k: limits.k, limit, offset };
+    let counting = |range, limit, offset| Counting {
+        query: &query,
+        range,
+        k: limits.k,
+        limit,
+        offset,
+    };
     let (counted, compared, about) = tokio::try_join!(
         asker.ask::<Counted>(counting(range, query.limit, query.offset).sql()),
         async {
@@ -195,10 +217,19 @@ pub async fn answer(
                 }
             }
         },
-        asker.ask::<About>(sql::about(&query.site, range)),
+        asker.ask::<About>(sql::events::about(&query.site, range)),
     )?;
     let about = about.into_iter().next().unwrap_or_default();
-    Ok(Material { query: &query, range, k: limits.k, counted, compared, about, labels }.answer())
+    Ok(Material {
+        query: &query,
+        range,
+        k: limits.k,
+        counted,
+        compared,
+        about,
+        labels,
+    }
+    .answer())
 }
 
 /// Asks ClickHouse, reading only and within limits.
@@ -217,9 +248,12 @@ impl Asker<'_> {
             Asked::Known(range) => Ok(range),
             Asked::All => {
                 let today = local_day(now, &query.site.time_zone);
-                let first: Vec<First> = self.ask(sql::first_day(&query.site)).await?;
+                let first: Vec<First> = self.ask(sql::events::first_day(&query.site)).await?;
                 let first = first.first().map(|first| first.day).filter(|day| *day != 0);
-                Ok(Range::Days { first: first.unwrap_or(today).min(today), last: today })
+                Ok(Range::Days {
+                    first: first.unwrap_or(today).min(today),
+                    last: today,
+                })
             }
         }
     }
@@ -237,14 +271,19 @@ impl Asker<'_> {
             .with_setting("max_execution_time", seconds.to_string())
             .with_setting("max_memory_usage", memory_bytes.to_string())
             // What one visit did on each page may be more than that: groups beyond go to disk.
-            .with_setting("max_bytes_before_external_group_by", (memory_bytes / 2).to_string())
+            .with_setting(
+                "max_bytes_before_external_group_by",
+                (memory_bytes / 2).to_string(),
+            )
             // A body of MAX_BODY bytes may grow fourfold where its texts are written as numbers.
             .with_setting("max_query_size", (8 * request::MAX_BODY).to_string())
             .with_setting("cancel_http_readonly_queries_on_client_close", "1");
         let limit = Duration::from_secs(seconds.into()) + LATE;
         match tokio::time::timeout(limit, query.fetch_all::<T>()).await {
             Ok(rows) => rows.map_err(QueryError::from_client),
-            Err(_) => Err(QueryError::TooExpensive { limit: "max_seconds" }),
+            Err(_) => Err(QueryError::TooExpensive {
+                limit: "max_seconds",
+            }),
         }
     }
 }

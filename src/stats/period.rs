@@ -176,9 +176,10 @@ impl Range {
     /// Returns its first instant and the first behind it.
     pub fn instants(self, zone: &TimeZone) -> (Timestamp, Timestamp) {
         match self {
-            Range::Days { first, last } => {
-                (start_of(first, zone), start_of(last.saturating_add(1), zone))
-            }
+            Range::Days { first, last } => (
+                start_of(first, zone),
+                start_of(last.saturating_add(1), zone),
+            ),
             Range::Instants { from, until } => (from, until),
         }
     }
@@ -225,7 +226,9 @@ impl Range {
                     (60, 1_440)
                 };
                 if usize::from(last - first) * per_day > MAX_LABELS {
-                    return Err(format!("gives more than {MAX_LABELS} points over this range"));
+                    return Err(format!(
+                        "gives more than {MAX_LABELS} points over this range"
+                    ));
                 }
                 let mut labels = BTreeSet::new();
                 let (mut at, until) = self.instants(zone);
@@ -244,11 +247,15 @@ impl Range {
         self.shifted(match self {
             Range::Days { first, last } => {
                 let days = i64::from(last - first) + 1;
-                Shift::Days(if match_weekday { (days + 6) / 7 * 7 } else { days })
+                Shift::Days(if match_weekday {
+                    (days + 6) / 7 * 7
+                } else {
+                    days
+                })
             }
-            Range::Instants { from, until } => Shift::Milliseconds(
-                until.as_millisecond().saturating_sub(from.as_millisecond()),
-            ),
+            Range::Instants { from, until } => {
+                Shift::Milliseconds(until.as_millisecond().saturating_sub(from.as_millisecond()))
+            }
         })
     }
 
@@ -261,7 +268,10 @@ impl Range {
                     let date = date_of(day).checked_sub(1.year());
                     date.map_or(0, day_number)
                 };
-                Range::Days { first: earlier(first), last: earlier(last) }
+                Range::Days {
+                    first: earlier(first),
+                    last: earlier(last),
+                }
             }
             Range::Instants { .. } => {
                 let days = if match_weekday { 364 } else { 365 };
@@ -274,13 +284,20 @@ impl Range {
         match (self, shift) {
             (Range::Days { first, last }, Shift::Days(days)) => {
                 let days = u16::try_from(days).unwrap_or(u16::MAX);
-                Range::Days { first: first.saturating_sub(days), last: last.saturating_sub(days) }
+                Range::Days {
+                    first: first.saturating_sub(days),
+                    last: last.saturating_sub(days),
+                }
             }
             (Range::Instants { from, until }, Shift::Milliseconds(ms)) => {
                 let back = |at: Timestamp| {
-                    at.checked_sub(ms.milliseconds()).unwrap_or(Timestamp::UNIX_EPOCH)
+                    at.checked_sub(ms.milliseconds())
+                        .unwrap_or(Timestamp::UNIX_EPOCH)
                 };
-                Range::Instants { from: back(from), until: back(until) }
+                Range::Instants {
+                    from: back(from),
+                    until: back(until),
+                }
             }
             // `previous` and `year_before` pair each range with its own kind of shift.
             (range, _) => range,
@@ -336,7 +353,11 @@ mod tests {
             ("12mo", "2025-12-01", "2026-11-22"),
             ("year", "2026-01-01", "2026-11-22"),
         ] {
-            assert_eq!(keyword(word, now, &zone), Ok(Asked::Known(days(first, last))), "{word}");
+            assert_eq!(
+                keyword(word, now, &zone),
+                Ok(Asked::Known(days(first, last))),
+                "{word}"
+            );
         }
         assert_eq!(keyword("all", now, &zone), Ok(Asked::All));
         for word in ["", "d", "0d", "9999d", "7", "7w", "-7d", "mo", "Day"] {
@@ -368,9 +389,18 @@ mod tests {
         let zone = copenhagen();
         let labels = |range: Range, step| range.labels(step, &zone).unwrap();
         // The hour that is skipped has no label; the one that comes twice has one.
-        assert_eq!(labels(days("2026-03-29", "2026-03-29"), Step::Hour).len(), 23);
-        assert_eq!(labels(days("2026-10-25", "2026-10-25"), Step::Hour).len(), 24);
-        assert_eq!(labels(days("2026-11-01", "2026-11-01"), Step::Minute).len(), 1_440);
+        assert_eq!(
+            labels(days("2026-03-29", "2026-03-29"), Step::Hour).len(),
+            23
+        );
+        assert_eq!(
+            labels(days("2026-10-25", "2026-10-25"), Step::Hour).len(),
+            24
+        );
+        assert_eq!(
+            labels(days("2026-11-01", "2026-11-01"), Step::Minute).len(),
+            1_440
+        );
         assert_eq!(
             labels(days("2026-11-01", "2026-11-09"), Step::Week),
             ["2026-10-26", "2026-11-02", "2026-11-09"]

@@ -12,7 +12,7 @@
 //! one has none, the next smallest loses its value too.
 //!
 //! **Filters.** Where a filter matches, or spares, fewer than `k` visitors (but some), nothing is answered:
-//! the unfiltered number minus the filtered one would be theirs. See [`is_gated`].
+//! the unfiltered number minus the filtered one would be theirs (`is_gated`).
 //!
 //! **What is not promised.** Someone who asks many overlapping questions may still narrow a number down
 //! by comparing the answers. That needs noise or a budget of questions, and brine has neither.
@@ -40,25 +40,43 @@ impl Shape<'_> {
         let merges = merges.join(", ");
         let names = |keep: &dyn Fn(bool) -> bool| -> Vec<String> {
             let keys = self.keys.iter().enumerate();
-            keys.filter(|(_, is_time)| keep(**is_time)).map(|(i, _)| format!("k{i}")).collect()
+            keys.filter(|(_, is_time)| keep(**is_time))
+                .map(|(i, _)| format!("k{i}"))
+                .collect()
         };
         let (all, time, parted) = (names(&|_| true), names(&|t| t), names(&|t| !t));
         let mut links = Vec::new();
 
-        let matched =
-            if self.is_matched { "uniqExactMerge(s_visitors) OVER ()" } else { "toUInt64(0)" };
+        let matched = if self.is_matched {
+            "uniqExactMerge(s_visitors) OVER ()"
+        } else {
+            "toUInt64(0)"
+        };
         let known = format!(
             "SELECT *, finalizeAggregation(s_visitors) AS n_visitors, {matched} AS n_matched FROM rows"
         );
         if parted.is_empty() {
-            links.push(format!("folded AS (SELECT *, 0 AS is_folded FROM ({known}))"));
+            links.push(format!(
+                "folded AS (SELECT *, 0 AS is_folded FROM ({known}))"
+            ));
         } else {
             // A value that reads like the folded row's would be taken for it: it is folded as well.
-            let forced: String = parted.iter().map(|key| format!(" OR {key} = '{OTHER}'")).collect();
+            let forced: String = parted
+                .iter()
+                .map(|key| format!(" OR {key} = '{OTHER}'"))
+                .collect();
             let within = |more: &str| {
-                let keys: Vec<&str> =
-                    time.iter().map(String::as_str).chain([more]).filter(|key| !key.is_empty()).collect();
-                if keys.is_empty() { String::new() } else { format!("PARTITION BY {}", keys.join(", ")) }
+                let keys: Vec<&str> = time
+                    .iter()
+                    .map(String::as_str)
+                    .chain([more])
+                    .filter(|key| !key.is_empty())
+                    .collect();
+                if keys.is_empty() {
+                    String::new()
+                } else {
+                    format!("PARTITION BY {}", keys.join(", "))
+                }
             };
             links.push(format!(
                 "small AS (SELECT *, n_visitors < {k}{forced} AS is_small FROM ({known}))"
@@ -90,7 +108,11 @@ impl Shape<'_> {
         } else {
             format!(" GROUP BY {}, is_folded", d_keys.join(", "))
         };
-        let folded = if d_keys.is_empty() { "0 AS is_folded" } else { "is_folded" };
+        let folded = if d_keys.is_empty() {
+            "0 AS is_folded"
+        } else {
+            "is_folded"
+        };
         links.push(format!(
             "merged AS (SELECT {merged}{folded}, {merges}, any(n_matched) AS matched, \
              countIf(is_folded) AS n_folded FROM folded{group})"
@@ -141,7 +163,11 @@ mod tests {
             (100, 100, false),
             (3, 3, true),
         ] {
-            assert_eq!(is_gated(matched, everyone, 5), gated, "{matched} of {everyone}");
+            assert_eq!(
+                is_gated(matched, everyone, 5),
+                gated,
+                "{matched} of {everyone}"
+            );
         }
         assert!(!is_gated(1, 2, 1));
     }

@@ -50,7 +50,11 @@ impl Refusal {
             value.truncate(value.floor_char_boundary(200));
             value.push('…');
         }
-        Refusal { key: key.into(), value, reason: reason.into() }
+        Refusal {
+            key: key.into(),
+            value,
+            reason: reason.into(),
+        }
     }
 }
 
@@ -201,7 +205,10 @@ fn fits_together(query: &Query) -> Result<(), Refusal> {
     if let Some(index) = query.metrics.iter().position(|metric| metric.is_of_visit())
         && let Some(dimension) = query.dimensions.iter().find(|dimension| {
             use EventField::{Currency, Goal, Name, Prop};
-            matches!(dimension, Dimension::Event(Currency | Goal | Name | Prop(_)))
+            matches!(
+                dimension,
+                Dimension::Event(Currency | Goal | Name | Prop(_))
+            )
         })
     {
         let reason = format!(
@@ -214,7 +221,9 @@ fn fits_together(query: &Query) -> Result<(), Refusal> {
         ));
     }
     if let Some(index) = position(Metric::ConversionRate) {
-        let by_goal = query.dimensions.contains(&Dimension::Event(EventField::Goal));
+        let by_goal = query
+            .dimensions
+            .contains(&Dimension::Event(EventField::Goal));
         let reason = match query.filter.without_goals() {
             None => "a goal must stand alone or under and, so that the rate is of something",
             Some(_) if !by_goal && !query.filter.has_goal() => {
@@ -222,7 +231,11 @@ fn fits_together(query: &Query) -> Result<(), Refusal> {
             }
             Some(_) => return Ok(()),
         };
-        return Err(Refusal::new(format!("metrics[{index}]"), "conversion_rate", reason));
+        return Err(Refusal::new(
+            format!("metrics[{index}]"),
+            "conversion_rate",
+            reason,
+        ));
     }
     Ok(())
 }
@@ -231,14 +244,24 @@ fn parse_metrics(written: &Map<String, Value>) -> Result<Vec<Metric>, Refusal> {
     let names: Vec<&str> = Metric::ALL.iter().map(|metric| metric.name()).collect();
     let list = match written.get("metrics") {
         Some(Value::Array(list)) if !list.is_empty() => list,
-        Some(other) => return Err(Refusal::new("metrics", other.clone(), "must be a list of names")),
+        Some(other) => {
+            return Err(Refusal::new(
+                "metrics",
+                other.clone(),
+                "must be a list of names",
+            ));
+        }
         None => return Err(missing(written, "metrics", "must be given")),
     };
     let mut metrics = Vec::new();
     for (index, value) in list.iter().enumerate() {
         let key = format!("metrics[{index}]");
         let metric = value.as_str().and_then(Metric::parse).ok_or_else(|| {
-            Refusal::new(&key, value.clone(), format!("is no metric; there are {}", names.join(", ")))
+            Refusal::new(
+                &key,
+                value.clone(),
+                format!("is no metric; there are {}", names.join(", ")),
+            )
         })?;
         if metrics.contains(&metric) {
             return Err(Refusal::new(key, value.clone(), "is asked for twice"));
@@ -275,7 +298,9 @@ fn parse_dimensions(
     for (index, value) in list(written, "dimensions")?.iter().enumerate() {
         let key = format!("dimensions[{index}]");
         let refused = |reason: String| Refusal::new(&key, value.clone(), reason);
-        let name = value.as_str().ok_or_else(|| refused("must be text".into()))?;
+        let name = value
+            .as_str()
+            .ok_or_else(|| refused("must be text".into()))?;
         let dimension = Dimension::parse(name, natural).map_err(refused)?;
         if dimensions.contains(&dimension) {
             return Err(refused("is asked for twice".into()));
@@ -298,7 +323,8 @@ fn parse_order(
 ) -> Result<Vec<Order>, Refusal> {
     let mut order = Vec::new();
     for (index, value) in list(written, "order_by")?.iter().enumerate() {
-        let refused = |reason: &str| Refusal::new(format!("order_by[{index}]"), value.clone(), reason);
+        let refused =
+            |reason: &str| Refusal::new(format!("order_by[{index}]"), value.clone(), reason);
         let pair = value.as_array().map(Vec::as_slice);
         let Some([Value::String(name), Value::String(direction)]) = pair else {
             return Err(refused("must be [name, \"asc\" or \"desc\"]"));
@@ -318,7 +344,10 @@ fn parse_order(
         } else {
             return Err(refused("is neither a metric nor a dimension of this query"));
         };
-        order.push(Order { column, is_descending });
+        order.push(Order {
+            column,
+            is_descending,
+        });
     }
     if order.is_empty() {
         order = natural_order(dimensions);
@@ -328,9 +357,17 @@ fn parse_order(
 
 /// Time runs forward; without it, the largest first metric is on top.
 fn natural_order(dimensions: &[Dimension]) -> Vec<Order> {
-    let time = dimensions.iter().position(|dimension| dimension.step().is_some());
-    let time = time.map(|i| Order { column: Column::Dimension(i), is_descending: false });
-    let first = Order { column: Column::Metric(0), is_descending: true };
+    let time = dimensions
+        .iter()
+        .position(|dimension| dimension.step().is_some());
+    let time = time.map(|i| Order {
+        column: Column::Dimension(i),
+        is_descending: false,
+    });
+    let first = Order {
+        column: Column::Metric(0),
+        is_descending: true,
+    };
     time.into_iter().chain([first]).collect()
 }
 
@@ -339,7 +376,11 @@ fn parse_pagination(written: &Map<String, Value>) -> Result<(u64, u64), Refusal>
         return Ok((MAX_ROWS, 0));
     };
     let Value::Object(pagination) = value else {
-        return Err(Refusal::new("pagination", value.clone(), "must be an object"));
+        return Err(Refusal::new(
+            "pagination",
+            value.clone(),
+            "must be an object",
+        ));
     };
     known(pagination, "pagination.", &["limit", "offset"])?;
     let number = |key: &str, default: u64, most: u64| match pagination.get(key) {
@@ -349,25 +390,42 @@ fn parse_pagination(written: &Map<String, Value>) -> Result<(u64, u64), Refusal>
             Refusal::new(format!("pagination.{key}"), value.clone(), reason)
         }),
     };
-    Ok((number("limit", MAX_ROWS, MAX_ROWS)?, number("offset", 0, 1 << 40)?))
+    Ok((
+        number("limit", MAX_ROWS, MAX_ROWS)?,
+        number("offset", 0, 1 << 40)?,
+    ))
 }
 
 fn parse_include(include: &Value, query: &mut Query, now: Timestamp) -> Result<(), Refusal> {
     let Value::Object(include) = include else {
-        return Err(Refusal::new("include", include.clone(), "must be an object"));
+        return Err(Refusal::new(
+            "include",
+            include.clone(),
+            "must be an object",
+        ));
     };
-    known(include, "include.", &["time_labels", "total_rows", "comparisons"])?;
+    known(
+        include,
+        "include.",
+        &["time_labels", "total_rows", "comparisons"],
+    )?;
     let flag = |key: &str| match include.get(key) {
         None => Ok(false),
         Some(Value::Bool(flag)) => Ok(*flag),
-        Some(value) => {
-            Err(Refusal::new(format!("include.{key}"), value.clone(), "must be true or false"))
-        }
+        Some(value) => Err(Refusal::new(
+            format!("include.{key}"),
+            value.clone(),
+            "must be true or false",
+        )),
     };
     query.is_labelled = flag("time_labels")?;
     query.is_totalled = flag("total_rows")?;
     if query.is_labelled && query.dimensions.iter().all(|d| d.step().is_none()) {
-        return Err(Refusal::new("include.time_labels", true, "needs a time dimension"));
+        return Err(Refusal::new(
+            "include.time_labels",
+            true,
+            "needs a time dimension",
+        ));
     }
     if let Some(comparisons) = include.get("comparisons") {
         query.comparison = Some(parse_comparison(comparisons, query, now)?);
@@ -384,9 +442,17 @@ fn parse_comparison(
     let Value::Object(object) = comparisons else {
         return Err(Refusal::new(KEY, comparisons.clone(), "must be an object"));
     };
-    known(object, "include.comparisons.", &["mode", "date_range", "match_day_of_week"])?;
+    known(
+        object,
+        "include.comparisons.",
+        &["mode", "date_range", "match_day_of_week"],
+    )?;
     if query.asked == Asked::All {
-        return Err(Refusal::new(KEY, comparisons.clone(), "there is nothing before all time"));
+        return Err(Refusal::new(
+            KEY,
+            comparisons.clone(),
+            "there is nothing before all time",
+        ));
     }
     let match_weekday = match object.get("match_day_of_week") {
         None => false,
@@ -427,11 +493,19 @@ fn known(object: &Map<String, Value>, prefix: &str, keys: &[&str]) -> Result<(),
         None => Ok(()),
         Some((key, value)) => {
             let reason = format!("is no key of a query; there are {}", keys.join(", "));
-            Err(Refusal::new(format!("{prefix}{key}"), value.clone(), reason))
+            Err(Refusal::new(
+                format!("{prefix}{key}"),
+                value.clone(),
+                reason,
+            ))
         }
     }
 }
 
 fn missing(written: &Map<String, Value>, key: &str, reason: &str) -> Refusal {
-    Refusal::new(key, written.get(key).cloned().unwrap_or(Value::Null), reason)
+    Refusal::new(
+        key,
+        written.get(key).cloned().unwrap_or(Value::Null),
+        reason,
+    )
 }

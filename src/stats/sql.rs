@@ -1,7 +1,7 @@
 //! A [`Query`] → one SQL statement.
 //!
 //! Comes in: a checked query, its range and `k`. Goes out: text for ClickHouse in which every word of a
-//! client's is a [`literal`]. The statement is a chain; each link is a plain SELECT over the one before:
+//! client's is a literal (`literal.rs`). The statement is a chain; each link is a plain SELECT over the one before:
 //!
 //! ```text
 //! events ─(by visit)→ visits                       what each visit was, as a whole
@@ -15,17 +15,15 @@
 //! filter, whole days), visits are the cells, and events are read once. Where nothing is asked about what a
 //! visit did as a whole, the events themselves are the cells.
 
-use jiff::Timestamp;
+pub(super) mod events;
 
-use super::dimension::{AT, Dimension, EventField, NOT_SET, VisitField};
+use self::events::{Events, join, visits, visits_columns};
+use super::dimension::{Dimension, EventField, NOT_SET, VisitField};
 use super::literal::literal;
 use super::metric::{Metric, Part};
 use super::period::{Range, Step};
 use super::protect;
 use super::request::{Column, Query};
-use crate::config::Site;
-use crate::config::settings::Rotation;
-use crate::salts::period::date_of;
 
 /// One counting: a query over one range.
 pub(super) struct Counting<'a> {
@@ -48,7 +46,10 @@ impl Counting<'_> {
         let keys: Vec<String> = (0..dimensions.len()).map(|i| format!("k{i}")).collect();
         let mut links = Vec::new();
 
-        let events = Events { site: &query.site, range: self.range };
+        let events = Events {
+            site: &query.site,
+            range: self.range,
+        };
         if let Some(base) = self.base() {
             links.push(format!("({base}) AS base"));
         }
@@ -77,7 +78,11 @@ impl Counting<'_> {
                 events.selected()
             ),
         };
-        let page = format!("position > {} AND position <= {}", self.offset, self.offset + self.limit);
+        let page = format!(
+            "position > {} AND position <= {}",
+            self.offset,
+            self.offset + self.limit
+        );
         format!(
             "WITH\n{}\nSELECT dimensions, metrics, currency, position, n_rows, n_suppressed, matched, \
              {everyone} AS everyone\nFROM numbered WHERE position = 1 OR ({page}) ORDER BY position",
@@ -109,10 +114,15 @@ impl Counting<'_> {
             return None;
         }
         let filter = query.filter.without_goals()?;
-        let events = Events { site: &query.site, range: self.range };
+        let events = Events {
+            site: &query.site,
+            range: self.range,
+        };
         let mut fields = Vec::new();
         filter.visit_fields(&mut fields);
-        let join = join(&fields, |fields| format!("({})", visits(&events, fields, false)));
+        let join = join(&fields, |fields| {
+            format!("({})", visits(&events, fields, false))
+        });
         Some(format!(
             "SELECT uniqExact(visitor) FROM events{join} WHERE {} AND {}",
             events.selected(),
@@ -137,7 +147,10 @@ impl Counting<'_> {
         }
         let is_described = parts.iter().any(|part| part.is_of_visit());
         let of_events: Option<Vec<_>> = parts.iter().map(|part| part.event()).collect();
-        let events = Events { site: &query.site, range: self.range };
+        let events = Events {
+            site: &query.site,
+            range: self.range,
+        };
         let is_whole = events.range_is_of_whole_visits()
             && !query.filter.is_of_event()
             && !query.dimensions.iter().any(Dimension::is_of_event);
@@ -150,10 +163,17 @@ impl Counting<'_> {
             _ => (Cell::VisitInRow, of_groups()),
         };
         let columns = columns.into_iter().flatten();
-        let mut columns: Vec<String> = columns.map(|(name, sql)| format!("{sql} AS {name}")).collect();
+        let mut columns: Vec<String> = columns
+            .map(|(name, sql)| format!("{sql} AS {name}"))
+            .collect();
         columns.sort();
         columns.dedup();
-        Way { cell, columns, fields, is_described }
+        Way {
+            cell,
+            columns,
+            fields,
+            is_described,
+        }
     }
 
     fn cells(&self, way: &Way, events: &Events<'_>) -> Vec<String> {
@@ -172,13 +192,19 @@ impl Counting<'_> {
                 select.join(", "),
                 events.whole()
             );
-            return vec![visits, format!("cells AS (SELECT {keys}* FROM visits WHERE {filter})")];
+            return vec![
+                visits,
+                format!("cells AS (SELECT {keys}* FROM visits WHERE {filter})"),
+            ];
         }
         let keys = self.keys("day", "ts");
         let mut links = Vec::new();
         let mut from = "events".to_owned();
         if way.is_described || !way.fields.is_empty() {
-            links.push(format!("visits AS ({})", visits(events, &way.fields, way.is_described)));
+            links.push(format!(
+                "visits AS ({})",
+                visits(events, &way.fields, way.is_described)
+            ));
             from.push_str(" INNER JOIN visits USING (visit)");
         }
         if way.is_described && way.cell == Cell::Event {
@@ -198,7 +224,9 @@ impl Counting<'_> {
         let group = match way.cell {
             Cell::Event => String::new(),
             Cell::Visit | Cell::VisitInRow => {
-                let keys: String = (0..query.dimensions.len()).map(|i| format!("k{i}, ")).collect();
+                let keys: String = (0..query.dimensions.len())
+                    .map(|i| format!("k{i}, "))
+                    .collect();
                 format!(" GROUP BY {keys}visit")
             }
         };
@@ -218,7 +246,9 @@ impl Counting<'_> {
             let value = match dimension {
                 Dimension::Event(field) => field.sql(),
                 Dimension::Visit(field) => field.alias(),
-                Dimension::Time(step) => return format!("{} AS k{i}, ", self.clock(*step, day, ts)),
+                Dimension::Time(step) => {
+                    return format!("{} AS k{i}, ", self.clock(*step, day, ts));
+                }
             };
             format!("if({value} = '', '{NOT_SET}', {value}) AS k{i}, ")
         };
@@ -246,7 +276,11 @@ impl Counting<'_> {
                 Dimension::Event(_) | Dimension::Visit(_) => None,
             })
             .collect();
-        if conditions.is_empty() { "1".into() } else { conditions.join(" AND ") }
+        if conditions.is_empty() {
+            "1".into()
+        } else {
+            conditions.join(" AND ")
+        }
     }
 
     /// A point of time: a date, or the clock's digits as one number (2026110923, 202611092359), which is
@@ -278,11 +312,20 @@ impl Counting<'_> {
     /// The label of a finished row's key.
     fn label(&self, i: usize) -> String {
         let digits = |from: u8, n: u8| format!("substring(toString(d{i}), {from}, {n})");
-        let date = format!("{}, '-', {}, '-', {}", digits(1, 4), digits(5, 2), digits(7, 2));
+        let date = format!(
+            "{}, '-', {}, '-', {}",
+            digits(1, 4),
+            digits(5, 2),
+            digits(7, 2)
+        );
         match self.query.dimensions[i].step() {
             Some(Step::Hour) => format!("concat({date}, ' ', {}, ':00:00')", digits(9, 2)),
             Some(Step::Minute) => {
-                format!("concat({date}, ' ', {}, ':', {}, ':00')", digits(9, 2), digits(11, 2))
+                format!(
+                    "concat({date}, ' ', {}, ':', {}, ':00')",
+                    digits(9, 2),
+                    digits(11, 2)
+                )
             }
             Some(Step::Day | Step::Week | Step::Month) | None => format!("toString(d{i})"),
         }
@@ -291,7 +334,11 @@ impl Counting<'_> {
     fn numbered(&self) -> String {
         let query = self.query;
         // A figure that few of a row's visitors have is held to the same bound as the row.
-        let least = if self.is_protected() || !query.dimensions.is_empty() { self.k } else { 1 };
+        let least = if self.is_protected() || !query.dimensions.is_empty() {
+            self.k
+        } else {
+            1
+        };
         let figures: Vec<String> = query
             .metrics
             .iter()
@@ -309,8 +356,7 @@ impl Counting<'_> {
             true => "arrayStringConcat(arraySort(p_currencies), ' ')",
             false => "''",
         };
-        let dimensions: Vec<String> =
-            (0..query.dimensions.len()).map(|i| self.label(i)).collect();
+        let dimensions: Vec<String> = (0..query.dimensions.len()).map(|i| self.label(i)).collect();
         let metrics: Vec<String> = (0..query.metrics.len()).map(|i| format!("m{i}")).collect();
         format!(
             "SELECT CAST([{}], 'Array(String)') AS dimensions, [{}] AS metrics, {currency} AS currency, \
@@ -346,93 +392,24 @@ impl Counting<'_> {
     }
 }
 
-/// Asks how many said yes and no, and how new the newest event is.
-pub(super) fn about(site: &Site, range: Range) -> String {
-    let id = literal(site.id.as_str());
-    let (first, last) = range.days(&site.time_zone);
-    let (from, until) = Range::Days { first, last }.instants(&site.time_zone);
-    format!(
-        "SELECT \
-         assumeNotNull((SELECT count() FROM consents WHERE site = {id} AND choice = 'grant' AND {})) AS grants, \
-         toUInt64(ifNull((SELECT sum(denials) FROM denials WHERE site = {id} AND day BETWEEN '{}' AND '{}'), 0)) \
-         AS denials, \
-         toInt64(ifNull((SELECT max(toUnixTimestamp64Milli(ts)) FROM events WHERE site = {id} AND day = {}), 0)) \
-         AS newest_ms",
-        between(from, until),
-        date_of(first),
-        date_of(last),
-        edge_day(&id, "DESC"),
-    )
-}
-
-/// Asks for the first local date that has an event, as days since 1970-01-01; 0: none.
-pub(super) fn first_day(site: &Site) -> String {
-    let id = literal(site.id.as_str());
-    format!("SELECT toUInt16(ifNull({}, toDate(0))) AS day", edge_day(&id, "ASC"))
-}
-
-/// A site's days lie in order: the first or last is found without reading the others.
-fn edge_day(id: &str, direction: &str) -> String {
-    format!("(SELECT day FROM events WHERE site = {id} ORDER BY site {direction}, day {direction} LIMIT 1)")
-}
-
-/// The events a counting is about.
-struct Events<'a> {
-    site: &'a Site,
-    range: Range,
-}
-
-impl Events<'_> {
-    /// The condition for the events of the range.
-    fn selected(&self) -> String {
-        let (first, last) = self.range.days(&self.site.time_zone);
-        match self.range {
-            Range::Days { .. } => self.on_days(first, last),
-            Range::Instants { from, until } => {
-                // An event after midnight may belong to a visit of the day before.
-                let days = self.on_days(first.saturating_sub(1), last.saturating_add(1));
-                format!("{days} AND {}", between(from, until))
-            }
-        }
-    }
-
-    /// The condition for all events of the visits that have one in the range.
-    fn whole(&self) -> String {
-        let (first, last) = self.range.days(&self.site.time_zone);
-        if self.range_is_of_whole_visits() {
-            return self.on_days(first, last);
-        }
-        self.on_days(first.saturating_sub(2), last.saturating_add(2))
-    }
-
-    /// Under daily salts a visit has one day. Under longer-lived ones a visit over midnight has events on
-    /// two.
-    fn range_is_of_whole_visits(&self) -> bool {
-        matches!(self.range, Range::Days { .. }) && self.site.rotation == Rotation::Day
-    }
-
-    fn on_days(&self, first: u16, last: u16) -> String {
-        let id = literal(self.site.id.as_str());
-        format!("site = {id} AND day BETWEEN '{}' AND '{}'", date_of(first), date_of(last))
-    }
-}
-
-fn between(from: Timestamp, until: Timestamp) -> String {
-    let instant =
-        |at: Timestamp| format!("fromUnixTimestamp64Milli(toInt64({}), 'UTC')", at.as_millisecond());
-    format!("ts >= {} AND ts < {}", instant(from), instant(until))
-}
-
 fn rows(keys: &[String], parts: &[Part], is_split: bool) -> String {
     let states: Vec<String> = parts
         .iter()
         .map(|part| {
             let (function, arguments) = part.aggregate(is_split);
-            format!("{function}State{}({arguments}) AS s_{}", part.parameters(), part.name())
+            format!(
+                "{function}State{}({arguments}) AS s_{}",
+                part.parameters(),
+                part.name()
+            )
         })
         .collect();
     let select: String = keys.iter().map(|key| format!("{key}, ")).collect();
-    let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
+    let group = if keys.is_empty() {
+        String::new()
+    } else {
+        format!(" GROUP BY {}", keys.join(", "))
+    };
     format!("SELECT {select}{} FROM cells{group}", states.join(", "))
 }
 
@@ -456,47 +433,13 @@ enum Cell {
 impl Way {
     /// Tells whether a visit may have several cells in one row, or in rows that are folded into one.
     fn is_split(&self, query: &Query) -> bool {
-        self.cell == Cell::Event || query.dimensions.iter().any(|d| matches!(d, Dimension::Event(_)))
+        self.cell == Cell::Event
+            || query
+                .dimensions
+                .iter()
+                .any(|d| matches!(d, Dimension::Event(_)))
     }
 }
 
-fn join(fields: &[VisitField], visits: impl FnOnce(&[VisitField]) -> String) -> String {
-    if fields.is_empty() {
-        return String::new();
-    }
-    format!(" INNER JOIN {} AS visits USING (visit)", visits(fields))
-}
-
-fn visits(events: &Events<'_>, fields: &[VisitField], is_described: bool) -> String {
-    format!(
-        "SELECT visit, {} FROM events WHERE {} GROUP BY visit",
-        visits_columns(fields, is_described).join(", "),
-        events.whole()
-    )
-}
-
-/// What a visit was: what is asked for, and (`is_described`) when it began, how long it took, whether it
-/// bounced, and where it was entered.
-fn visits_columns(fields: &[VisitField], is_described: bool) -> Vec<String> {
-    let mut columns: Vec<String> =
-        fields.iter().map(|field| format!("{} AS {}", field.sql(), field.alias())).collect();
-    if is_described {
-        for field in [VisitField::EntryPage, VisitField::EntryHostname] {
-            columns.push(format!("{} AS {}", field.sql(), field.alias()));
-        }
-        columns.extend(
-            [
-                format!("argMin(day, {AT}) AS v_day"),
-                "min(ts) AS v_began".into(),
-                "toUnixTimestamp64Milli(max(ts)) - toUnixTimestamp64Milli(min(ts)) AS v_duration".into(),
-                "countIf(name = 'pageview') AS v_pageviews".into(),
-                "countIf(name = 'pageview') = 1 AND \
-                 countIf(interactive AND name NOT IN ('pageview', 'engagement')) = 0 AS v_bounce"
-                    .into(),
-            ],
-        );
-    }
-    columns.sort();
-    columns.dedup();
-    columns
-}
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use serde_json::{Value, json};
 
+use super::figures::Row;
+
 /// A question, of which both the JSON and the answer by hand can be had.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
@@ -59,12 +61,24 @@ impl Question {
     /// Answers it; none: withheld as a whole.
     pub(crate) fn count(&self, events: &[Event], zone: &TimeZone) -> Option<Rows> {
         let visits = visits(events);
-        let in_range: Vec<usize> =
-            (0..events.len()).filter(|i| self.range.contains(&events[*i])).collect();
-        let world = World { events, visits: &visits, zone, range: &self.range };
+        let in_range: Vec<usize> = (0..events.len())
+            .filter(|i| self.range.contains(&events[*i]))
+            .collect();
+        let world = World {
+            events,
+            visits: &visits,
+            zone,
+            range: &self.range,
+        };
         let is_counted = |i: &usize| {
-            let fits = self.filter.as_ref().is_none_or(|filter| filter.holds(*i, &world));
-            fits && self.dimensions.iter().all(|dimension| is_about(dimension, &events[*i]))
+            let fits = self
+                .filter
+                .as_ref()
+                .is_none_or(|filter| filter.holds(*i, &world));
+            fits && self
+                .dimensions
+                .iter()
+                .all(|dimension| is_about(dimension, &events[*i]))
         };
         let selected: Vec<usize> = in_range.iter().copied().filter(is_counted).collect();
 
@@ -85,15 +99,35 @@ impl Question {
         let folded = self.fold(rows, events);
         let is_narrow = self.filter.is_some()
             || matches!(self.range, Range::Instants(..))
-            || self.dimensions.iter().any(|d| matches!(*d, "time:hour" | "time:minute"));
-        let hidden = if is_narrow { self.hidden(&folded, events) } else { BTreeSet::new() };
-        let least = if is_narrow || !self.dimensions.is_empty() { self.k } else { 1 };
+            || self
+                .dimensions
+                .iter()
+                .any(|d| matches!(*d, "time:hour" | "time:minute"));
+        let hidden = if is_narrow {
+            self.hidden(&folded, events)
+        } else {
+            BTreeSet::new()
+        };
+        let least = if is_narrow || !self.dimensions.is_empty() {
+            self.k
+        } else {
+            1
+        };
         let counted = folded.iter().map(|(key, groups)| {
-            let row = Row { groups, question: self, world: &world, least, matched };
-            let figures = self.metrics.iter().map(|metric| match hidden.contains(key) {
-                true => None,
-                false => row.figure(metric),
-            });
+            let row = Row {
+                groups,
+                question: self,
+                world: &world,
+                least,
+                matched,
+            };
+            let figures = self
+                .metrics
+                .iter()
+                .map(|metric| match hidden.contains(key) {
+                    true => None,
+                    false => row.figure(metric),
+                });
             (key.clone(), figures.collect())
         });
         Some(counted.collect())
@@ -105,21 +139,34 @@ impl Question {
         rows: BTreeMap<Vec<String>, Vec<usize>>,
         events: &[Event],
     ) -> BTreeMap<Vec<String>, Vec<Vec<usize>>> {
-        let is_time: Vec<bool> = self.dimensions.iter().map(|d| d.starts_with("time:")).collect();
+        let is_time: Vec<bool> = self
+            .dimensions
+            .iter()
+            .map(|d| d.starts_with("time:"))
+            .collect();
         if is_time.iter().all(|t| *t) {
-            return rows.into_iter().map(|(key, row)| (key, vec![row])).collect();
+            return rows
+                .into_iter()
+                .map(|(key, row)| (key, vec![row]))
+                .collect();
         }
         let mut by_time: BTreeMap<Vec<String>, Vec<(Vec<String>, Vec<usize>)>> = BTreeMap::new();
         for (key, row) in rows {
-            let time = key.iter().zip(&is_time).filter(|(_, t)| **t).map(|(v, _)| v.clone()).collect();
+            let time = key
+                .iter()
+                .zip(&is_time)
+                .filter(|(_, t)| **t)
+                .map(|(v, _)| v.clone())
+                .collect();
             by_time.entry(time).or_default().push((key, row));
         }
         let mut out = BTreeMap::new();
         for (_, rows) in by_time {
-            let (mut small, mut kept): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(key, row)| {
-                let reads_other = key.iter().zip(&is_time).any(|(v, t)| !t && v == "(other)");
-                visitors(row, events) < self.k || reads_other
-            });
+            let (mut small, mut kept): (Vec<_>, Vec<_>) =
+                rows.into_iter().partition(|(key, row)| {
+                    let reads_other = key.iter().zip(&is_time).any(|(v, t)| !t && v == "(other)");
+                    visitors(row, events) < self.k || reads_other
+                });
             kept.sort_by_key(|(key, row)| (visitors(row, events), key.clone()));
             let together: Vec<usize> = small.iter().flat_map(|(_, row)| row.clone()).collect();
             let is_thin = small.len() == 1 || visitors(&together, events) < self.k;
@@ -130,11 +177,17 @@ impl Question {
                 out.insert(key, vec![row]);
             }
             if let Some((key, _)) = small.first() {
-                let other = key.iter().zip(&is_time).map(|(value, is_time)| match is_time {
-                    true => value.clone(),
-                    false => "(other)".to_owned(),
-                });
-                out.insert(other.collect(), small.iter().map(|(_, row)| row.clone()).collect());
+                let other = key
+                    .iter()
+                    .zip(&is_time)
+                    .map(|(value, is_time)| match is_time {
+                        true => value.clone(),
+                        false => "(other)".to_owned(),
+                    });
+                out.insert(
+                    other.collect(),
+                    small.iter().map(|(_, row)| row.clone()).collect(),
+                );
             }
         }
         out
@@ -194,15 +247,19 @@ impl Filter {
             }
             Filter::Leaf(operator, dimension, values) => {
                 let value = world.value(dimension, i);
-                let bare = if value == "(not set)" { "" } else { value.as_str() };
+                let bare = if value == "(not set)" {
+                    ""
+                } else {
+                    value.as_str()
+                };
                 match *operator {
                     "is" => values.contains(&value.as_str()),
                     "is_not" => !values.contains(&value.as_str()),
                     "contains" => values.iter().any(|v| bare.contains(v)),
                     "contains_not" => !values.iter().any(|v| bare.contains(v)),
-                    "matches" => {
-                        values.iter().any(|v| regex::Regex::new(v).unwrap().is_match(bare))
-                    }
+                    "matches" => values
+                        .iter()
+                        .any(|v| regex::Regex::new(v).unwrap().is_match(bare)),
                     other => panic!("operator {other}"),
                 }
             }
@@ -219,20 +276,22 @@ impl Range {
     }
 }
 
-struct World<'a> {
-    events: &'a [Event],
-    visits: &'a BTreeMap<u64, Vec<usize>>,
+pub(crate) struct World<'a> {
+    pub(crate) events: &'a [Event],
+    pub(crate) visits: &'a BTreeMap<u64, Vec<usize>>,
     zone: &'a TimeZone,
     range: &'a Range,
 }
 
 impl World<'_> {
-    fn value(&self, dimension: &str, i: usize) -> String {
+    pub(crate) fn value(&self, dimension: &str, i: usize) -> String {
         let event = &self.events[i];
         let visit = &self.visits[&event.visit];
         let first = &self.events[visit[0]];
-        let mut pages =
-            visit.iter().map(|i| &self.events[*i]).filter(|event| event.name == "pageview");
+        let mut pages = visit
+            .iter()
+            .map(|i| &self.events[*i])
+            .filter(|event| event.name == "pageview");
         let value = match dimension {
             "event:page" => event.path.clone(),
             "event:hostname" => event.hostname.clone(),
@@ -254,17 +313,29 @@ impl World<'_> {
                 found.map_or(String::new(), |(_, value)| value.clone())
             }
         };
-        if value.is_empty() { "(not set)".into() } else { value }
+        if value.is_empty() {
+            "(not set)".into()
+        } else {
+            value
+        }
     }
 
     fn time(&self, dimension: &str, event: &Event) -> String {
-        let at: Zoned =
-            Timestamp::from_millisecond(event.ts_ms).unwrap().to_zoned(self.zone.clone());
+        let at: Zoned = Timestamp::from_millisecond(event.ts_ms)
+            .unwrap()
+            .to_zoned(self.zone.clone());
         let is_instants = matches!(self.range, Range::Instants(..));
-        let day: jiff::civil::Date =
-            if is_instants { at.date() } else { date(event.day).parse().unwrap() };
+        let day: jiff::civil::Date = if is_instants {
+            at.date()
+        } else {
+            date(event.day).parse().unwrap()
+        };
         let clock = |format: &str, last: &str| {
-            if at.date() > day { format!("{day} {last}") } else { at.strftime(format).to_string() }
+            if at.date() > day {
+                format!("{day} {last}")
+            } else {
+                at.strftime(format).to_string()
+            }
         };
         match dimension {
             "time:month" => day.first_of_month().to_string(),
@@ -282,163 +353,6 @@ impl World<'_> {
     }
 }
 
-struct Row<'a> {
-    groups: &'a [Vec<usize>],
-    question: &'a Question,
-    world: &'a World<'a>,
-    least: usize,
-    matched: usize,
-}
-
-impl Row<'_> {
-    fn figure(&self, metric: &str) -> Option<f64> {
-        let events = self.world.events;
-        let all: Vec<usize> = self.groups.concat();
-        let count = |test: &dyn Fn(&Event) -> bool| {
-            all.iter().filter(|i| test(&events[**i])).count() as f64
-        };
-        let distinct = |of: &dyn Fn(&Event) -> u64| {
-            all.iter().map(|i| of(&events[*i])).filter(|id| *id != 0).collect::<BTreeSet<_>>().len()
-        };
-        let pageviews = count(&|event| event.name == "pageview");
-        let visits = distinct(&|event| event.visit) as f64;
-        let n_visitors = distinct(&|event| event.visitor) as f64;
-        let ratio = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
-        let value = match metric {
-            "visitors" => Some(n_visitors),
-            "visits" => Some(visits),
-            "devices" => Some(distinct(&|event| event.device_id) as f64),
-            "pageviews" => Some(pageviews),
-            "events" => Some(count(&|event| event.name != "engagement")),
-            "views_per_visit" => ratio(pageviews, visits),
-            "percentage" => ratio(100.0 * n_visitors, self.matched as f64),
-            "engagement_time" => {
-                let ms: f64 = all.iter().map(|i| f64::from(events[*i].engagement_ms)).sum();
-                ratio(0.001 * ms, visits)
-            }
-            "bounce_rate" => {
-                let begun = self.begun();
-                let bounced = begun.iter().filter(|visit| self.is_bounce(**visit)).count();
-                ratio(100.0 * bounced as f64, begun.len() as f64)
-            }
-            "visit_duration" => {
-                let begun = self.begun();
-                let ms: f64 = begun.iter().map(|visit| self.duration_ms(*visit) as f64).sum();
-                ratio(0.001 * ms, begun.len() as f64)
-            }
-            "scroll_depth" => self.scroll(),
-            "total_revenue" | "average_revenue" => self.money(metric, &all),
-            "lcp" => self.vital(&all, &|event| event.lcp_ms),
-            "inp" => self.vital(&all, &|event| event.inp_ms),
-            "cls" => self.vital(&all, &|event| event.cls),
-            "ttfb" => self.vital(&all, &|event| event.ttfb_ms),
-            "fcp" => self.vital(&all, &|event| event.fcp_ms),
-            other => panic!("metric {other}"),
-        };
-        let decimals = match metric {
-            "cls" => 3,
-            "views_per_visit" | "percentage" | "total_revenue" | "average_revenue" => 2,
-            "bounce_rate" | "scroll_depth" => 1,
-            _ => 0,
-        };
-        let scale = 10_f64.powi(decimals);
-        value.map(|value| (value * scale).round() / scale)
-    }
-
-    /// The row's visits that began in it.
-    fn begun(&self) -> Vec<u64> {
-        let events = self.world.events;
-        let mut begun = BTreeSet::new();
-        for i in self.groups.concat() {
-            let visit = events[i].visit;
-            let of_visit = &self.world.visits[&visit];
-            let first_page = of_visit.iter().find(|i| events[**i].name == "pageview");
-            let is_begun = self.question.dimensions.iter().all(|dimension| match *dimension {
-                "event:page" | "event:hostname" => first_page.is_some_and(|page| {
-                    self.world.value(dimension, i) == self.world.value(dimension, *page)
-                }),
-                time if time.starts_with("time:") => {
-                    self.world.value(time, i) == self.world.value(time, of_visit[0])
-                }
-                _ => true,
-            });
-            if is_begun {
-                begun.insert(visit);
-            }
-        }
-        begun.into_iter().collect()
-    }
-
-    fn is_bounce(&self, visit: u64) -> bool {
-        let of_visit = self.world.visits[&visit].iter().map(|i| &self.world.events[*i]);
-        let (mut pageviews, mut interactions) = (0, 0);
-        for event in of_visit {
-            match event.name.as_str() {
-                "pageview" => pageviews += 1,
-                "engagement" => {}
-                _ => interactions += usize::from(event.is_interactive),
-            }
-        }
-        pageviews == 1 && interactions == 0
-    }
-
-    fn duration_ms(&self, visit: u64) -> i64 {
-        let times = self.world.visits[&visit].iter().map(|i| self.world.events[*i].ts_ms);
-        times.clone().max().unwrap() - times.min().unwrap()
-    }
-
-    fn scroll(&self) -> Option<f64> {
-        let events = self.world.events;
-        let mut depths = Vec::new();
-        let mut carriers = BTreeSet::new();
-        for group in self.groups {
-            let mut deepest: BTreeMap<u64, u8> = BTreeMap::new();
-            for i in group {
-                let event = &events[*i];
-                if event.scroll_depth <= 100 {
-                    carriers.insert(event.visitor);
-                    let depth = deepest.entry(event.visit).or_default();
-                    *depth = event.scroll_depth.max(*depth);
-                }
-            }
-            depths.extend(deepest.into_values().map(f64::from));
-        }
-        let is_shown = !depths.is_empty() && carriers.len() >= self.least;
-        is_shown.then(|| depths.iter().sum::<f64>() / depths.len() as f64)
-    }
-
-    fn money(&self, metric: &str, all: &[usize]) -> Option<f64> {
-        let sales: Vec<&Event> = all
-            .iter()
-            .map(|i| &self.world.events[*i])
-            .filter(|event| !event.currency.is_empty())
-            .collect();
-        let currencies: BTreeSet<&str> = sales.iter().map(|event| event.currency.as_str()).collect();
-        let buyers: BTreeSet<u64> = sales.iter().map(|event| event.visitor).collect();
-        if currencies.len() != 1 || buyers.len() < self.least {
-            return None;
-        }
-        let sum: f64 = sales.iter().map(|event| event.revenue).sum();
-        Some(if metric == "total_revenue" { sum } else { sum / sales.len() as f64 })
-    }
-
-    fn vital(&self, all: &[usize], of: &dyn Fn(&Event) -> Option<f32>) -> Option<f64> {
-        let events = self.world.events;
-        let carriers: BTreeSet<u64> = all
-            .iter()
-            .filter(|i| of(&events[**i]).is_some())
-            .map(|i| events[*i].visitor)
-            .collect();
-        let mut values: Vec<f32> = all.iter().filter_map(|i| of(&events[*i])).collect();
-        if values.is_empty() || carriers.len() < self.least {
-            return None;
-        }
-        values.sort_by(f32::total_cmp);
-        let rank = (values.len() as f64 * 0.75) as usize;
-        Some(f64::from(values[rank.min(values.len() - 1)]))
-    }
-}
-
 /// The events of each visit, by time and then arrival.
 fn visits(events: &[Event]) -> BTreeMap<u64, Vec<usize>> {
     let mut visits: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
@@ -452,7 +366,10 @@ fn visits(events: &[Event]) -> BTreeMap<u64, Vec<usize>> {
 }
 
 fn visitors(rows: &[usize], events: &[Event]) -> usize {
-    rows.iter().map(|i| events[*i].visitor).collect::<BTreeSet<_>>().len()
+    rows.iter()
+        .map(|i| events[*i].visitor)
+        .collect::<BTreeSet<_>>()
+        .len()
 }
 
 /// Which events a breakdown is about.

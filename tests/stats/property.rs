@@ -65,7 +65,14 @@ fn one_event(zone: TimeZone) -> impl Strategy<Value = Event> {
     let who = (0u64..9, 0u64..3, 0usize..3);
     let when = (0i64..3, 0i64..45);
     let what = (
-        select(vec!["pageview", "pageview", "pageview", "engagement", "Signup", "Buy"]),
+        select(vec![
+            "pageview",
+            "pageview",
+            "pageview",
+            "engagement",
+            "Signup",
+            "Buy",
+        ]),
         any::<bool>(),
         select(vec!["/", "/a", "/b", "/it's \\ 100%"]),
         select(vec!["x.test", "y.test"]),
@@ -120,10 +127,22 @@ fn one_event(zone: TimeZone) -> impl Strategy<Value = Event> {
             device: device.into(),
             utm_term: utm_term.into(),
             days_since_last: days_since_last.into(),
-            props: if plan.is_empty() { vec![] } else { vec![("plan".into(), plan.into())] },
-            revenue: if currency.is_empty() { 0.0 } else { f64::from(quarters) / 4.0 },
+            props: if plan.is_empty() {
+                vec![]
+            } else {
+                vec![("plan".into(), plan.into())]
+            },
+            revenue: if currency.is_empty() {
+                0.0
+            } else {
+                f64::from(quarters) / 4.0
+            },
             currency: currency.into(),
-            engagement_ms: if name == "engagement" { engagement_ms } else { 0 },
+            engagement_ms: if name == "engagement" {
+                engagement_ms
+            } else {
+                0
+            },
             scroll_depth,
             lcp_ms: slow.map(f32::from),
             inp_ms: fast.map(f32::from),
@@ -136,21 +155,33 @@ fn one_event(zone: TimeZone) -> impl Strategy<Value = Event> {
 
 fn filters() -> impl Strategy<Value = Filter> {
     let event = prop_oneof![
-        subsequence(vec!["/", "/a", "/it's \\ 100%", "/none"], 1..3)
-            .prop_flat_map(|v| operator().prop_map(move |o| Filter::Leaf(o, "event:page", v.clone()))),
-        select(vec!["pageview", "Signup", "engagement"])
-            .prop_flat_map(|v| operator().prop_map(move |o| Filter::Leaf(o, "event:name", vec![v]))),
-        select(vec!["free", "(not set)", "?fields; --"])
-            .prop_map(|v| Filter::Leaf("is", "event:props:plan", vec![v])),
-        select(vec!["^/[ab]$", "s \\\\ ", "(?i)IT"])
-            .prop_map(|v| Filter::Leaf("matches", "event:page", vec![v])),
-        (select(vec!["is", "is_not"]), select(vec!["Buy", "Visit /a", "pageview"]))
+        subsequence(vec!["/", "/a", "/it's \\ 100%", "/none"], 1..3).prop_flat_map(
+            |v| operator().prop_map(move |o| Filter::Leaf(o, "event:page", v.clone()))
+        ),
+        select(vec!["pageview", "Signup", "engagement"]).prop_flat_map(
+            |v| operator().prop_map(move |o| Filter::Leaf(o, "event:name", vec![v]))
+        ),
+        select(vec!["free", "(not set)", "?fields; --"]).prop_map(|v| Filter::Leaf(
+            "is",
+            "event:props:plan",
+            vec![v]
+        )),
+        select(vec!["^/[ab]$", "s \\\\ ", "(?i)IT"]).prop_map(|v| Filter::Leaf(
+            "matches",
+            "event:page",
+            vec![v]
+        )),
+        (
+            select(vec!["is", "is_not"]),
+            select(vec!["Buy", "Visit /a", "pageview"])
+        )
             .prop_map(|(o, v)| Filter::Leaf(o, "event:goal", vec![v])),
     ];
     let visit = prop_oneof![
-        select(vec!["Google", "(other)", "(not set)", "it's"])
-            .prop_flat_map(|v| select(vec!["is", "is_not"])
-                .prop_map(move |o| Filter::Leaf(o, "visit:source", vec![v]))),
+        select(vec!["Google", "(other)", "(not set)", "it's"]).prop_flat_map(|v| select(vec![
+            "is", "is_not"
+        ])
+        .prop_map(move |o| Filter::Leaf(o, "visit:source", vec![v]))),
         operator().prop_map(|o| Filter::Leaf(o, "visit:entry_page", vec!["/a", "/b"])),
         operator().prop_map(|o| Filter::Leaf(o, "visit:exit_page", vec!["/"])),
         select(vec!["DK", "(not set)"]).prop_map(|v| Filter::Leaf("is", "visit:country", vec![v])),
@@ -186,14 +217,24 @@ fn questions(zone: TimeZone) -> impl Strategy<Value = Question> {
         1 => Just(METRICS.to_vec()),
         3 => subsequence(METRICS.to_vec(), 1..5),
     ];
-    (dimensions, prop::option::of(filters()), ranges, select(vec![1, 2, 3, 5]), metrics).prop_map(
-        |(mut dimensions, filter, range, k, mut metrics)| {
+    (
+        dimensions,
+        prop::option::of(filters()),
+        ranges,
+        select(vec![1, 2, 3, 5]),
+        metrics,
+    )
+        .prop_map(|(mut dimensions, filter, range, k, mut metrics)| {
             dimensions.dedup();
-            if dimensions.iter().all(|dimension| dimension.starts_with("time:")) {
+            if dimensions
+                .iter()
+                .all(|dimension| dimension.starts_with("time:"))
+            {
                 dimensions.truncate(1);
             }
             let is_of_action = |dimension: &&str| {
-                dimension.starts_with("event:") && !matches!(*dimension, "event:page" | "event:hostname")
+                dimension.starts_with("event:")
+                    && !matches!(*dimension, "event:page" | "event:hostname")
             };
             if dimensions.iter().any(is_of_action) {
                 metrics.retain(|metric| !matches!(*metric, "bounce_rate" | "visit_duration"));
@@ -201,13 +242,23 @@ fn questions(zone: TimeZone) -> impl Strategy<Value = Question> {
                     metrics.push("visits");
                 }
             }
-            Question { metrics, dimensions, filter, range, k }
-        },
-    )
+            Question {
+                metrics,
+                dimensions,
+                filter,
+                range,
+                k,
+            }
+        })
 }
 
 /// Counts the same question twice, by ClickHouse and by hand.
-fn agree(bench: &mut Bench, site: &str, events: &[Event], questions: &[Question]) -> Result<(), TestCaseError> {
+fn agree(
+    bench: &mut Bench,
+    site: &str,
+    events: &[Event],
+    questions: &[Question],
+) -> Result<(), TestCaseError> {
     let zone = bench.sites.find(site).unwrap().time_zone.clone();
     for question in questions {
         bench.limits.k = question.k as u32;
@@ -216,13 +267,29 @@ fn agree(bench: &mut Bench, site: &str, events: &[Event], questions: &[Question]
             Err(QueryError::Failed { source }) => panic!("{source}: {question:#?}"),
             Err(error) => panic!("{error}: {question:#?}"),
         };
-        let counted: Rows =
-            answer.rows.iter().map(|row| (row.dimensions.clone(), row.metrics.clone())).collect();
-        prop_assert_eq!(counted.len(), answer.rows.len(), "a row twice: {:?}", question);
+        let counted: Rows = answer
+            .rows
+            .iter()
+            .map(|row| (row.dimensions.clone(), row.metrics.clone()))
+            .collect();
+        prop_assert_eq!(
+            counted.len(),
+            answer.rows.len(),
+            "a row twice: {:?}",
+            question
+        );
         let Some(expected) = question.count(events, &zone) else {
-            let is_silent = answer.rows.iter().all(|row| row.metrics.iter().all(Option::is_none));
+            let is_silent = answer
+                .rows
+                .iter()
+                .all(|row| row.metrics.iter().all(Option::is_none));
             let n_expected = usize::from(question.dimensions.is_empty());
-            prop_assert!(is_silent && answer.rows.len() == n_expected, "{:?} {:?}", question, answer);
+            prop_assert!(
+                is_silent && answer.rows.len() == n_expected,
+                "{:?} {:?}",
+                question,
+                answer
+            );
             continue;
         };
         prop_assert_eq!(counted, expected, "{:#?}", question);
@@ -240,11 +307,18 @@ fn hold(database: &str, rotation: &str, n_cases: u32) {
         prop::collection::vec(one_event(zone.clone()), 0..120),
         prop::collection::vec(questions(zone), 12),
     );
-    let config = Config { cases: n_cases, max_shrink_iters: 50, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: n_cases,
+        max_shrink_iters: 50,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let outcome = TestRunner::new(config).run(&case, |(mut events, questions)| {
         let site = format!("s{}", next_site.get());
         next_site.set(next_site.get() + 1);
-        events.iter_mut().for_each(|event| event.site = site.clone());
+        events
+            .iter_mut()
+            .for_each(|event| event.site = site.clone());
         let mut bench = bench.borrow_mut();
         bench.insert(&events, 40);
         agree(&mut bench, &site, &events, &questions)

@@ -12,11 +12,14 @@ use brine::engine::child::READY;
 use brine::engine::connect;
 use brine::engine::home::{Key, default_socket};
 use brine::event::{Event, Record, decode, encode, kind};
+use brine::salts::period::{day_number, start_of};
 use brine::stats::{self, Answer, QueryError};
 use brine::store::migrations::migrate;
 use brine::store::{BatchId, Store, Table};
 use jiff::Timestamp;
-use serde_json::Value;
+use jiff::civil::date;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
 
 /// Noon of Monday 2026-11-09 in Copenhagen: "now" in these tests.
 pub(crate) const NOW: &str = "2026-11-09T11:00:00Z";
@@ -50,7 +53,10 @@ fn engine() -> &'static Engine {
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let is_ready = lines.any(|line| line.is_ok_and(|line| line.starts_with(READY)));
         assert!(is_ready, "the engine ended before it was ready");
-        Engine { data, _child: child }
+        Engine {
+            data,
+            _child: child,
+        }
     })
 }
 
@@ -71,15 +77,23 @@ impl Bench {
 
     pub(crate) fn with_sites(database: &str, sites: &str) -> Bench {
         let engine = engine();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let settings: Settings = toml::from_str(sites).unwrap();
         let sites = Config::check(&settings).unwrap().sites;
         let store = runtime.block_on(async {
             let key = Key::read(&engine.data).unwrap();
-            let client = connect::client(&default_socket(&engine.data), &key).with_database(database);
+            let client =
+                connect::client(&default_socket(&engine.data), &key).with_database(database);
             migrate(&client, database).await.unwrap();
             for table in ["events", "consents", "denials"] {
-                client.query(&format!("SYSTEM STOP MERGES {database}.{table}")).execute().await.unwrap();
+                client
+                    .query(&format!("SYSTEM STOP MERGES {database}.{table}"))
+                    .execute()
+                    .await
+                    .unwrap();
             }
             Store {
                 client,
@@ -88,12 +102,23 @@ impl Bench {
                 engine: None,
             }
         });
-        Bench { runtime, store, sites, limits: settings::Query::default(), n_batches: 0 }
+        Bench {
+            runtime,
+            store,
+            sites,
+            limits: settings::Query::default(),
+            n_batches: 0,
+        }
     }
 
     /// Inserts events as batches of at most `size`; the position in `events` is the order of arrival.
     pub(crate) fn insert(&mut self, events: &[Event], size: usize) {
-        let Bench { runtime, store, n_batches, .. } = self;
+        let Bench {
+            runtime,
+            store,
+            n_batches,
+            ..
+        } = self;
         for (chunk, first) in events.chunks(size).zip((0..).step_by(size)) {
             *n_batches += 1;
             // The databases share an engine, and query ids are made of batch ids.
@@ -103,7 +128,9 @@ impl Bench {
                 let mut writer = store.begin(Table::Events, batch, first, 1).await.unwrap();
                 for (event, seq) in chunk.iter().zip(first..) {
                     let payload = encode(event);
-                    let Ok(Record::Event(event)) = decode(kind::EVENT, &payload) else { panic!() };
+                    let Ok(Record::Event(event)) = decode(kind::EVENT, &payload) else {
+                        panic!()
+                    };
                     writer.event(&event, seq).await.unwrap();
                 }
                 writer.end().await.unwrap();
@@ -112,7 +139,9 @@ impl Bench {
     }
 
     pub(crate) fn execute(&self, sql: &str) {
-        self.runtime.block_on(self.store.client.query_raw(sql).execute()).unwrap();
+        self.runtime
+            .block_on(self.store.client.query_raw(sql).execute())
+            .unwrap();
     }
 
     pub(crate) fn ask(&self, query: &Value) -> Result<Answer, QueryError> {
@@ -122,8 +151,13 @@ impl Bench {
     pub(crate) fn ask_at(&self, query: &Value, now: &str) -> Result<Answer, QueryError> {
         let now: Timestamp = now.parse().unwrap();
         let body = query.to_string();
-        let answer =
-            stats::answer(&self.store.client, &self.sites, &self.limits, body.as_bytes(), now);
+        let answer = stats::answer(
+            &self.store.client,
+            &self.sites,
+            &self.limits,
+            body.as_bytes(),
+            now,
+        );
         self.runtime.block_on(answer)
     }
 }
@@ -137,4 +171,50 @@ pub(crate) fn sites_toml(n_sites: usize, more: &str) -> String {
             )
         })
         .collect()
+}
+
+/// Pageviews of `/path` by so many visitors, on Sunday the 8th unless moved, ten o'clock.
+pub(crate) fn views(site: &str, path: &str, visitors: std::ops::Range<u64>) -> Vec<Event> {
+    let day = day_number(date(2026, 11, 8));
+    let zone = TimeZone::get("Europe/Copenhagen").unwrap();
+    let ten = start_of(day, &zone).as_millisecond() + 36_000_000;
+    let view = |visitor| Event {
+        site: site.into(),
+        ts_ms: ten,
+        day,
+        expires: day_number(date(2027, 12, 1)),
+        name: "pageview".into(),
+        visitor: visitor + 1,
+        visit: visitor + 1,
+        is_interactive: true,
+        path: path.into(),
+        country: "DK".into(),
+        ..Event::default()
+    };
+    visitors.map(view).collect()
+}
+
+pub(crate) fn moved(mut events: Vec<Event>, days: i64) -> Vec<Event> {
+    for event in &mut events {
+        event.day = u16::try_from(i64::from(event.day) + days).unwrap();
+        event.ts_ms += days * 86_400_000;
+        event.visitor += 1_000_000 * event.day as u64;
+        event.visit += 1_000_000 * event.day as u64;
+    }
+    events
+}
+
+pub(crate) fn rows(answer: &Answer) -> Vec<(String, Option<f64>)> {
+    answer
+        .rows
+        .iter()
+        .map(|row| (row.dimensions.join("|"), row.metrics[0]))
+        .collect()
+}
+
+pub(crate) fn pages(site: &str, filters: Value) -> Value {
+    json!({
+        "site_id": site, "metrics": ["visitors", "pageviews"], "date_range": "7d",
+        "dimensions": ["event:page"], "filters": filters,
+    })
 }
