@@ -59,7 +59,9 @@ impl Admin {
         match stats::answer(&self.store.client, &live.sites, limits, &body, now).await {
             Ok(answer) => {
                 let mut reply = route::json(StatusCode::OK, &answer.to_json());
-                reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                reply
+                    .headers_mut()
+                    .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
                 reply
             }
             Err(error) => query_problem(&error),
@@ -74,18 +76,32 @@ async fn read_query(
     body: Incoming,
     timeout: std::time::Duration,
 ) -> Result<Bytes, (StatusCode, String)> {
-    let media_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    let media_type = head
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = media_type
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
     if !essence.trim().eq_ignore_ascii_case("application/json") {
-        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json".into()));
+        return Err((
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "send application/json".into(),
+        ));
     }
     match tokio::time::timeout(timeout, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err((StatusCode::PAYLOAD_TOO_LARGE, format!("more than {MAX_BODY} bytes")))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err((
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("more than {MAX_BODY} bytes"),
+        )),
         Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body ended early".into())),
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".into())),
+        Err(_) => Err((
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not arrive in time".into(),
+        )),
     }
 }
 
@@ -115,7 +131,10 @@ fn query_problem(error: &QueryError) -> Reply {
     }
     let mut reply = route::json(status, &body);
     let headers = reply.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     if error.is_retryable() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
     }

@@ -106,14 +106,20 @@ impl Batcher {
             };
             let Some(id) = id else { return };
             // Segments of an earlier run may have been sent before it ended.
-            let certainty =
-                if Some(id) <= self.left_over { Certainty::Uncertain } else { Certainty::Untouched };
+            let certainty = if Some(id) <= self.left_over {
+                Certainty::Uncertain
+            } else {
+                Certainty::Untouched
+            };
             match self.segment(id, certainty, &mut shutdown).await {
                 Ok(()) => after = Some(id),
                 Err(SegmentFault::Shutdown) => return,
                 Err(error) => {
                     tracing::error!(%error, segment = id.as_u64(), "cannot finish a spool segment; trying again");
-                    self.metrics.batch_errors.with_label_values(&["spool"]).inc();
+                    self.metrics
+                        .batch_errors
+                        .with_label_values(&["spool"])
+                        .inc();
                     if pause(Duration::from_secs(5), &mut shutdown).await {
                         return;
                     }
@@ -128,7 +134,11 @@ impl Batcher {
         certainty: Certainty,
         shutdown: &mut watch::Receiver<bool>,
     ) -> Result<(), SegmentFault> {
-        let Cut { incarnation, groups, withdrawn } = self.cut(id)?;
+        let Cut {
+            incarnation,
+            groups,
+            withdrawn,
+        } = self.cut(id)?;
         let today = crate::consent::token_day(self.clock.now());
         for (number, (key, group)) in groups.iter().enumerate() {
             // A segment has at most 65,535 records and so no more groups than that.
@@ -136,13 +146,24 @@ impl Batcher {
             let batch = BatchId::new(incarnation, id.as_u64(), number);
             if key.table == Table::Events && key.partition <= u32::from(today) {
                 self.metrics.rows_expired.inc_by(group.seqs.len() as u64);
-                tracing::warn!(rows = group.seqs.len(), "spooled events outlived their retention; dropped");
+                tracing::warn!(
+                    rows = group.seqs.len(),
+                    "spooled events outlived their retention; dropped"
+                );
                 continue;
             }
-            self.metrics.batch_rows.with_label_values(&[key.table.name()]).observe(group.seqs.len() as f64);
+            self.metrics
+                .batch_rows
+                .with_label_values(&[key.table.name()])
+                .observe(group.seqs.len() as f64);
             let mut ranges = vec![(group.seqs.as_slice(), certainty)];
             while let Some((seqs, certainty)) = ranges.pop() {
-                let part = Part { id, table: key.table, batch, seqs };
+                let part = Part {
+                    id,
+                    table: key.table,
+                    batch,
+                    seqs,
+                };
                 if self.deliver(&part, certainty, shutdown).await? {
                     continue;
                 }
@@ -156,7 +177,9 @@ impl Batcher {
                 ranges.push((front, Certainty::Untouched));
             }
         }
-        self.revocations.persist(&withdrawn).map_err(SegmentFault::Revocations)?;
+        self.revocations
+            .persist(&withdrawn)
+            .map_err(SegmentFault::Revocations)?;
         Ok(self.spool.release(id)?)
     }
 
@@ -164,7 +187,10 @@ impl Batcher {
     /// goes to quarantine; the records around it are delivered.
     fn cut(&self, id: SegmentId) -> Result<Cut, SegmentFault> {
         let reader = self.spool.read(id)?;
-        let mut cut = Cut { incarnation: reader.incarnation(), ..Cut::default() };
+        let mut cut = Cut {
+            incarnation: reader.incarnation(),
+            ..Cut::default()
+        };
         for entry in reader {
             let record = match entry {
                 Ok(record) => record,
@@ -188,9 +214,14 @@ impl Batcher {
             if let Record::Consent(consent) = &record
                 && consent.choice == ConsentChoice::Withdraw
             {
-                cut.withdrawn.push((LedgerId(consent.ledger), consent.last_day));
+                cut.withdrawn
+                    .push((LedgerId(consent.ledger), consent.last_day));
             }
-            cut.groups.entry(group_of(&record)).or_default().seqs.push(seq);
+            cut.groups
+                .entry(group_of(&record))
+                .or_default()
+                .seqs
+                .push(seq);
         }
         Ok(cut)
     }
@@ -212,14 +243,20 @@ impl Batcher {
             let error = match result {
                 Ok((rows, how)) => {
                     self.metrics.batches.with_label_values(&[how]).inc();
-                    self.metrics.rows_stored.with_label_values(&[part.table.name()]).inc_by(rows);
+                    self.metrics
+                        .rows_stored
+                        .with_label_values(&[part.table.name()])
+                        .inc_by(rows);
                     self.metrics.store_stopped.set(0);
                     return Ok(true);
                 }
                 Err(SendFault::Segment(fault)) => return Err(fault),
                 Err(SendFault::Store(error)) => error,
             };
-            self.metrics.batch_errors.with_label_values(&[&error.class().to_string()]).inc();
+            self.metrics
+                .batch_errors
+                .with_label_values(&[&error.class().to_string()])
+                .inc();
             if error.is_clear_refusal() {
                 tracing::error!(%error, rows = part.seqs.len(), "ClickHouse refuses rows; halving the batch");
                 return Ok(false);
@@ -244,7 +281,11 @@ impl Batcher {
         }
     }
 
-    async fn verify_and_send(&self, part: &Part<'_>, attempt: u32) -> Result<(u64, &'static str), SendFault> {
+    async fn verify_and_send(
+        &self,
+        part: &Part<'_>,
+        attempt: u32,
+    ) -> Result<(u64, &'static str), SendFault> {
         self.store.ensure_attempts_dead(part.batch).await?;
         let expected = self.expected_rows(part)?;
         let found = self.count(part).await?;
@@ -253,8 +294,14 @@ impl Batcher {
         }
         if found > 0 {
             // A batch is one part, so this takes a fault beyond those known; start the batch over.
-            tracing::error!(found, expected, "a batch is there in part; deleting and sending it anew");
-            self.store.delete(part.table, part.batch, part.first(), part.last()).await?;
+            tracing::error!(
+                found,
+                expected,
+                "a batch is there in part; deleting and sending it anew"
+            );
+            self.store
+                .delete(part.table, part.batch, part.first(), part.last())
+                .await?;
         }
         let rows = self.send(part, attempt).await?;
         let found = self.count(part).await?;
@@ -269,26 +316,37 @@ impl Batcher {
     }
 
     async fn count(&self, part: &Part<'_>) -> Result<u64, SendFault> {
-        Ok(self.store.count(part.table, part.batch, part.first(), part.last()).await?)
+        Ok(self
+            .store
+            .count(part.table, part.batch, part.first(), part.last())
+            .await?)
     }
 
     /// Sends the part in one statement and returns how many rows it has.
     async fn send(&self, part: &Part<'_>, attempt: u32) -> Result<u64, SendFault> {
         let started = Instant::now();
-        let mut writer = self.store.begin(part.table, part.batch, part.first(), attempt).await?;
+        let mut writer = self
+            .store
+            .begin(part.table, part.batch, part.first(), attempt)
+            .await?;
         let mut rows = 0;
         let mut denials: BTreeMap<(String, u16), (u32, u32)> = BTreeMap::new();
         for entry in self.records(part)? {
             let record = entry?;
             let seq = record.index;
             // What does not decode was set aside when the segment was cut.
-            let Ok(record) = decode(record.kind.0, &record.payload) else { continue };
+            let Ok(record) = decode(record.kind.0, &record.payload) else {
+                continue;
+            };
             match &record {
                 Record::Event(event) => writer.event(event, seq).await?,
                 Record::Consent(consent) => writer.consent(consent, seq).await?,
                 Record::Salt(salt) => writer.salt(salt, seq).await?,
                 Record::Denial(denial) => {
-                    denials.entry((denial.site.clone(), denial.day)).or_insert((0, seq)).0 += 1;
+                    denials
+                        .entry((denial.site.clone(), denial.day))
+                        .or_insert((0, seq))
+                        .0 += 1;
                     continue;
                 }
             }
@@ -299,7 +357,9 @@ impl Batcher {
             rows += 1;
         }
         writer.end().await?;
-        self.metrics.batch_seconds.observe(started.elapsed().as_secs_f64());
+        self.metrics
+            .batch_seconds
+            .observe(started.elapsed().as_secs_f64());
         Ok(rows)
     }
 
@@ -337,7 +397,12 @@ impl Batcher {
     fn quarantine(&self, id: SegmentId, seqs: &[u32], reason: &str) -> Result<(), SegmentFault> {
         let set_aside = self.spool.quarantine_records(id, seqs, reason)?;
         self.metrics.rows_quarantined.inc_by(seqs.len() as u64);
-        tracing::error!(records = seqs.len(), reason, ?set_aside, "records set aside in quarantine");
+        tracing::error!(
+            records = seqs.len(),
+            reason,
+            ?set_aside,
+            "records set aside in quarantine"
+        );
         Ok(())
     }
 }
@@ -395,10 +460,22 @@ fn group_of(record: &Record<'_>) -> GroupKey {
         date.year() as u32 * 100 + date.month() as u32
     };
     match record {
-        Record::Event(event) => GroupKey { table: Table::Events, partition: u32::from(event.expires) },
-        Record::Consent(consent) => GroupKey { table: Table::Consents, partition: month(consent.expires) },
-        Record::Denial(denial) => GroupKey { table: Table::Denials, partition: month(denial.day) },
-        Record::Salt(_) => GroupKey { table: Table::SaltEvents, partition: 0 },
+        Record::Event(event) => GroupKey {
+            table: Table::Events,
+            partition: u32::from(event.expires),
+        },
+        Record::Consent(consent) => GroupKey {
+            table: Table::Consents,
+            partition: month(consent.expires),
+        },
+        Record::Denial(denial) => GroupKey {
+            table: Table::Denials,
+            partition: month(denial.day),
+        },
+        Record::Salt(_) => GroupKey {
+            table: Table::SaltEvents,
+            partition: 0,
+        },
     }
 }
 

@@ -11,6 +11,12 @@ use hyper::HeaderMap;
 use hyper::header::{ACCEPT_LANGUAGE, FORWARDED, HeaderName, USER_AGENT};
 use ipnet::IpNet;
 
+// Made once: finding a name by text parses it anew for every request.
+static DNT: HeaderName = HeaderName::from_static("dnt");
+static SEC_CH_UA: HeaderName = HeaderName::from_static("sec-ch-ua");
+static SEC_CH_UA_MOBILE: HeaderName = HeaderName::from_static("sec-ch-ua-mobile");
+static SEC_CH_UA_PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
+static SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What a request says about its sender, without copying more than is used.
@@ -48,30 +54,41 @@ impl fmt::Debug for Client {
 impl Client {
     /// Reads the head of a request from `peer`.
     pub fn read(headers: &HeaderMap, peer: IpAddr, trusted_proxies: &[IpNet]) -> Client {
-        let text = |name: &HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
-        let named = |name: &'static str| text(&HeaderName::from_static(name));
+        let text = |name: &HeaderName| {
+            headers
+                .get(name)
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or("")
+        };
         // GPC, section 3.2: exactly "1"; several fields count as one.
-        let says_one = |name: &'static str| {
-            headers.get_all(name).iter().any(|v| v.as_bytes().trim_ascii() == b"1")
+        let says_one = |name: &HeaderName| {
+            headers
+                .get_all(name)
+                .iter()
+                .any(|v| v.as_bytes().trim_ascii() == b"1")
         };
         Client {
             address: cut(client_address(headers, peer, trusted_proxies)),
             user_agent: up_to(&user_agent(headers), 512).to_owned(),
             accept_language: up_to(text(&ACCEPT_LANGUAGE), 128).to_owned(),
             hints: Hints {
-                brands: up_to(named("sec-ch-ua"), 256).to_owned(),
-                mobile: up_to(named("sec-ch-ua-mobile"), 8).to_owned(),
-                platform: up_to(named("sec-ch-ua-platform"), 64).trim_matches('"').to_owned(),
+                brands: up_to(text(&SEC_CH_UA), 256).to_owned(),
+                mobile: up_to(text(&SEC_CH_UA_MOBILE), 8).to_owned(),
+                platform: up_to(text(&SEC_CH_UA_PLATFORM), 64)
+                    .trim_matches('"')
+                    .to_owned(),
             },
-            gpc: says_one("sec-gpc"),
-            dnt: says_one("dnt"),
+            gpc: says_one(&SEC_GPC),
+            dnt: says_one(&DNT),
         }
     }
 }
 
 /// User agents are meant to be ASCII, but some are not; those bytes become U+FFFD instead of an empty text.
 fn user_agent(headers: &HeaderMap) -> std::borrow::Cow<'_, str> {
-    headers.get(USER_AGENT).map_or("".into(), |value| String::from_utf8_lossy(value.as_bytes()))
+    headers
+        .get(USER_AGENT)
+        .map_or("".into(), |value| String::from_utf8_lossy(value.as_bytes()))
 }
 
 fn up_to(text: &str, bytes: usize) -> &str {
@@ -95,13 +112,21 @@ pub fn cut(address: IpAddr) -> IpAddr {
 /// `unknown`) ends the walk at the last address known.
 fn client_address(headers: &HeaderMap, peer: IpAddr, trusted_proxies: &[IpNet]) -> IpAddr {
     let peer = peer.to_canonical();
-    let is_trusted = |address: &IpAddr| trusted_proxies.iter().any(|network| network.contains(address));
+    let is_trusted = |address: &IpAddr| {
+        trusted_proxies
+            .iter()
+            .any(|network| network.contains(address))
+    };
     if !is_trusted(&peer) {
         return peer;
     }
     let mut client = peer;
     if headers.contains_key(FORWARDED) {
-        let hops = headers.get_all(FORWARDED).iter().rev().filter_map(|v| v.to_str().ok());
+        let hops = headers
+            .get_all(FORWARDED)
+            .iter()
+            .rev()
+            .filter_map(|v| v.to_str().ok());
         for hop in hops.flat_map(|value| value.rsplit(',')) {
             match forwarded_for(hop) {
                 Some(address) => client = address,
@@ -113,7 +138,11 @@ fn client_address(headers: &HeaderMap, peer: IpAddr, trusted_proxies: &[IpNet]) 
         }
         return client;
     }
-    let hops = headers.get_all(&X_FORWARDED_FOR).iter().rev().filter_map(|v| v.to_str().ok());
+    let hops = headers
+        .get_all(&X_FORWARDED_FOR)
+        .iter()
+        .rev()
+        .filter_map(|v| v.to_str().ok());
     for hop in hops.flat_map(|value| value.rsplit(',')) {
         match node_address(hop.trim()) {
             Some(address) => client = address,
@@ -130,7 +159,9 @@ fn client_address(headers: &HeaderMap, peer: IpAddr, trusted_proxies: &[IpNet]) 
 fn forwarded_for(element: &str) -> Option<IpAddr> {
     element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("for").then(|| node_address(value.trim().trim_matches('"')))?
+        name.trim()
+            .eq_ignore_ascii_case("for")
+            .then(|| node_address(value.trim().trim_matches('"')))?
     })
 }
 
@@ -141,7 +172,10 @@ fn node_address(node: &str) -> Option<IpAddr> {
         None if node.matches(':').count() == 1 => node.split_once(':')?.0,
         None => node,
     };
-    address.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+    address
+        .parse::<IpAddr>()
+        .ok()
+        .map(|address| address.to_canonical())
 }
 
 #[cfg(test)]
@@ -166,15 +200,43 @@ mod tests {
         for (peer, headers, expected) in [
             ("192.0.2.1", vec![(xff, "198.51.100.7")], "192.0.2.1"),
             ("10.0.0.1", vec![(xff, "198.51.100.7")], "198.51.100.7"),
-            ("10.0.0.1", vec![(xff, "6.6.6.6, 198.51.100.7, 10.0.0.2")], "198.51.100.7"),
-            ("10.0.0.1", vec![(xff, "6.6.6.6"), (xff, "198.51.100.7")], "198.51.100.7"),
+            (
+                "10.0.0.1",
+                vec![(xff, "6.6.6.6, 198.51.100.7, 10.0.0.2")],
+                "198.51.100.7",
+            ),
+            (
+                "10.0.0.1",
+                vec![(xff, "6.6.6.6"), (xff, "198.51.100.7")],
+                "198.51.100.7",
+            ),
             ("10.0.0.1", vec![(xff, "198.51.100.7:4711")], "198.51.100.7"),
             ("10.0.0.1", vec![(xff, "garbage")], "10.0.0.1"),
-            ("10.0.0.1", vec![(xff, "6.6.6.6, garbage, 10.0.0.2")], "10.0.0.2"),
-            ("::ffff:10.0.0.1", vec![(xff, "198.51.100.7")], "198.51.100.7"),
-            ("10.0.0.1", vec![("forwarded", "for=\"[2001:db8::9]:80\";proto=https")], "2001:db8::9"),
-            ("10.0.0.1", vec![("forwarded", "for=6.6.6.6, For=198.51.100.7;by=10.0.0.1")], "198.51.100.7"),
-            ("10.0.0.1", vec![("forwarded", "for=_hidden"), (xff, "6.6.6.6")], "10.0.0.1"),
+            (
+                "10.0.0.1",
+                vec![(xff, "6.6.6.6, garbage, 10.0.0.2")],
+                "10.0.0.2",
+            ),
+            (
+                "::ffff:10.0.0.1",
+                vec![(xff, "198.51.100.7")],
+                "198.51.100.7",
+            ),
+            (
+                "10.0.0.1",
+                vec![("forwarded", "for=\"[2001:db8::9]:80\";proto=https")],
+                "2001:db8::9",
+            ),
+            (
+                "10.0.0.1",
+                vec![("forwarded", "for=6.6.6.6, For=198.51.100.7;by=10.0.0.1")],
+                "198.51.100.7",
+            ),
+            (
+                "10.0.0.1",
+                vec![("forwarded", "for=_hidden"), (xff, "6.6.6.6")],
+                "10.0.0.1",
+            ),
             ("10.0.0.1", vec![], "10.0.0.1"),
         ] {
             assert_eq!(resolve(peer, &headers), expected, "{peer} {headers:?}");
@@ -185,7 +247,10 @@ mod tests {
     fn ipv6_is_cut_to_its_network_before_anything_sees_it() {
         let eui64: IpAddr = "2001:db8:1:2:21b:44ff:fe11:3ab7".parse().unwrap();
         assert_eq!(cut(eui64), "2001:db8:1:2::".parse::<IpAddr>().unwrap());
-        assert_eq!(cut("::ffff:192.0.2.1".parse().unwrap()), "192.0.2.1".parse::<IpAddr>().unwrap());
+        assert_eq!(
+            cut("::ffff:192.0.2.1".parse().unwrap()),
+            "192.0.2.1".parse::<IpAddr>().unwrap()
+        );
     }
 
     proptest! {

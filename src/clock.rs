@@ -39,12 +39,15 @@ pub struct ManualClock {
 impl ManualClock {
     /// Starts a clock that shows `start`, cut to whole milliseconds.
     pub fn starting_at(start: Timestamp) -> Self {
-        Self { milliseconds: AtomicI64::new(start.as_millisecond()) }
+        Self {
+            milliseconds: AtomicI64::new(start.as_millisecond()),
+        }
     }
 
     /// Shows `instant` from now on.
     pub fn set(&self, instant: Timestamp) {
-        self.milliseconds.store(instant.as_millisecond(), Ordering::SeqCst);
+        self.milliseconds
+            .store(instant.as_millisecond(), Ordering::SeqCst);
     }
 
     /// Moves by `milliseconds`; a negative number is a clock set back.

@@ -76,14 +76,18 @@ impl Live {
         Ok(Live {
             limiter: Limiter::new(&config.limits, &sites),
             filters: SiteFilters::new(&sites)?,
-            counters: sites.iter().map(|site| metrics.site_counters(site.id.as_str())).collect(),
+            counters: sites
+                .iter()
+                .map(|site| metrics.site_counters(site.id.as_str()))
+                .collect(),
             no_site: metrics.site_counters(NO_SITE),
             sites,
         })
     }
 
     fn count(&self, site: Option<&Arc<Site>>, outcome: Outcome) {
-        site.map_or(&self.no_site, |site| &self.counters[site.index]).count(outcome);
+        site.map_or(&self.no_site, |site| &self.counters[site.index])
+            .count(outcome);
     }
 }
 
@@ -102,9 +106,19 @@ pub struct Ended {
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub enum ChoiceReply {
-    Granted { token: String, policy: u16, expires: Timestamp },
+    Granted {
+        token: String,
+        policy: u16,
+        expires: Timestamp,
+    },
     Noted,
-    Standing { standing: Result<(), Outcome>, policy: u16, current_policy: u16, expires: Timestamp, purposes: Vec<&'static str> },
+    Standing {
+        standing: Result<(), Outcome>,
+        policy: u16,
+        current_policy: u16,
+        expires: Timestamp,
+        purposes: Vec<&'static str>,
+    },
     Refused,
 }
 
@@ -115,7 +129,10 @@ pub enum Carrier<'a> {
     /// `POST /api/event`.
     Body(&'a [u8]),
     /// `GET /pixel.gif`: its query and its `Referer`.
-    Pixel { query: &'a str, referer: Option<&'a str> },
+    Pixel {
+        query: &'a str,
+        referer: Option<&'a str>,
+    },
 }
 
 impl Collector {
@@ -141,10 +158,16 @@ impl Collector {
             Err(refused) => return self.refuse(&live, refused, origin),
         };
         // From here on the record may become durable although nobody waits for the answer any more.
-        let mut unanswered = Unanswered { live: &live, site: &site, is_answered: false };
+        let mut unanswered = Unanswered {
+            live: &live,
+            site: &site,
+            is_answered: false,
+        };
         let result = self
             .spool
-            .append(RecordKind(kind::EVENT), &payload, || !self.revocations.contains(ledger))
+            .append(RecordKind(kind::EVENT), &payload, || {
+                !self.revocations.contains(ledger)
+            })
             .await;
         unanswered.is_answered = true;
         let outcome = match result {
@@ -171,13 +194,22 @@ impl Collector {
         limit(&consented, &live.limiter)?;
         let filtered = filter(consented, &live.filters, &self.enrichers)?;
         let enriched = enrich(filtered, &self.enrichers);
-        let event = pseudonymise(enriched, self.salts.living().get(&site.id), &self.open_visits)
-            .map_err(|outcome| Refused::plain(outcome, &site))?;
+        let event = pseudonymise(
+            enriched,
+            self.salts.living().get(&site.id),
+            &self.open_visits,
+        )
+        .map_err(|outcome| Refused::plain(outcome, &site))?;
         Ok((site, event::encode(&event), ledger))
     }
 
     /// Takes one consent choice. What the ledger must hold is durable before this returns.
-    pub async fn choose(&self, body: &[u8], origin: Option<&str>, client: Client) -> (Ended, ChoiceReply) {
+    pub async fn choose(
+        &self,
+        body: &[u8],
+        origin: Option<&str>,
+        client: Client,
+    ) -> (Ended, ChoiceReply) {
         let live = self.live.load_full();
         let now = self.clock.now();
         let desk = Desk {
@@ -194,13 +226,21 @@ impl Collector {
         let choice = match choice {
             Ok(choice) => choice,
             Err(refused) => {
-                let site = refused.site.as_ref().map_or(NO_SITE, |site| site.id.as_str());
+                let site = refused
+                    .site
+                    .as_ref()
+                    .map_or(NO_SITE, |site| site.id.as_str());
                 self.count_choice(site, "refused", refused.outcome);
                 return (ended(refused, origin), ChoiceReply::Refused);
             }
         };
         let (site, word, kind, payload, reply) = match choice {
-            Choice::Grant { site, record, text, token } => {
+            Choice::Grant {
+                site,
+                record,
+                text,
+                token,
+            } => {
                 let reply = ChoiceReply::Granted {
                     token: text,
                     policy: token.policy_version,
@@ -208,13 +248,25 @@ impl Collector {
                 };
                 (site, "grant", kind::CONSENT, event::encode(&record), reply)
             }
-            Choice::Withdraw { site, record, .. } => {
-                (site, "withdraw", kind::CONSENT, event::encode(&record), ChoiceReply::Noted)
-            }
-            Choice::Deny { site, record } => {
-                (site, "deny", kind::DENIAL, event::encode(&record), ChoiceReply::Noted)
-            }
-            Choice::Status { site, token, standing } => {
+            Choice::Withdraw { site, record, .. } => (
+                site,
+                "withdraw",
+                kind::CONSENT,
+                event::encode(&record),
+                ChoiceReply::Noted,
+            ),
+            Choice::Deny { site, record } => (
+                site,
+                "deny",
+                kind::DENIAL,
+                event::encode(&record),
+                ChoiceReply::Noted,
+            ),
+            Choice::Status {
+                site,
+                token,
+                standing,
+            } => {
                 self.count_choice(site.id.as_str(), "status", Outcome::Accepted);
                 let reply = ChoiceReply::Standing {
                     standing,
@@ -233,7 +285,11 @@ impl Collector {
             Err(error) => spool_outcome(&error),
         };
         self.count_choice(site.id.as_str(), word, outcome);
-        let reply = if outcome == Outcome::Accepted { reply } else { ChoiceReply::Refused };
+        let reply = if outcome == Outcome::Accepted {
+            reply
+        } else {
+            ChoiceReply::Refused
+        };
         (answer(outcome, &site, origin), reply)
     }
 
@@ -241,12 +297,32 @@ impl Collector {
     pub fn refuse_unread(&self, outcome: Outcome, detail: &str) -> Ended {
         let live = self.live.load();
         live.count(None, outcome);
-        Ended { outcome, detail: detail.to_owned(), retry_after: None, is_own_origin: false }
+        Ended {
+            outcome,
+            detail: detail.to_owned(),
+            retry_after: None,
+            is_own_origin: false,
+        }
+    }
+
+    /// Ends a consent choice whose body could not be read.
+    pub fn refuse_unread_choice(&self, outcome: Outcome, detail: String) -> Ended {
+        self.count_choice(NO_SITE, "refused", outcome);
+        Ended {
+            outcome,
+            detail,
+            retry_after: None,
+            is_own_origin: false,
+        }
     }
 
     /// Tells whether a page of `origin` may talk to us at all: it belongs to some site.
     pub fn knows_origin(&self, origin: &str) -> bool {
-        self.live.load().sites.iter().any(|site| beacon::is_own_origin(site, origin))
+        self.live
+            .load()
+            .sites
+            .iter()
+            .any(|site| beacon::is_own_origin(site, origin))
     }
 
     fn refuse(&self, live: &Live, refused: Refused, origin: Option<&str>) -> Ended {
@@ -266,19 +342,29 @@ impl Collector {
     }
 
     fn count_choice(&self, site: &str, choice: &str, outcome: Outcome) {
-        self.metrics.consents.with_label_values(&[site, choice, outcome.code()]).inc();
+        self.metrics
+            .consents
+            .with_label_values(&[site, choice, outcome.code()])
+            .inc();
     }
 }
 
 fn limit(consented: &Consented, limiter: &Limiter) -> Result<(), Refused> {
     let beacon = consented.beacon();
     let refused = |outcome| move |wait| limited_for(outcome, Some(&beacon.site), wait);
-    limiter.beacon(beacon.client.address).map_err(refused(Outcome::LimitAddress))?;
-    limiter.site(beacon.site.index).map_err(refused(Outcome::LimitSite))
+    limiter
+        .beacon(beacon.client.address)
+        .map_err(refused(Outcome::LimitAddress))?;
+    limiter
+        .site(beacon.site.index)
+        .map_err(refused(Outcome::LimitSite))
 }
 
 fn limited_for(outcome: Outcome, site: Option<&Arc<Site>>, wait: Duration) -> Refused {
-    Refused { wait: Some(wait), ..Refused::because(outcome, site, "") }
+    Refused {
+        wait: Some(wait),
+        ..Refused::because(outcome, site, "")
+    }
 }
 
 fn answer(outcome: Outcome, site: &Arc<Site>, origin: Option<&str>) -> Ended {
@@ -292,15 +378,21 @@ fn ended(refused: Refused, origin: Option<&str>) -> Ended {
     };
     let retry_after = match refused.outcome {
         // Whole seconds (RFC 9110, section 10.2.3), rounded up: at the time named the request passes.
-        Outcome::LimitAddress | Outcome::LimitSite => {
-            refused.wait.map(|wait| Duration::from_secs(wait.as_secs() + 1))
-        }
-        Outcome::SpoolFull | Outcome::SpoolFailed | Outcome::ServerClosing | Outcome::SaltUnavailable => {
-            Some(RETRY_AFTER)
-        }
+        Outcome::LimitAddress | Outcome::LimitSite => refused
+            .wait
+            .map(|wait| Duration::from_secs(wait.as_secs() + 1)),
+        Outcome::SpoolFull
+        | Outcome::SpoolFailed
+        | Outcome::ServerClosing
+        | Outcome::SaltUnavailable => Some(RETRY_AFTER),
         _ => None,
     };
-    Ended { outcome: refused.outcome, detail: refused.detail, retry_after, is_own_origin }
+    Ended {
+        outcome: refused.outcome,
+        detail: refused.detail,
+        retry_after,
+        is_own_origin,
+    }
 }
 
 fn spool_outcome(error: &AppendError) -> Outcome {
@@ -316,6 +408,35 @@ fn spool_outcome(error: &AppendError) -> Outcome {
 fn expiry(token: &Token) -> Timestamp {
     // The first instant after the last valid day; day numbers end in the year 2149.
     Timestamp::from_second((i64::from(token.last_day) + 1) * 86_400).unwrap_or(Timestamp::MAX)
+}
+
+/// Counts a beacon whose client left before it was read.
+pub struct Unread {
+    collector: Arc<Collector>,
+    is_read: bool,
+}
+
+impl Unread {
+    /// Begins when the head of a beacon's request is there.
+    pub fn new(collector: Arc<Collector>) -> Unread {
+        Unread {
+            collector,
+            is_read: false,
+        }
+    }
+
+    /// Ends: the beacon was read, or counted as unreadable.
+    pub fn read(mut self) {
+        self.is_read = true;
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        if !self.is_read {
+            self.collector.live.load().count(None, Outcome::ClientGone);
+        }
+    }
 }
 
 /// Counts a beacon whose client left while its record was on the way to the disk.

@@ -11,7 +11,7 @@
 //!
 //! Each step takes one type and gives the next, so that none can be skipped: bytes become a
 //! [`beacon::Beacon`], a beacon with a valid consent a [`consent::Consented`], that an
-//! [`enrich::Enriched`], that an [`event::Event`]. The sender's address and ids exist only in types before
+//! [`enrich::step::Enriched`], that an [`event::Event`]. The sender's address and ids exist only in types before
 //! [`pseudonym`]; an event has no field for them.
 //!
 //! # What a success reply promises

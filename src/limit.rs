@@ -51,7 +51,10 @@ impl Limiter {
             key: Secret::random(),
             beacons: Addresses::new(beacons, limits.max_addresses),
             consents: Addresses::new(consents, limits.max_addresses),
-            sites: sites.iter().map(|_| RateLimiter::direct(site_quota)).collect(),
+            sites: sites
+                .iter()
+                .map(|_| RateLimiter::direct(site_quota))
+                .collect(),
         }
     }
 
@@ -110,7 +113,8 @@ impl Addresses {
             buckets: RateLimiter::keyed(quota),
             // One crowd: ten times what a single address may do.
             shared: RateLimiter::direct(
-                Quota::per_minute(quota.burst_size().saturating_mul(TEN)).allow_burst(quota.burst_size()),
+                Quota::per_minute(quota.burst_size().saturating_mul(TEN))
+                    .allow_burst(quota.burst_size()),
             ),
             is_full: AtomicBool::new(false),
             most,
@@ -138,14 +142,17 @@ impl Addresses {
     fn sweep(&self) {
         self.buckets.retain_recent();
         self.buckets.shrink_to_fit();
-        self.is_full.store(self.buckets.len() >= self.most, Ordering::Relaxed);
+        self.is_full
+            .store(self.buckets.len() >= self.most, Ordering::Relaxed);
     }
 }
 
 const TEN: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 fn direct(bucket: &DefaultDirectRateLimiter) -> Result<(), Duration> {
-    bucket.check().map_err(|not_until| not_until.wait_time_from(DefaultClock::default().now()))
+    bucket
+        .check()
+        .map_err(|not_until| not_until.wait_time_from(DefaultClock::default().now()))
 }
 
 fn at_least_one(number: u32) -> NonZeroU32 {
@@ -166,7 +173,10 @@ mod tests {
             max_addresses,
         };
         let text = "[[site]]\nid = \"a\"\ndomains = [\"a.test\"]\n";
-        let sites = crate::config::load::from_text(text, "test", &Default::default()).unwrap().1.sites;
+        let sites = crate::config::load::from_text(text, "test", &Default::default())
+            .unwrap()
+            .1
+            .sites;
         Limiter::new(&limits, &sites)
     }
 
@@ -178,7 +188,10 @@ mod tests {
             limiter.beacon(address).unwrap();
         }
         let wait = limiter.beacon(address).unwrap_err();
-        assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
+        assert!(
+            wait > Duration::ZERO && wait <= Duration::from_secs(1),
+            "{wait:?}"
+        );
         limiter.beacon("192.0.2.2".parse().unwrap()).unwrap();
         assert!((0..9).filter(|_| limiter.site(0).is_ok()).count() >= 5);
         assert!(limiter.site(0).is_err());

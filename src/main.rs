@@ -26,9 +26,13 @@ fn main() -> ExitCode {
 
 /// Text for people, JSON for machines; never an address, a user agent, an id or a body.
 fn log(environment: &Environment) {
-    let filter = environment.get("BRINE_LOG").map_or("info,hyper=warn", String::as_str);
+    let filter = environment
+        .get("BRINE_LOG")
+        .map_or("info,hyper=warn", String::as_str);
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     if io::stderr().is_terminal() {
         log.compact().init();
     } else {

@@ -4,8 +4,8 @@
 //! classes from enums. Handles are looked up once (a cached counter costs 4 ns, a look-up by label 34).
 
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    Opts, Registry, TextEncoder, exponential_buckets,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, Opts, Registry, TextEncoder, exponential_buckets,
 };
 
 use crate::outcome::Outcome;
@@ -83,7 +83,8 @@ impl Metrics {
     #[allow(clippy::too_many_lines)] // A list reads best as one.
     pub fn new() -> Metrics {
         let r = Registry::new();
-        let seconds = || exponential_buckets(0.000_1, 2.0, 18).expect("positive start, factor above 1");
+        let seconds =
+            || exponential_buckets(0.000_1, 2.0, 18).expect("positive start, factor above 1");
         let counts = || exponential_buckets(1.0, 4.0, 10).expect("positive start, factor above 1");
         let gauge = |name: &str, help: &str| register(&r, IntGauge::new(name, help));
         let real = |name: &str, help: &str| register(&r, Gauge::new(name, help));
@@ -92,40 +93,146 @@ impl Metrics {
             register(&r, IntCounterVec::new(Opts::new(name, help), labels))
         };
         let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
-            register(&r, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets)))
+            register(
+                &r,
+                Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets)),
+            )
         };
         Metrics {
-            beacons: counters("brine_beacons_total", "Beacons by site and the one end each has.", &["site", "outcome"]),
-            consents: counters("brine_consent_choices_total", "Consent choices by site, choice and outcome.", &["site", "choice", "outcome"]),
-            connections: gauge("brine_connections", "Open connections of the public listener."),
-            connections_refused: counter("brine_connection_errors_total", "Connections that ended in an error: time-outs, TLS faults, broken requests."),
-            requests_seconds: histogram("brine_beacon_seconds", "Time from a beacon's head to its answer.", seconds()),
-            limiter_keys: gauge("brine_limiter_keys", "Addresses (as keyed hashes) the rate limiter remembers."),
-            open_visits: gauge("brine_open_visits", "Visits under way of senders that do not name theirs."),
-            revocations: gauge("brine_revocations", "Withdrawn consents held until their token would have expired."),
+            beacons: counters(
+                "brine_beacons_total",
+                "Beacons by site and the one end each has.",
+                &["site", "outcome"],
+            ),
+            consents: counters(
+                "brine_consent_choices_total",
+                "Consent choices by site, choice and outcome.",
+                &["site", "choice", "outcome"],
+            ),
+            connections: gauge(
+                "brine_connections",
+                "Open connections of the public listener.",
+            ),
+            connections_refused: counter(
+                "brine_connection_errors_total",
+                "Connections that ended in an error: time-outs, TLS faults, broken requests.",
+            ),
+            requests_seconds: histogram(
+                "brine_beacon_seconds",
+                "Time from a beacon's head to its answer.",
+                seconds(),
+            ),
+            limiter_keys: gauge(
+                "brine_limiter_keys",
+                "Addresses (as keyed hashes) the rate limiter remembers.",
+            ),
+            open_visits: gauge(
+                "brine_open_visits",
+                "Visits under way of senders that do not name theirs.",
+            ),
+            revocations: gauge(
+                "brine_revocations",
+                "Withdrawn consents held until their token would have expired.",
+            ),
             salts_living: gauge("brine_salts", "Salts that live now."),
-            salt_oldest_seconds: real("brine_salt_age_seconds", "Time since the oldest living salt's period began."),
-            salt_overdue_seconds: real("brine_salt_overdue_seconds", "Time by which a salt has outlived its grace; above 0 is an alarm."),
-            salt_failures: counter("brine_salt_failures_total", "Failed attempts to make or destroy a salt."),
-            geo_age_seconds: register(&r, GaugeVec::new(Opts::new("brine_geo_age_seconds", "Age of the geo database by its own build time."), &["file"])),
-            reloads: counters("brine_reloads_total", "Re-read files by kind and result.", &["file", "result"]),
-            spool_bytes: gauge("brine_spool_bytes", "Bytes of events on disk that ClickHouse does not have yet."),
+            salt_oldest_seconds: real(
+                "brine_salt_age_seconds",
+                "Time since the oldest living salt's period began.",
+            ),
+            salt_overdue_seconds: real(
+                "brine_salt_overdue_seconds",
+                "Time by which a salt has outlived its grace; above 0 is an alarm.",
+            ),
+            salt_failures: counter(
+                "brine_salt_failures_total",
+                "Failed attempts to make or destroy a salt.",
+            ),
+            geo_age_seconds: register(
+                &r,
+                GaugeVec::new(
+                    Opts::new(
+                        "brine_geo_age_seconds",
+                        "Age of the geo database by its own build time.",
+                    ),
+                    &["file"],
+                ),
+            ),
+            reloads: counters(
+                "brine_reloads_total",
+                "Re-read files by kind and result.",
+                &["file", "result"],
+            ),
+            spool_bytes: gauge(
+                "brine_spool_bytes",
+                "Bytes of events on disk that ClickHouse does not have yet.",
+            ),
             spool_segments: gauge("brine_spool_segments", "Spool segments on disk."),
-            spool_oldest_seconds: real("brine_spool_oldest_seconds", "Age of the oldest record in the spool."),
-            spool_quarantined: gauge("brine_spool_quarantine_files", "Quarantined spool files waiting for the operator."),
-            spool_fsync_seconds: histogram("brine_spool_fsync_seconds", "Duration of one group commit's write and fsync.", seconds()),
-            spool_group_records: histogram("brine_spool_group_records", "Records made durable by one fsync.", counts()),
-            spool_failures: counter("brine_spool_failures_total", "Failed writes or fsyncs of the spool."),
-            batch_rows: register(&r, HistogramVec::new(HistogramOpts::new("brine_batch_rows", "Rows of one batch.").buckets(counts()), &["table"])),
-            batch_seconds: histogram("brine_batch_insert_seconds", "Duration of one insert into ClickHouse.", seconds()),
-            batches: counters("brine_batches_total", "Batches by result: stored, found_present, resent, quarantined.", &["result"]),
-            batch_errors: counters("brine_batch_errors_total", "Failed inserts by class of error.", &["class"]),
-            rows_stored: counters("brine_rows_stored_total", "Rows that ClickHouse has acknowledged.", &["table"]),
-            rows_expired: counter("brine_rows_expired_total", "Spooled rows dropped because their retention ran out before ClickHouse came back."),
-            rows_quarantined: counter("brine_rows_quarantined_total", "Rows that ClickHouse refused, kept in quarantine."),
-            engine_restarts: gauge("brine_engine_restarts", "Restarts of the embedded engine since brine started."),
+            spool_oldest_seconds: real(
+                "brine_spool_oldest_seconds",
+                "Age of the oldest record in the spool.",
+            ),
+            spool_quarantined: gauge(
+                "brine_spool_quarantine_bytes",
+                "Bytes in the spool's quarantine, waiting for the operator.",
+            ),
+            spool_fsync_seconds: histogram(
+                "brine_spool_fsync_seconds",
+                "Duration of one group commit's write and fsync.",
+                seconds(),
+            ),
+            spool_group_records: histogram(
+                "brine_spool_group_records",
+                "Records made durable by one fsync.",
+                counts(),
+            ),
+            spool_failures: counter(
+                "brine_spool_failures_total",
+                "Failed writes or fsyncs of the spool.",
+            ),
+            batch_rows: register(
+                &r,
+                HistogramVec::new(
+                    HistogramOpts::new("brine_batch_rows", "Rows of one batch.").buckets(counts()),
+                    &["table"],
+                ),
+            ),
+            batch_seconds: histogram(
+                "brine_batch_insert_seconds",
+                "Duration of one insert into ClickHouse.",
+                seconds(),
+            ),
+            batches: counters(
+                "brine_batches_total",
+                "Batches by result: stored, found_present, resent, quarantined.",
+                &["result"],
+            ),
+            batch_errors: counters(
+                "brine_batch_errors_total",
+                "Failed inserts by class of error.",
+                &["class"],
+            ),
+            rows_stored: counters(
+                "brine_rows_stored_total",
+                "Rows that ClickHouse has acknowledged.",
+                &["table"],
+            ),
+            rows_expired: counter(
+                "brine_rows_expired_total",
+                "Spooled rows dropped because their retention ran out before ClickHouse came back.",
+            ),
+            rows_quarantined: counter(
+                "brine_rows_quarantined_total",
+                "Rows that ClickHouse refused, kept in quarantine.",
+            ),
+            engine_restarts: gauge(
+                "brine_engine_restarts",
+                "Restarts of the embedded engine since brine started.",
+            ),
             engine_up: gauge("brine_engine_up", "1 while the embedded engine answers."),
-            store_stopped: gauge("brine_store_stopped", "1 while rows wait for the operator: missing table, database or rights."),
+            store_stopped: gauge(
+                "brine_store_stopped",
+                "1 while rows wait for the operator: missing table, database or rights.",
+            ),
             registry: r,
         }
     }
@@ -149,7 +256,9 @@ impl Metrics {
     pub fn expose(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(16 * 1024);
         // Writing to memory cannot fail, and every family was gathered from a valid registry.
-        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("encodes to memory");
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .expect("encodes to memory");
         text
     }
 }
@@ -159,7 +268,9 @@ fn register<M: prometheus::core::Collector + Clone + 'static>(
     metric: prometheus::Result<M>,
 ) -> M {
     let metric = metric.expect("metric names and labels are literals");
-    registry.register(Box::new(metric.clone())).expect("metric names are unique");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("metric names are unique");
     metric
 }
 
@@ -173,7 +284,10 @@ mod tests {
         let counters = metrics.site_counters("portal");
         counters.count(Outcome::Accepted);
         let text = String::from_utf8(metrics.expose()).unwrap();
-        assert!(text.contains("brine_beacons_total{outcome=\"accepted\",site=\"portal\"} 1"), "{text}");
+        assert!(
+            text.contains("brine_beacons_total{outcome=\"accepted\",site=\"portal\"} 1"),
+            "{text}"
+        );
         for outcome in Outcome::ALL {
             assert!(text.contains(outcome.code()));
         }

@@ -41,7 +41,10 @@ impl OpenVisits {
 
     /// Returns the visit that `visitor` is in at `now_ms`, if it has one, and keeps it alive.
     pub fn touch(&self, visitor: u64, now_ms: i64) -> Option<OpenVisit> {
-        let mut shard = self.shard(visitor).lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self
+            .shard(visitor)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let open = shard.get_mut(&visitor)?;
         if now_ms - open.last_ms >= IDLE_MS {
             shard.remove(&visitor);
@@ -59,7 +62,10 @@ impl OpenVisits {
         now_ms: i64,
         begin: impl FnOnce() -> (u64, u16),
     ) -> OpenVisit {
-        let mut shard = self.shard(visitor).lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self
+            .shard(visitor)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = shard.get_mut(&visitor)
             && now_ms - open.last_ms < IDLE_MS
         {
@@ -70,7 +76,11 @@ impl OpenVisits {
             make_room(&mut shard, now_ms, self.per_shard);
         }
         let (visit, day) = begin();
-        let open = OpenVisit { visit, day, last_ms: now_ms };
+        let open = OpenVisit {
+            visit,
+            day,
+            last_ms: now_ms,
+        };
         shard.insert(visitor, open);
         open
     }
@@ -88,7 +98,10 @@ impl OpenVisits {
 
     /// Returns how many visits are held.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        self.shards
+            .iter()
+            .map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len())
+            .sum()
     }
 
     /// Tells whether none is held.
@@ -123,8 +136,14 @@ mod tests {
         let first = visits.touch_or_begin(1, 0, || (10, 5));
         assert_eq!(first.visit, 10);
         assert_eq!(visits.touch_or_begin(1, IDLE_MS - 1, || (11, 5)).visit, 10);
-        assert_eq!(visits.touch_or_begin(1, 2 * IDLE_MS - 2, || (12, 5)).visit, 10);
-        assert_eq!(visits.touch_or_begin(1, 3 * IDLE_MS - 2, || (13, 5)).visit, 13);
+        assert_eq!(
+            visits.touch_or_begin(1, 2 * IDLE_MS - 2, || (12, 5)).visit,
+            10
+        );
+        assert_eq!(
+            visits.touch_or_begin(1, 3 * IDLE_MS - 2, || (13, 5)).visit,
+            13
+        );
         visits.sweep(5 * IDLE_MS);
         assert!(visits.is_empty());
     }
@@ -133,9 +152,17 @@ mod tests {
     fn a_flood_of_visitors_cannot_grow_it() {
         let visits = OpenVisits::new(1_600);
         for visitor in 0..100_000u64 {
-            visits.touch_or_begin(visitor.wrapping_mul(0x9e37_79b9_7f4a_7c15), visitor as i64, || (visitor, 0));
+            visits.touch_or_begin(
+                visitor.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                visitor as i64,
+                || (visitor, 0),
+            );
         }
         assert!(visits.len() <= 1_600);
-        assert!(visits.touch(99_999u64.wrapping_mul(0x9e37_79b9_7f4a_7c15), 100_000).is_some());
+        assert!(
+            visits
+                .touch(99_999u64.wrapping_mul(0x9e37_79b9_7f4a_7c15), 100_000)
+                .is_some()
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Keyed hash; the identity goes in and does not come out.
 //!
-//! Comes in: an [`Enriched`] beacon with the visitor's bits. Goes out: an [`Event`], which has no field
+//! Comes in: an [`Enriched`] beacon with the visitor's bits. Goes out: an event, which has no field
 //! that could hold them. `pseudonym = keyed BLAKE3(salt, domain ‖ length‖field ‖ …)`, the first 64 bits. Each field carries its length,
 //! so that no two visitors share one input, and each use has a domain of its own, so that a visitor can
 //! never equal a visit.
@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::beacon::VisitClaim;
 use crate::config::Site;
 use crate::enrich::step::Enriched;
-use crate::event::Event;
+use crate::event::Draft;
 use crate::open_visits::OpenVisits;
 use crate::outcome::Outcome;
 use crate::salts::SiteSalts;
@@ -41,7 +41,9 @@ pub fn pseudonym(salt: &Secret, domain: Domain, fields: &[&[u8]]) -> u64 {
         Domain::Device => 3,
     }]);
     for field in fields {
-        hasher.update(&(field.len() as u64).to_le_bytes()).update(field);
+        hasher
+            .update(&(field.len() as u64).to_le_bytes())
+            .update(field);
     }
     let mut first = [0; 8];
     first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
@@ -63,13 +65,22 @@ pub fn pseudonymise(
     enriched: Enriched,
     salts: Option<&SiteSalts>,
     open_visits: &OpenVisits,
-) -> Result<Event, Outcome> {
-    let Enriched { mut event, identity, site, received } = enriched;
+) -> Result<Draft, Outcome> {
+    let Enriched {
+        mut event,
+        identity,
+        site,
+        received,
+    } = enriched;
     let salts = salts.ok_or(Outcome::SaltUnavailable)?;
     let local = site.time_zone.to_datetime(received);
     let today = day_number(local.date());
     let yesterday = in_grace(&site, today, local.time(), received).then(|| today.saturating_sub(1));
-    let salt_of = |day| salts.of(period_of(day, site.rotation)).ok_or(Outcome::SaltUnavailable);
+    let salt_of = |day| {
+        salts
+            .of(period_of(day, site.rotation))
+            .ok_or(Outcome::SaltUnavailable)
+    };
     let visitor = |salt| pseudonym(salt, Domain::Visitor, &[&identity.visitor]);
     let now_ms = received.as_millisecond();
 
@@ -82,7 +93,15 @@ pub fn pseudonymise(
                 Some((day, Ok(salt))) => (day, salt),
                 _ => (today, salt_of(today)?),
             };
-            (day, salt, pseudonym(salt, Domain::Visit, &[&identity.visitor, claim.id.as_bytes()]))
+            (
+                day,
+                salt,
+                pseudonym(
+                    salt,
+                    Domain::Visit,
+                    &[&identity.visitor, claim.id.as_bytes()],
+                ),
+            )
         }
         None => {
             let still_open = yesterday.and_then(|day| {
@@ -96,7 +115,10 @@ pub fn pseudonymise(
                     let salt = salt_of(today)?;
                     let open = open_visits.touch_or_begin(visitor(salt), now_ms, || {
                         let began = now_ms.to_le_bytes();
-                        (pseudonym(salt, Domain::Visit, &[&identity.visitor, &began]), today)
+                        (
+                            pseudonym(salt, Domain::Visit, &[&identity.visitor, &began]),
+                            today,
+                        )
                     });
                     // Under a salt of a week or a month an open visit may be yesterday's, too.
                     (open.day.max(today.saturating_sub(1)), salt, open.visit)

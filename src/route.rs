@@ -13,14 +13,14 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName,
-    HeaderValue, ORIGIN, REFERER, RETRY_AFTER, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH,
+    CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, ORIGIN, REFERER, RETRY_AFTER, VARY,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use crate::client::Client;
-use crate::collector::{Carrier, ChoiceReply, Collector, Ended};
+use crate::collector::{Carrier, ChoiceReply, Collector, Ended, Unread};
 use crate::consent::COOKIE as CONSENT_COOKIE;
 use crate::outcome::Outcome;
 use crate::tracker;
@@ -33,53 +33,86 @@ static BRINE_OUTCOME: HeaderName = HeaderName::from_static("brine-outcome");
 /// A transparent pixel, 43 bytes.
 const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 
-/// Answers one request of the public listener.
+/// Answers one request of the public listener. Must be called at once, not from within a future: a client
+/// may be gone so soon that the future is dropped without ever having been polled, and its beacon counts all
+/// the same.
 ///
 /// # Errors
 /// Never: whatever happens has a reply.
-pub async fn public(
+pub fn public(
     collector: Arc<Collector>,
     request: Request<Incoming>,
     peer: IpAddr,
-) -> Result<Reply, Infallible> {
+) -> impl Future<Output = Result<Reply, Infallible>> + Send {
     let (head, body) = request.into_parts();
-    Ok(match (&head.method, head.uri.path()) {
-        (&Method::POST, "/api/event") => event(&collector, &head, body, peer).await,
-        (&Method::GET, "/pixel.gif") => pixel(&collector, &head, peer).await,
-        (&Method::POST, "/api/consent") => consent(&collector, &head, body, peer).await,
-        (&Method::OPTIONS, "/api/event" | "/api/consent") => preflight(&collector, &head),
-        (&Method::GET | &Method::HEAD, "/brine.js") => tracker::script(&head),
-        (&Method::GET | &Method::HEAD, "/health") => plain(StatusCode::OK, "alive\n"),
-        (&Method::GET | &Method::HEAD, "/ready") => ready(&collector),
-        (_, "/api/event" | "/api/consent") => not_allowed("POST, OPTIONS"),
-        (_, "/pixel.gif" | "/brine.js" | "/health" | "/ready") => not_allowed("GET"),
-        _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
-    })
+    let is_beacon = matches!(
+        (&head.method, head.uri.path()),
+        (&Method::POST, "/api/event") | (&Method::GET, "/pixel.gif")
+    );
+    let unread = is_beacon.then(|| Unread::new(collector.clone()));
+    async move {
+        Ok(match (&head.method, head.uri.path()) {
+            (&Method::POST, "/api/event") => event(&collector, &head, body, peer, unread).await,
+            (&Method::GET, "/pixel.gif") => pixel(&collector, &head, peer, unread).await,
+            (&Method::POST, "/api/consent") => consent(&collector, &head, body, peer).await,
+            (&Method::OPTIONS, "/api/event" | "/api/consent") => preflight(&collector, &head),
+            (&Method::GET | &Method::HEAD, "/brine.js") => tracker::script(&head),
+            (&Method::GET | &Method::HEAD, "/health") => plain(StatusCode::OK, "alive\n"),
+            (&Method::GET | &Method::HEAD, "/ready") => ready(&collector),
+            (_, "/api/event" | "/api/consent") => not_allowed("POST, OPTIONS"),
+            (_, "/pixel.gif" | "/brine.js" | "/health" | "/ready") => not_allowed("GET"),
+            _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
+        })
+    }
 }
 
-async fn event(collector: &Collector, head: &Parts, body: Incoming, peer: IpAddr) -> Reply {
+async fn event(
+    collector: &Collector,
+    head: &Parts,
+    body: Incoming,
+    peer: IpAddr,
+    unread: Option<Unread>,
+) -> Reply {
     let started = Instant::now();
     let client = client(collector, head, peer);
-    let ended = match read_beacon_body(collector, head, body).await {
+    let body = read_beacon_body(collector, head, body).await;
+    // From here on every way out counts by itself.
+    if let Some(unread) = unread {
+        unread.read();
+    }
+    let ended = match body {
         Ok(body) => {
             let cookie = cookie(&head.headers, CONSENT_COOKIE);
-            collector.event(Carrier::Body(&body), header(head, &ORIGIN), cookie, client).await
+            collector
+                .event(Carrier::Body(&body), header(head, &ORIGIN), cookie, client)
+                .await
         }
         Err(ended) => ended,
     };
-    collector.metrics.requests_seconds.observe(started.elapsed().as_secs_f64());
+    collector
+        .metrics
+        .requests_seconds
+        .observe(started.elapsed().as_secs_f64());
     beacon_reply(&ended, header(head, &ORIGIN), None)
 }
 
-async fn pixel(collector: &Collector, head: &Parts, peer: IpAddr) -> Reply {
+async fn pixel(collector: &Collector, head: &Parts, peer: IpAddr, unread: Option<Unread>) -> Reply {
     let started = Instant::now();
     let client = client(collector, head, peer);
     let carrier = Carrier::Pixel {
         query: head.uri.query().unwrap_or_default(),
         referer: header(head, &REFERER),
     };
-    let ended = collector.event(carrier, None, cookie(&head.headers, CONSENT_COOKIE), client).await;
-    collector.metrics.requests_seconds.observe(started.elapsed().as_secs_f64());
+    if let Some(unread) = unread {
+        unread.read();
+    }
+    let ended = collector
+        .event(carrier, None, cookie(&head.headers, CONSENT_COOKIE), client)
+        .await;
+    collector
+        .metrics
+        .requests_seconds
+        .observe(started.elapsed().as_secs_f64());
     beacon_reply(&ended, None, Some(GIF))
 }
 
@@ -89,17 +122,30 @@ async fn consent(collector: &Collector, head: &Parts, body: Incoming, peer: IpAd
     let body = match read_body(collector, head, body).await {
         Ok(body) => body,
         Err((outcome, detail)) => {
-            let ended = Ended { outcome, detail, retry_after: None, is_own_origin: false };
-            return beacon_reply(&ended, origin, None);
+            return beacon_reply(
+                &collector.refuse_unread_choice(outcome, detail),
+                origin,
+                None,
+            );
         }
     };
     let (ended, choice) = collector.choose(&body, origin, client).await;
     let value = match choice {
-        ChoiceReply::Granted { token, policy, expires } => (
+        ChoiceReply::Granted {
+            token,
+            policy,
+            expires,
+        } => (
             StatusCode::CREATED,
             serde_json::json!({ "token": token, "policy": policy, "expires": expires.to_string() }),
         ),
-        ChoiceReply::Standing { standing, policy, current_policy, expires, purposes } => (
+        ChoiceReply::Standing {
+            standing,
+            policy,
+            current_policy,
+            expires,
+            purposes,
+        } => (
             StatusCode::OK,
             serde_json::json!({
                 "valid": standing.is_ok(),
@@ -141,11 +187,22 @@ fn preflight(collector: &Collector, head: &Parts) -> Reply {
     let mut reply = empty(StatusCode::NO_CONTENT);
     let headers = reply.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("origin"));
-    let Some(origin) = head.headers.get(ORIGIN) else { return reply };
-    if origin.to_str().is_ok_and(|origin| collector.knows_origin(origin)) {
+    let Some(origin) = head.headers.get(ORIGIN) else {
+        return reply;
+    };
+    if origin
+        .to_str()
+        .is_ok_and(|origin| collector.knows_origin(origin))
+    {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type"));
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("POST"),
+        );
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("content-type"),
+        );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     }
     reply
@@ -154,7 +211,10 @@ fn preflight(collector: &Collector, head: &Parts) -> Reply {
 /// Ready means: able to keep the promise that 202 makes, now.
 pub fn ready(collector: &Collector) -> Reply {
     let mut reasons = Vec::new();
-    if collector.is_closing.load(std::sync::atomic::Ordering::Relaxed) {
+    if collector
+        .is_closing
+        .load(std::sync::atomic::Ordering::Relaxed)
+    {
         reasons.push(Outcome::ServerClosing.code());
     }
     let spool = collector.spool.stats();
@@ -165,18 +225,39 @@ pub fn ready(collector: &Collector) -> Reply {
         reasons.push(Outcome::SpoolFailed.code());
     }
     let salts = collector.salts.living();
-    if collector.live.load().sites.iter().any(|site| !salts.contains_key(&site.id)) {
+    if collector
+        .live
+        .load()
+        .sites
+        .iter()
+        .any(|site| !salts.contains_key(&site.id))
+    {
         reasons.push(Outcome::SaltUnavailable.code());
     }
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json(status, &serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons }))
+    let status = if reasons.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    json(
+        status,
+        &serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons }),
+    )
 }
 
 fn client(collector: &Collector, head: &Parts, peer: IpAddr) -> Client {
-    Client::read(&head.headers, peer, &collector.config.server.trusted_proxies)
+    Client::read(
+        &head.headers,
+        peer,
+        &collector.config.server.trusted_proxies,
+    )
 }
 
-async fn read_beacon_body(collector: &Collector, head: &Parts, body: Incoming) -> Result<Bytes, Ended> {
+async fn read_beacon_body(
+    collector: &Collector,
+    head: &Parts,
+    body: Incoming,
+) -> Result<Bytes, Ended> {
     read_body(collector, head, body)
         .await
         .map_err(|(outcome, detail)| collector.refuse_unread(outcome, &detail))
@@ -190,8 +271,13 @@ async fn read_body(
 ) -> Result<Bytes, (Outcome, String)> {
     let content_type = header(head, &CONTENT_TYPE).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") && !essence.eq_ignore_ascii_case("text/plain") {
-        return Err((Outcome::BeaconMediaType, "send application/json or text/plain".into()));
+    if !essence.eq_ignore_ascii_case("application/json")
+        && !essence.eq_ignore_ascii_case("text/plain")
+    {
+        return Err((
+            Outcome::BeaconMediaType,
+            "send application/json or text/plain".into(),
+        ));
     }
     let limit = collector.config.server.max_body_bytes;
     let too_large = || (Outcome::BeaconTooLarge, format!("more than {limit} bytes"));
@@ -203,7 +289,10 @@ async fn read_body(
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err((Outcome::BeaconIncomplete, "the body ended early".into())),
-        Err(_) => Err((Outcome::BeaconIncomplete, "the body did not arrive in time".into())),
+        Err(_) => Err((
+            Outcome::BeaconIncomplete,
+            "the body did not arrive in time".into(),
+        )),
     }
 }
 
@@ -246,7 +335,9 @@ fn beacon_reply(ended: &Ended, origin: Option<&str>, picture: Option<&'static [u
     let status = status_of(ended.outcome);
     let mut reply = if status.is_success() {
         match picture {
-            Some(gif) if status == StatusCode::ACCEPTED => typed(status, "image/gif", Bytes::from_static(gif)),
+            Some(gif) if status == StatusCode::ACCEPTED => {
+                typed(status, "image/gif", Bytes::from_static(gif))
+            }
             _ => empty(status),
         }
     } else {
@@ -258,7 +349,10 @@ fn beacon_reply(ended: &Ended, origin: Option<&str>, picture: Option<&'static [u
 
 fn annotate(reply: &mut Reply, ended: &Ended, origin: Option<&str>) {
     let headers = reply.headers_mut();
-    headers.insert(BRINE_OUTCOME.clone(), HeaderValue::from_static(ended.outcome.code()));
+    headers.insert(
+        BRINE_OUTCOME.clone(),
+        HeaderValue::from_static(ended.outcome.code()),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(wait) = ended.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
@@ -267,7 +361,10 @@ fn annotate(reply: &mut Reply, ended: &Ended, origin: Option<&str>) {
         && let Some(origin) = origin.and_then(|origin| HeaderValue::from_str(origin).ok())
     {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("brine-outcome"));
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("brine-outcome"),
+        );
         headers.insert(VARY, HeaderValue::from_static("origin"));
     }
 }
@@ -286,9 +383,10 @@ pub fn problem(status: StatusCode, outcome: Option<Outcome>, detail: &str) -> Re
         "outcome": outcome.map(Outcome::code),
     });
     let mut reply = json(status, &body);
-    reply
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    reply.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     reply
 }
 
@@ -299,14 +397,20 @@ pub fn json(status: StatusCode, value: &serde_json::Value) -> Reply {
 
 /// A short text.
 pub fn plain(status: StatusCode, text: &'static str) -> Reply {
-    typed(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+    typed(
+        status,
+        "text/plain; charset=utf-8",
+        Bytes::from_static(text.as_bytes()),
+    )
 }
 
 /// A reply of a given media type.
 pub fn typed(status: StatusCode, media_type: &'static str, body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    reply
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     reply
 }
 
@@ -314,15 +418,23 @@ fn empty(status: StatusCode) -> Reply {
     let mut reply = Response::new(Full::new(Bytes::new()));
     *reply.status_mut() = status;
     if status != StatusCode::NO_CONTENT {
-        reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        reply
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     reply
 }
 
 /// The path exists, the method does not fit it (RFC 9110, section 15.5.6).
 pub fn not_allowed(allowed: &'static str) -> Reply {
-    let mut reply = problem(StatusCode::METHOD_NOT_ALLOWED, None, "method not allowed here");
-    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    let mut reply = problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        None,
+        "method not allowed here",
+    );
+    reply
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
     reply
 }
 
@@ -365,7 +477,10 @@ mod tests {
     #[test]
     fn a_cookie_is_found_among_others() {
         let mut headers = HeaderMap::new();
-        headers.append(COOKIE, HeaderValue::from_static("a=1; brine_consent=abc=; xbrine_consent=no"));
+        headers.append(
+            COOKIE,
+            HeaderValue::from_static("a=1; brine_consent=abc=; xbrine_consent=no"),
+        );
         assert_eq!(cookie(&headers, CONSENT_COOKIE), Some("abc="));
         assert_eq!(cookie(&HeaderMap::new(), CONSENT_COOKIE), None);
     }

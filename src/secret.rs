@@ -95,7 +95,10 @@ pub enum SecretError {
 /// # Errors
 /// [`SecretError`]. A damaged or too widely readable file is never replaced: what it protects would be lost.
 pub fn load_or_create(path: &Path) -> Result<Secret, SecretError> {
-    let io_error = |source| SecretError::Io { path: path.to_owned(), source };
+    let io_error = |source| SecretError::Io {
+        path: path.to_owned(),
+        source,
+    };
     match File::open(path) {
         Ok(file) => read_private(path, file),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -108,16 +111,28 @@ pub fn load_or_create(path: &Path) -> Result<Secret, SecretError> {
 }
 
 fn read_private(path: &Path, mut file: File) -> Result<Secret, SecretError> {
-    let io_error = |source| SecretError::Io { path: path.to_owned(), source };
+    let io_error = |source| SecretError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let mode = file.metadata().map_err(io_error)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(SecretError::TooWide { path: path.to_owned(), mode });
+        return Err(SecretError::TooWide {
+            path: path.to_owned(),
+            mode,
+        });
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES + 1));
-    Read::by_ref(&mut file).take(SECRET_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(io_error)?;
+    Read::by_ref(&mut file)
+        .take(SECRET_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(io_error)?;
     match <[u8; SECRET_BYTES]>::try_from(&bytes[..]) {
         Ok(array) => Ok(Secret::from_bytes(array)),
-        Err(_) => Err(SecretError::Length { path: path.to_owned(), found: bytes.len() }),
+        Err(_) => Err(SecretError::Length {
+            path: path.to_owned(),
+            found: bytes.len(),
+        }),
     }
 }
 
@@ -126,12 +141,19 @@ fn read_private(path: &Path, mut file: File) -> Result<Secret, SecretError> {
 /// # Errors
 /// What the operating system said; `path` is untouched then.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let temporary = directory.join(name);
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
@@ -150,9 +172,19 @@ mod tests {
         assert_eq!(load_or_create(&path).unwrap().expose(), made.expose());
         assert_eq!(format!("{made:?}"), "Secret(hidden)");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(load_or_create(&path).unwrap_err().to_string().contains("0640"));
+        assert!(
+            load_or_create(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("0640")
+        );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, b"short").unwrap();
-        assert!(load_or_create(&path).unwrap_err().to_string().contains("5 bytes"));
+        assert!(
+            load_or_create(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("5 bytes")
+        );
     }
 }

@@ -13,16 +13,24 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 pub(crate) fn run() {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        println!("public http://{}", listener.local_addr().expect("an address"));
+        println!(
+            "public http://{}",
+            listener.local_addr().expect("an address")
+        );
         std::io::stdout().flush().expect("stdout");
         loop {
             let (stream, _) = listener.accept().await.expect("a connection");
             stream.set_nodelay(true).expect("TCP_NODELAY");
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)));
+            tokio::spawn(
+                http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)),
+            );
         }
     });
 }

@@ -66,7 +66,10 @@ struct Tally {
 impl Load {
     /// Sends `beacons` in turn and measures the server meanwhile.
     pub(crate) fn run(&self, server: &Server, beacons: &Arc<Vec<Vec<u8>>>) -> Figures {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let load = *self;
         let (cpu_before, started) = (server.cpu(), Instant::now());
         let tally = runtime.block_on(async {
@@ -74,7 +77,10 @@ impl Load {
             let tasks: Vec<_> = (0..load.connections)
                 .map(|n| tokio::spawn(load.connection(n, server.address, beacons.clone(), until)))
                 .collect();
-            let mut all = Tally { histogram: Histogram::new(3).expect("3 digits"), refused: 0 };
+            let mut all = Tally {
+                histogram: Histogram::new(3).expect("3 digits"),
+                refused: 0,
+            };
             for task in tasks {
                 let tally = task.await.expect("a connection");
                 all.histogram.add(&tally.histogram).expect("same bounds");
@@ -94,14 +100,29 @@ impl Load {
         }
     }
 
-    async fn connection(self, n: usize, address: SocketAddr, beacons: Arc<Vec<Vec<u8>>>, until: Instant) -> Tally {
-        let mut stream = TcpStream::connect(address).await.expect("the server listens");
+    async fn connection(
+        self,
+        n: usize,
+        address: SocketAddr,
+        beacons: Arc<Vec<Vec<u8>>>,
+        until: Instant,
+    ) -> Tally {
+        let mut stream = TcpStream::connect(address)
+            .await
+            .expect("the server listens");
         stream.set_nodelay(true).expect("TCP_NODELAY");
-        let mut tally =
-            Tally { histogram: Histogram::new_with_max(60_000_000, 3).expect("bounds"), refused: 0 };
-        let gap = self.rate.map(|rate| Duration::from_secs_f64(self.connections as f64 / f64::from(rate)));
+        let mut tally = Tally {
+            histogram: Histogram::new_with_max(60_000_000, 3).expect("bounds"),
+            refused: 0,
+        };
+        let gap = self
+            .rate
+            .map(|rate| Duration::from_secs_f64(self.connections as f64 / f64::from(rate)));
         // Connections take turns within the gap, so that arrivals are even.
-        let start = Instant::now() + gap.map_or(Duration::ZERO, |gap| gap.mul_f64(n as f64 / self.connections as f64));
+        let start = Instant::now()
+            + gap.map_or(Duration::ZERO, |gap| {
+                gap.mul_f64(n as f64 / self.connections as f64)
+            });
         let mut buffer = vec![0; 4_096];
         for k in 0.. {
             // The latency counts from when the request was due, not from when it could be sent.
@@ -121,7 +142,9 @@ impl Load {
             if !answered_202(&mut stream, &mut buffer).await {
                 tally.refused += 1;
             }
-            tally.histogram.saturating_record(due.elapsed().as_micros() as u64);
+            tally
+                .histogram
+                .saturating_record(due.elapsed().as_micros() as u64);
         }
         tally
     }
@@ -131,7 +154,10 @@ impl Load {
 async fn answered_202(stream: &mut TcpStream, buffer: &mut [u8]) -> bool {
     let mut filled = 0;
     loop {
-        let n = stream.read(&mut buffer[filled..]).await.expect("the server answers");
+        let n = stream
+            .read(&mut buffer[filled..])
+            .await
+            .expect("the server answers");
         assert!(n > 0, "the server closed a connection");
         filled += n;
         if buffer[..filled].ends_with(b"\r\n\r\n") {

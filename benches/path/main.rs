@@ -29,18 +29,34 @@ fn main() {
     }
     let number = |name: &str, default: u64| {
         let at = arguments.iter().position(|a| a == name);
-        at.and_then(|i| arguments.get(i + 1)?.parse().ok()).unwrap_or(default)
+        at.and_then(|i| arguments.get(i + 1)?.parse().ok())
+            .unwrap_or(default)
     };
     let is_smoke = arguments.iter().any(|a| a == "--smoke" || a == "--test");
-    let rounds = if is_smoke { 1 } else { number("--rounds", 5) as usize };
+    let rounds = if is_smoke {
+        1
+    } else {
+        number("--rounds", 5) as usize
+    };
     let duration = Duration::from_secs(if is_smoke { 1 } else { number("--seconds", 4) });
 
     let bare = Server::bare();
     let brine = Server::brine();
     let beacons = brine.beacons();
-    let saturated = Load { connections: CONNECTIONS, rate: None, duration };
-    let steady = Load { connections: CONNECTIONS, rate: Some(RATE), duration };
-    for (name, load) in [("saturated, 64 connections", saturated), ("2,000 a second, 64 connections", steady)] {
+    let saturated = Load {
+        connections: CONNECTIONS,
+        rate: None,
+        duration,
+    };
+    let steady = Load {
+        connections: CONNECTIONS,
+        rate: Some(RATE),
+        duration,
+    };
+    for (name, load) in [
+        ("saturated, 64 connections", saturated),
+        ("2,000 a second, 64 connections", steady),
+    ] {
         let (mut of_bare, mut of_brine) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             of_bare.push(load.run(&bare, &beacons));
@@ -51,12 +67,19 @@ fn main() {
         let brine = Figures::median(&of_brine);
         println!("  {:<12} {bare}", "bare hyper");
         println!("  {:<12} {brine}", "brine");
-        println!("  ratio        {:.2} x CPU a request", brine.cpu_us / bare.cpu_us);
+        println!(
+            "  ratio        {:.2} x CPU a request",
+            brine.cpu_us / bare.cpu_us
+        );
     }
     let stored = brine.wait_until_stored();
     println!(
         "\naccepted to stored: {:.1} us CPU an event in all, of it engine {:.1} us ({} events)",
         stored.cpu_us, stored.engine_us, stored.events
     );
-    println!("collector RSS {:.1} MiB, peak {:.1} MiB", brine.rss_mib("VmRSS"), brine.rss_mib("VmHWM"));
+    println!(
+        "collector RSS {:.1} MiB, peak {:.1} MiB",
+        brine.rss_mib("VmRSS"),
+        brine.rss_mib("VmHWM")
+    );
 }

@@ -58,17 +58,32 @@ impl Server {
     }
 
     fn spawn(mut command: Command, directory: Option<tempfile::TempDir>) -> Server {
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let line = lines.next().expect("an address").expect("text");
-        let address = line.strip_prefix("public http://").and_then(|a| a.parse().ok()).expect("an address");
+        let address = line
+            .strip_prefix("public http://")
+            .and_then(|a| a.parse().ok())
+            .expect("an address");
         std::thread::spawn(move || lines.for_each(drop));
-        Server { address, child, directory }
+        Server {
+            address,
+            child,
+            directory,
+        }
     }
 
     /// Prepared requests, with consent tokens under the running collector's own key.
     pub(crate) fn beacons(&self) -> Arc<Vec<Vec<u8>>> {
-        let data = self.directory.as_ref().expect("brine has one").path().join("data");
+        let data = self
+            .directory
+            .as_ref()
+            .expect("brine has one")
+            .path()
+            .join("data");
         let key = secret::load_or_create(&data.join("consent.key")).expect("the key is there");
         let mint = Mint::new(&key);
         let purposes = Purposes::default().with(Purpose::Measurement);
@@ -108,14 +123,28 @@ impl Server {
 
     /// Waits until the spool is empty, then tells what an event cost, the engine included.
     pub(crate) fn wait_until_stored(&self) -> Stored {
-        let data = self.directory.as_ref().expect("brine has one").path().join("data");
+        let data = self
+            .directory
+            .as_ref()
+            .expect("brine has one")
+            .path()
+            .join("data");
         let count = || -> u64 {
             let output = Command::new(env!("CARGO_BIN_EXE_brine"))
-                .args(["sql", "--format", "TSV", "SELECT count() FROM events", "--data"])
+                .args([
+                    "sql",
+                    "--format",
+                    "TSV",
+                    "SELECT count() FROM events",
+                    "--data",
+                ])
                 .arg(&data)
                 .output()
                 .expect("brine sql runs");
-            String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or(0)
+            String::from_utf8_lossy(&output.stdout)
+                .trim()
+                .parse()
+                .unwrap_or(0)
         };
         let started = Instant::now();
         let mut events = count();
@@ -129,13 +158,23 @@ impl Server {
         }
         let per_event = |cpu: Duration| cpu.as_secs_f64() * 1e6 / events.max(1) as f64;
         let engine: Duration = children_of(self.child.id()).into_iter().map(cpu_of).sum();
-        Stored { events, cpu_us: per_event(self.cpu() + engine), engine_us: per_event(engine) }
+        Stored {
+            events,
+            cpu_us: per_event(self.cpu() + engine),
+            engine_us: per_event(engine),
+        }
     }
 
     /// Returns a line of /proc/PID/status in MiB.
     pub(crate) fn rss_mib(&self, line: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let kib = status.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(':')?.split_whitespace().next());
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .unwrap_or_default();
+        let kib = status.lines().find_map(|l| {
+            l.strip_prefix(line)?
+                .strip_prefix(':')?
+                .split_whitespace()
+                .next()
+        });
         kib.and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
     }
 }
@@ -150,8 +189,18 @@ impl Drop for Server {
 fn cpu_of(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The command name may hold spaces; fields count from behind its closing parenthesis.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks = |at: usize| {
+        fields
+            .get(at)
+            .and_then(|f| f.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
     Duration::from_secs_f64((ticks(11) + ticks(12)) / TICKS)
 }
 

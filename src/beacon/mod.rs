@@ -119,8 +119,17 @@ impl Refused {
     }
 
     /// An end and its reason.
-    pub fn because(outcome: Outcome, site: Option<&Arc<Site>>, detail: impl Into<String>) -> Refused {
-        Refused { outcome, site: site.cloned(), detail: detail.into(), wait: None }
+    pub fn because(
+        outcome: Outcome,
+        site: Option<&Arc<Site>>,
+        detail: impl Into<String>,
+    ) -> Refused {
+        Refused {
+            outcome,
+            site: site.cloned(),
+            detail: detail.into(),
+            wait: None,
+        }
     }
 }
 
@@ -159,7 +168,11 @@ fn from_wire(
     }
     let url = wire.u.0;
     if url.is_empty() || url.len() > MAX_URL {
-        return Err(Refused::because(Outcome::BeaconUrl, Some(site), "u: must be 1 to 2000 bytes"));
+        return Err(Refused::because(
+            Outcome::BeaconUrl,
+            Some(site),
+            "u: must be 1 to 2000 bytes",
+        ));
     }
     let referrer = match &wire.r {
         Some(Text(text)) if text.len() > MAX_URL => return Err(bad("r: more than 2000 bytes")),
@@ -168,7 +181,9 @@ fn from_wire(
     };
     check_props(&wire.p.0).map_err(bad)?;
     let id = |key: &str, text: Option<Text<'_>>| match text {
-        Some(Text(text)) => checked_id(key, &text).map(Some).map_err(|detail| bad(&detail)),
+        Some(Text(text)) => checked_id(key, &text)
+            .map(Some)
+            .map_err(|detail| bad(&detail)),
         None => Ok(None),
     };
     let visit = match wire.s {
@@ -199,12 +214,15 @@ fn from_wire(
         is_interactive: wire.i.unwrap_or(true),
         scroll_depth: wire
             .sd
-            .map_or(Some(255), |sd| ranged(sd, 0.0, 255.0).map(|sd| if sd > 100.0 { 255 } else { sd as u8 }))
+            .map_or(Some(255), |sd| {
+                ranged(sd, 0.0, 255.0).map(|sd| if sd > 100.0 { 255 } else { sd as u8 })
+            })
             .ok_or_else(|| bad("sd: must be from 0 to 100, or 255 for unknown"))?,
         engagement_ms: wire
             .e
             .map_or(Some(0.0), |e| ranged(e, 0.0, MAX_ENGAGEMENT_MS))
-            .ok_or_else(|| bad("e: must be from 0 to 86400000 milliseconds"))? as u32,
+            .ok_or_else(|| bad("e: must be from 0 to 86400000 milliseconds"))?
+            as u32,
         viewport_width: wire
             .w
             .map(|w| ranged(w, 0.0, 100_000.0).ok_or_else(|| bad("w: must be from 0 to 100000")))
@@ -215,7 +233,12 @@ fn from_wire(
         visit,
         event_id: id("id", wire.id)?,
         days_since_last,
-        vitals: wire.wv.map(vitals).transpose().map_err(bad)?.unwrap_or_default(),
+        vitals: wire
+            .wv
+            .map(vitals)
+            .transpose()
+            .map_err(bad)?
+            .unwrap_or_default(),
         props: wire.p.0,
         site: site.clone(),
         client,
@@ -232,17 +255,25 @@ fn check_origin(site: &Arc<Site>, origin: Option<&str>) -> Result<(), Refused> {
     match origin {
         None => Ok(()),
         Some(origin) if is_own_origin(site, origin) => Ok(()),
-        Some(_) => {
-            Err(Refused::because(Outcome::SiteOrigin, Some(site), "Origin is not one of the site's own"))
-        }
+        Some(_) => Err(Refused::because(
+            Outcome::SiteOrigin,
+            Some(site),
+            "Origin is not one of the site's own",
+        )),
     }
 }
 
 /// Tells whether `origin` (RFC 6454 serialization) is a page of `site`'s.
 pub fn is_own_origin(site: &Site, origin: &str) -> bool {
-    let Some((scheme, rest)) = origin.split_once("://") else { return false };
+    let Some((scheme, rest)) = origin.split_once("://") else {
+        return false;
+    };
     let host = rest.rsplit_once(':').map_or(rest, |(host, port)| {
-        if port.bytes().all(|b| b.is_ascii_digit()) { host } else { rest }
+        if port.bytes().all(|b| b.is_ascii_digit()) {
+            host
+        } else {
+            rest
+        }
     });
     matches!(scheme, "http" | "https") && site.owns_host(host)
 }
@@ -266,16 +297,23 @@ fn check_props(props: &[(String, String)]) -> Result<(), &'static str> {
 /// address and is refused.
 fn checked_id(key: &str, text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > MAX_ID || !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(format!("{key}: must be 1 to 128 printable ASCII characters"));
+        return Err(format!(
+            "{key}: must be 1 to 128 printable ASCII characters"
+        ));
     }
     if is_node_uuid(text) {
-        return Err(format!("{key}: a version 1 or 6 UUID holds a MAC address; send a version 4 or 7 one"));
+        return Err(format!(
+            "{key}: a version 1 or 6 UUID holds a MAC address; send a version 4 or 7 one"
+        ));
     }
     Ok(text.to_owned())
 }
 
 fn is_node_uuid(text: &str) -> bool {
-    let hex: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'-' | b'{' | b'}')).collect();
+    let hex: Vec<u8> = text
+        .bytes()
+        .filter(|b| !matches!(b, b'-' | b'{' | b'}'))
+        .collect();
     hex.len() == 32
         && hex.iter().all(u8::is_ascii_hexdigit)
         && matches!(hex[12], b'1' | b'6')
@@ -295,13 +333,19 @@ fn timestamp_ms(milliseconds: f64) -> Option<Timestamp> {
 fn revenue(wire: wire::WireRevenue) -> Result<Revenue, &'static str> {
     let amount = match wire.amount {
         Amount::Number(number) => number,
-        Amount::Text(text) => text.trim().parse().map_err(|_| "$: amount is not a number")?,
+        Amount::Text(text) => text
+            .trim()
+            .parse()
+            .map_err(|_| "$: amount is not a number")?,
     };
     let amount = ranged(amount, -MAX_AMOUNT, MAX_AMOUNT).ok_or("$: amount must be within 1e12")?;
     if wire.currency.len() != 3 || !wire.currency.bytes().all(|b| b.is_ascii_uppercase()) {
         return Err("$: currency must be three capital letters (ISO 4217)");
     }
-    Ok(Revenue { amount, currency: wire.currency })
+    Ok(Revenue {
+        amount,
+        currency: wire.currency,
+    })
 }
 
 fn vitals(wire: wire::WireVitals) -> Result<Vitals, &'static str> {
@@ -313,7 +357,9 @@ fn vitals(wire: wire::WireVitals) -> Result<Vitals, &'static str> {
     };
     let cls = match wire.cls {
         None => None,
-        Some(cls) => Some(ranged(cls, 0.0, 1_000.0).ok_or("wv: cls must be from 0 to 1000")? as f32),
+        Some(cls) => {
+            Some(ranged(cls, 0.0, 1_000.0).ok_or("wv: cls must be from 0 to 1000")? as f32)
+        }
     };
     Ok(Vitals {
         lcp_ms: time(wire.lcp)?,

@@ -134,9 +134,13 @@ impl<'de> Visitor<'de> for PropsVisitor {
         }
         let mut inner = serde_json::Deserializer::from_str(text);
         let props = inner
-            .deserialize_any(PropsVisitor { text_allowed: false })
+            .deserialize_any(PropsVisitor {
+                text_allowed: false,
+            })
             .map_err(|e| E::custom(format!("properties as text: {e}")))?;
-        inner.end().map_err(|e| E::custom(format!("properties as text: {e}")))?;
+        inner
+            .end()
+            .map_err(|e| E::custom(format!("properties as text: {e}")))?;
         Ok(props)
     }
 

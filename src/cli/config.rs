@@ -12,7 +12,12 @@ pub(super) fn run(action: &ConfigAction, environment: &Environment) -> anyhow::R
     match action {
         ConfigAction::Check(args) => {
             let (_, config) = load::from_file(&args.config, environment)?;
-            writeln!(out, "{}: good, {} sites", args.config.display(), config.sites.len())?;
+            writeln!(
+                out,
+                "{}: good, {} sites",
+                args.config.display(),
+                config.sites.len()
+            )?;
         }
         ConfigAction::Show(args) => {
             // Settings hold paths to secrets, never secrets.

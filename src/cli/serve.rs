@@ -20,15 +20,23 @@ pub(super) fn serve(args: &ServeArgs, environment: &Environment) -> anyhow::Resu
     let (_, config) = load::from_file(&args.config, environment)?;
     let (path, overrides) = (args.config.clone(), environment.clone());
     let read_config = move || {
-        load::from_file(&path, &overrides).map(|(_, config)| config).map_err(|e| e.to_string())
+        load::from_file(&path, &overrides)
+            .map(|(_, config)| config)
+            .map_err(|e| e.to_string())
     };
-    go(config, false, environment.clone(), Box::new(read_config), |addresses| {
-        let mut out = io::stdout().lock();
-        // Scripts read these two lines; port 0 becomes the real one here.
-        writeln!(out, "public http://{}", addresses.public)?;
-        writeln!(out, "admin http://{}", addresses.admin)?;
-        out.flush()
-    })
+    go(
+        config,
+        false,
+        environment.clone(),
+        Box::new(read_config),
+        |addresses| {
+            let mut out = io::stdout().lock();
+            // Scripts read these two lines; port 0 becomes the real one here.
+            writeln!(out, "public http://{}", addresses.public)?;
+            writeln!(out, "admin http://{}", addresses.admin)?;
+            out.flush()
+        },
+    )
 }
 
 pub(super) fn demo(args: &DemoArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
@@ -39,16 +47,28 @@ pub(super) fn demo(args: &DemoArgs, environment: &Environment) -> anyhow::Result
     let again = config.clone();
     let read_config = move || Ok(again.clone());
     let data = args.data.clone();
-    go(config, true, environment.clone(), Box::new(read_config), move |addresses| {
-        let mut out = io::stdout().lock();
-        writeln!(out, "\n  demo site  http://{}/", addresses.public)?;
-        writeln!(out, "  admin      http://{}/metrics", addresses.admin)?;
-        writeln!(out, "\nOpen the demo site, say yes, look around. Then, in another terminal:\n")?;
-        let data = data.display();
-        writeln!(out, "  brine sql --data {data} \"SELECT ts, name, path, browser FROM events\"\n")?;
-        writeln!(out, "Ctrl-C stops it; what was accepted stays in {data}.")?;
-        out.flush()
-    })
+    go(
+        config,
+        true,
+        environment.clone(),
+        Box::new(read_config),
+        move |addresses| {
+            let mut out = io::stdout().lock();
+            writeln!(out, "\n  demo site  http://{}/", addresses.public)?;
+            writeln!(out, "  admin      http://{}/metrics", addresses.admin)?;
+            writeln!(
+                out,
+                "\nOpen the demo site, say yes, look around. Then, in another terminal:\n"
+            )?;
+            let data = data.display();
+            writeln!(
+                out,
+                "  brine sql --data {data} \"SELECT ts, name, path, browser FROM events\"\n"
+            )?;
+            writeln!(out, "Ctrl-C stops it; what was accepted stays in {data}.")?;
+            out.flush()
+        },
+    )
 }
 
 /// The reference deployment on loopback; the portal answers to this machine's names as well.
@@ -60,7 +80,9 @@ fn demo_config(args: &DemoArgs) -> anyhow::Result<Config> {
     // Somebody is watching: what they do should show within a second.
     settings.batch.max_age_ms = 1_000;
     if let Some(portal) = settings.sites.first_mut() {
-        portal.domains.extend(["localhost".to_owned(), "127.0.0.1".to_owned()]);
+        portal
+            .domains
+            .extend(["localhost".to_owned(), "127.0.0.1".to_owned()]);
     }
     Config::check(&settings).map_err(|faults| load::LoadError::Faults { faults }.into())
 }
@@ -77,7 +99,10 @@ fn forget(data: &Path) -> anyhow::Result<()> {
     );
     let lock = std::fs::File::open(data.join("brine.lock"))?;
     if lock.try_lock().is_err() {
-        anyhow::bail!("{} is locked by another brine; stop it first", data.display());
+        anyhow::bail!(
+            "{} is locked by another brine; stop it first",
+            data.display()
+        );
     }
     std::fs::remove_dir_all(data).with_context(|| format!("cannot delete {}", data.display()))
 }
@@ -106,13 +131,17 @@ fn go(
     };
     // Signals have a small runtime of their own, so that they are heard before and while all else runs.
     let listener = std::thread::Builder::new().name("brine-signals".into());
-    listener.spawn(move || signals(&stop, &reload)).context("cannot start the signal thread")?;
+    listener
+        .spawn(move || signals(&stop, &reload))
+        .context("cannot start the signal thread")?;
     run::run(config, control)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn signals(stop: &watch::Sender<bool>, reload: &Notify) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let heard = runtime.and_then(|runtime| {
         runtime.block_on(async {
             let mut terminate = signal(SignalKind::terminate())?;

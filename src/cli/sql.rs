@@ -13,11 +13,15 @@ use crate::engine::home::{Key, default_socket};
 use crate::run::engine_directory;
 
 pub(super) fn run(args: &SqlArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let client = client(&args.data, environment)?;
         // The client reads `?` as a placeholder.
-        let query = client.query(&args.sql.replace('?', "??")).with_setting("readonly", "1");
+        let query = client
+            .query(&args.sql.replace('?', "??"))
+            .with_setting("readonly", "1");
         let mut answer = query.fetch_bytes(&args.format)?;
         let mut out = io::stdout().lock();
         while let Some(chunk) = answer.next().await? {
@@ -29,14 +33,24 @@ pub(super) fn run(args: &SqlArgs, environment: &Environment) -> anyhow::Result<E
 }
 
 /// Finds the ClickHouse of a data directory or a configuration.
-pub(super) fn client(args: &DataArgs, environment: &Environment) -> anyhow::Result<clickhouse::Client> {
+pub(super) fn client(
+    args: &DataArgs,
+    environment: &Environment,
+) -> anyhow::Result<clickhouse::Client> {
     let (directory, database) = match &args.config {
-        None => (args.data.clone().unwrap_or_else(|| "./brine-data".into()), "brine".to_owned()),
+        None => (
+            args.data.clone().unwrap_or_else(|| "./brine-data".into()),
+            "brine".to_owned(),
+        ),
         Some(path) => {
             let (_, config) = load::from_file(path, environment)?;
             match config.store.place {
                 Place::Embedded { .. } => (config.directory, config.store.database),
-                Place::Server { url, user, password_file } => {
+                Place::Server {
+                    url,
+                    user,
+                    password_file,
+                } => {
                     let mut client = clickhouse::Client::default()
                         .with_url(url)
                         .with_user(user)

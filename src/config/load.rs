@@ -40,7 +40,11 @@ pub enum LoadError {
 }
 
 fn list(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("  {fault}")).collect::<Vec<_>>().join("\n")
+    faults
+        .iter()
+        .map(|fault| format!("  {fault}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Reads the file at `path`, lets the environment override it, and checks the whole.
@@ -48,8 +52,10 @@ fn list(faults: &[Fault]) -> String {
 /// # Errors
 /// [`LoadError`]; nothing has been started yet, so the operator mends and tries again.
 pub fn from_file(path: &Path, environment: &Environment) -> Result<(Settings, Config), LoadError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     from_text(&text, &path.display().to_string(), environment)
 }
 
@@ -67,9 +73,11 @@ pub fn from_text(
         message: message.trim_end().to_owned(),
     };
     // Parsed straight into Settings first: only then do errors carry line and column.
-    let from_file: Settings = toml::from_str(text).map_err(|e| parse_error(origin, e.to_string()))?;
+    let from_file: Settings =
+        toml::from_str(text).map_err(|e| parse_error(origin, e.to_string()))?;
     let settings = if environment.keys().any(|name| override_key(name).is_some()) {
-        let mut table: Table = toml::from_str(text).map_err(|e| parse_error(origin, e.to_string()))?;
+        let mut table: Table =
+            toml::from_str(text).map_err(|e| parse_error(origin, e.to_string()))?;
         for (name, value) in environment {
             if let Some((section, key)) = override_key(name) {
                 set(&mut table, &section, &key, value)
@@ -133,28 +141,51 @@ mod tests {
     use super::*;
 
     fn env(pairs: &[(&str, &str)]) -> Environment {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
     }
 
     #[test]
     fn reference_is_the_defaults_written_out() {
-        let (settings, config) = from_text(REFERENCE, "reference", &env(&[])).expect("reference parses");
-        let defaults = Settings { sites: settings.sites.clone(), ..Settings::default() };
+        let (settings, config) =
+            from_text(REFERENCE, "reference", &env(&[])).expect("reference parses");
+        let defaults = Settings {
+            sites: settings.sites.clone(),
+            ..Settings::default()
+        };
         assert_eq!(
             toml::to_string(&settings).expect("serializes"),
             toml::to_string(&defaults).expect("serializes"),
         );
         assert_eq!(config.sites.len(), 6);
-        assert_eq!(config.sites.find("a.portal.example.test").map(|s| s.id.as_str()), Some("portal"));
-        assert_eq!(config.sites.find("www.veriloc.example.test").map(|s| s.id.as_str()), Some("veriloc"));
+        assert_eq!(
+            config
+                .sites
+                .find("a.portal.example.test")
+                .map(|s| s.id.as_str()),
+            Some("portal")
+        );
+        assert_eq!(
+            config
+                .sites
+                .find("www.veriloc.example.test")
+                .map(|s| s.id.as_str()),
+            Some("veriloc")
+        );
         assert!(config.sites.find("evilportal.example.test").is_none());
     }
 
     #[test]
     fn every_key_is_documented_in_the_reference() {
-        let (mut settings, _) = from_text(REFERENCE, "reference", &env(&[])).expect("reference parses");
+        let (mut settings, _) =
+            from_text(REFERENCE, "reference", &env(&[])).expect("reference parses");
         // Options that are off by default are commented out in the reference; turn them on to see their keys.
-        settings.server.tls = Some(super::super::settings::Tls { certificate: "c".into(), key: "k".into() });
+        settings.server.tls = Some(super::super::settings::Tls {
+            certificate: "c".into(),
+            key: "k".into(),
+        });
         settings.store.password_file = Some("p".into());
         settings.store.engine_library = Some("l".into());
         settings.consent.key_file = Some("k".into());
@@ -207,8 +238,17 @@ mod tests {
             domains = ["*.x.test"]
             time_zone = "Mars/Olympus"
         "#;
-        let error = from_text(text, "test", &env(&[])).expect_err("must be refused").to_string();
-        for part in ["max_body_bytes = 3", "ftp://x", "Bad Id", "*.x.test", "Mars/Olympus", "5 fault"] {
+        let error = from_text(text, "test", &env(&[]))
+            .expect_err("must be refused")
+            .to_string();
+        for part in [
+            "max_body_bytes = 3",
+            "ftp://x",
+            "Bad Id",
+            "*.x.test",
+            "Mars/Olympus",
+            "5 fault",
+        ] {
             assert!(error.contains(part), "{part} missing from: {error}");
         }
     }

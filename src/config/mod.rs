@@ -44,6 +44,7 @@ pub struct Server {
     pub listen: SocketAddr,
     pub admin: SocketAddr,
     pub threads: usize,
+    pub runtime: settings::Layout,
     pub max_connections: usize,
     pub header_timeout: Duration,
     pub body_timeout: Duration,
@@ -68,9 +69,16 @@ pub struct Store {
 #[allow(missing_docs)]
 pub enum Place {
     /// The engine that brine brings along, as a child process.
-    Embedded { library: Option<PathBuf>, memory_mib: u64 },
+    Embedded {
+        library: Option<PathBuf>,
+        memory_mib: u64,
+    },
     /// A ClickHouse server of the operator's.
-    Server { url: String, user: String, password_file: Option<PathBuf> },
+    Server {
+        url: String,
+        user: String,
+        password_file: Option<PathBuf>,
+    },
 }
 
 /// The durable queue.
@@ -136,8 +144,17 @@ impl fmt::Display for Fault {
 pub(crate) struct Faults(Vec<Fault>);
 
 impl Faults {
-    pub(crate) fn add(&mut self, key: impl Into<String>, value: impl fmt::Debug, reason: impl Into<String>) {
-        self.0.push(Fault { key: key.into(), value: format!("{value:?}"), reason: reason.into() });
+    pub(crate) fn add(
+        &mut self,
+        key: impl Into<String>,
+        value: impl fmt::Debug,
+        reason: impl Into<String>,
+    ) {
+        self.0.push(Fault {
+            key: key.into(),
+            value: format!("{value:?}"),
+            reason: reason.into(),
+        });
     }
 
     fn range<T: PartialOrd + fmt::Debug>(&mut self, key: &str, value: T, low: T, high: T) -> T {
@@ -171,16 +188,27 @@ impl Config {
             query: check_query(&settings.query, &mut faults),
             sites: sites::check(settings, &mut faults),
         };
-        if faults.0.is_empty() { Ok(config) } else { Err(faults.0) }
+        if faults.0.is_empty() {
+            Ok(config)
+        } else {
+            Err(faults.0)
+        }
     }
 }
 
 fn check_server(written: &settings::Server, faults: &mut Faults) -> Server {
     if written.listen == written.admin && written.listen.port() != 0 {
-        faults.add("server.admin", written.admin, "is the public listener's address as well");
+        faults.add(
+            "server.admin",
+            written.admin,
+            "is the public listener's address as well",
+        );
     }
     if let Some(tls) = &written.tls {
-        for (key, path) in [("server.tls.certificate", &tls.certificate), ("server.tls.key", &tls.key)] {
+        for (key, path) in [
+            ("server.tls.certificate", &tls.certificate),
+            ("server.tls.key", &tls.key),
+        ] {
             if path.as_os_str().is_empty() {
                 faults.add(key, path, "must name a PEM file");
             }
@@ -190,12 +218,43 @@ fn check_server(written: &settings::Server, faults: &mut Faults) -> Server {
         listen: written.listen,
         admin: written.admin,
         threads: faults.range("server.threads", written.threads, 0, 1_024),
-        max_connections: faults.range("server.max_connections", written.max_connections, 1, 1_000_000),
-        header_timeout: faults.millis("server.header_timeout_ms", written.header_timeout_ms, 10, 600_000),
-        body_timeout: faults.millis("server.body_timeout_ms", written.body_timeout_ms, 10, 600_000),
-        idle_timeout: faults.millis("server.idle_timeout_ms", written.idle_timeout_ms, 10, 3_600_000),
-        drain_timeout: faults.millis("server.drain_timeout_ms", written.drain_timeout_ms, 0, 600_000),
-        max_body_bytes: faults.range("server.max_body_bytes", written.max_body_bytes, 1_024, 16 << 20),
+        runtime: written.runtime,
+        max_connections: faults.range(
+            "server.max_connections",
+            written.max_connections,
+            1,
+            1_000_000,
+        ),
+        header_timeout: faults.millis(
+            "server.header_timeout_ms",
+            written.header_timeout_ms,
+            10,
+            600_000,
+        ),
+        body_timeout: faults.millis(
+            "server.body_timeout_ms",
+            written.body_timeout_ms,
+            10,
+            600_000,
+        ),
+        idle_timeout: faults.millis(
+            "server.idle_timeout_ms",
+            written.idle_timeout_ms,
+            10,
+            3_600_000,
+        ),
+        drain_timeout: faults.millis(
+            "server.drain_timeout_ms",
+            written.drain_timeout_ms,
+            0,
+            600_000,
+        ),
+        max_body_bytes: faults.range(
+            "server.max_body_bytes",
+            written.max_body_bytes,
+            1_024,
+            16 << 20,
+        ),
         trusted_proxies: written.trusted_proxies.clone(),
         tls: written.tls.clone(),
     }
@@ -212,10 +271,19 @@ fn check_store(written: &settings::Store, faults: &mut Faults) -> Store {
     let database = &written.database;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if database.is_empty() || database.len() > 64 || !database.chars().all(plain) {
-        faults.add("store.database", database, "must be 1 to 64 letters, digits or underscores");
+        faults.add(
+            "store.database",
+            database,
+            "must be 1 to 64 letters, digits or underscores",
+        );
     }
     let place = if written.url == "embedded" {
-        faults.range("store.engine_memory_mib", written.engine_memory_mib, 256, 1 << 20);
+        faults.range(
+            "store.engine_memory_mib",
+            written.engine_memory_mib,
+            256,
+            1 << 20,
+        );
         Place::Embedded {
             library: written.engine_library.clone(),
             memory_mib: written.engine_memory_mib,
@@ -225,13 +293,25 @@ fn check_store(written: &settings::Store, faults: &mut Faults) -> Store {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
                 if url.password().is_some() {
                     // The value is not repeated: it holds the password.
-                    faults.add("store.url", "…", "must not hold a password; use store.password_file");
+                    faults.add(
+                        "store.url",
+                        "…",
+                        "must not hold a password; use store.password_file",
+                    );
                 }
             }
-            _ => faults.add("store.url", &written.url, "must be \"embedded\" or an http(s) URL"),
+            _ => faults.add(
+                "store.url",
+                &written.url,
+                "must be \"embedded\" or an http(s) URL",
+            ),
         }
         if written.engine_library.is_some() {
-            faults.add("store.engine_library", &written.engine_library, "needs store.url = \"embedded\"");
+            faults.add(
+                "store.engine_library",
+                &written.engine_library,
+                "needs store.url = \"embedded\"",
+            );
         }
         Place::Server {
             url: written.url.clone(),
@@ -258,7 +338,11 @@ fn check_spool(written: &settings::Spool, faults: &mut Faults) -> Spool {
 
 fn check_batch(written: &settings::Batch, faults: &mut Faults) -> Batch {
     if written.retry_min_ms > written.retry_max_ms {
-        faults.add("batch.retry_min_ms", written.retry_min_ms, "is more than batch.retry_max_ms");
+        faults.add(
+            "batch.retry_min_ms",
+            written.retry_min_ms,
+            "is more than batch.retry_max_ms",
+        );
     }
     Batch {
         // Half of ClickHouse's default max_insert_block_size: a batch must stay one block.
@@ -272,12 +356,27 @@ fn check_batch(written: &settings::Batch, faults: &mut Faults) -> Batch {
 fn check_limits(written: &settings::Limits, faults: &mut Faults) -> Limits {
     const MOST: u32 = 100_000_000;
     Limits {
-        address_per_minute: faults.range("limits.address_per_minute", written.address_per_minute, 1, MOST),
+        address_per_minute: faults.range(
+            "limits.address_per_minute",
+            written.address_per_minute,
+            1,
+            MOST,
+        ),
         address_burst: faults.range("limits.address_burst", written.address_burst, 1, MOST),
         site_per_second: faults.range("limits.site_per_second", written.site_per_second, 1, MOST),
         site_burst: faults.range("limits.site_burst", written.site_burst, 1, MOST),
-        consent_per_minute: faults.range("limits.consent_per_minute", written.consent_per_minute, 1, MOST),
-        max_addresses: faults.range("limits.max_addresses", written.max_addresses, 16, 100_000_000),
+        consent_per_minute: faults.range(
+            "limits.consent_per_minute",
+            written.consent_per_minute,
+            1,
+            MOST,
+        ),
+        max_addresses: faults.range(
+            "limits.max_addresses",
+            written.max_addresses,
+            16,
+            100_000_000,
+        ),
     }
 }
 

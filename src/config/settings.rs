@@ -37,6 +37,7 @@ pub struct Server {
     pub listen: SocketAddr,
     pub admin: SocketAddr,
     pub threads: usize,
+    pub runtime: Layout,
     pub max_connections: usize,
     pub header_timeout_ms: u64,
     pub body_timeout_ms: u64,
@@ -53,6 +54,7 @@ impl Default for Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
             threads: 0,
+            runtime: Layout::default(),
             max_connections: 8_192,
             header_timeout_ms: 5_000,
             body_timeout_ms: 5_000,
@@ -63,6 +65,17 @@ impl Default for Server {
             tls: None,
         }
     }
+}
+
+/// How the public listener's connections are spread over threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// Each thread has a runtime and its share of the connections.
+    PerCore,
+    /// One runtime whose threads take work from each other.
+    #[default]
+    Shared,
 }
 
 /// Certificate and key files in PEM, re-read when they change.
@@ -84,7 +97,9 @@ pub struct Data {
 
 impl Default for Data {
     fn default() -> Self {
-        Self { directory: PathBuf::from("brine-data") }
+        Self {
+            directory: PathBuf::from("brine-data"),
+        }
     }
 }
 
@@ -129,7 +144,12 @@ pub struct Spool {
 
 impl Default for Spool {
     fn default() -> Self {
-        Self { max_mib: 4_096, reserve_mib: 512, group_records: 48, group_delay_ms: 10 }
+        Self {
+            max_mib: 4_096,
+            reserve_mib: 512,
+            group_records: 48,
+            group_delay_ms: 10,
+        }
     }
 }
 
@@ -146,7 +166,12 @@ pub struct Batch {
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { max_rows: 20_000, max_age_ms: 5_000, retry_min_ms: 250, retry_max_ms: 30_000 }
+        Self {
+            max_rows: 20_000,
+            max_age_ms: 5_000,
+            retry_min_ms: 250,
+            retry_max_ms: 30_000,
+        }
     }
 }
 
@@ -188,7 +213,11 @@ pub struct Consent {
 
 impl Default for Consent {
     fn default() -> Self {
-        Self { life_days: 180, ledger_days: 1_825, key_file: None }
+        Self {
+            life_days: 180,
+            ledger_days: 1_825,
+            key_file: None,
+        }
     }
 }
 
@@ -231,7 +260,11 @@ pub struct Query {
 
 impl Default for Query {
     fn default() -> Self {
-        Self { k: 5, max_seconds: 30, max_memory_mib: 1_024 }
+        Self {
+            k: 5,
+            max_seconds: 30,
+            max_memory_mib: 1_024,
+        }
     }
 }
 

@@ -82,7 +82,10 @@ impl Site {
 
     /// Tells whether `network` rules of the site exclude `address`.
     pub fn excludes(&self, address: std::net::IpAddr) -> bool {
-        self.rules.exclude_networks.iter().any(|network: &IpNet| network.contains(&address))
+        self.rules
+            .exclude_networks
+            .iter()
+            .any(|network: &IpNet| network.contains(&address))
     }
 }
 
@@ -126,21 +129,35 @@ impl Sites {
 pub(super) fn check(settings: &Settings, faults: &mut Faults) -> Sites {
     let mut sites = Sites::default();
     if settings.sites.is_empty() {
-        faults.add("site", "none", "at least one [[site]] is needed; `brine config init` shows how");
+        faults.add(
+            "site",
+            "none",
+            "at least one [[site]] is needed; `brine config init` shows how",
+        );
     }
     for (index, written) in settings.sites.iter().enumerate() {
-        let Some(site) = check_site(index, written, settings.policy.version, faults) else { continue };
-        let names = std::iter::once(site.id.as_str().to_owned()).chain(site.domains.iter().cloned());
+        let Some(site) = check_site(index, written, settings.policy.version, faults) else {
+            continue;
+        };
+        let names =
+            std::iter::once(site.id.as_str().to_owned()).chain(site.domains.iter().cloned());
         for name in names {
             if let Some(&other) = sites.by_name.get(&name)
                 && other != sites.list.len()
             {
                 let other = sites.list[other].id.clone();
-                faults.add(format!("site[{}]", site.id), &name, format!("also names site {other}"));
+                faults.add(
+                    format!("site[{}]", site.id),
+                    &name,
+                    format!("also names site {other}"),
+                );
             }
             sites.by_name.insert(name, sites.list.len());
         }
-        sites.list.push(Arc::new(Site { index: sites.list.len(), ..site }));
+        sites.list.push(Arc::new(Site {
+            index: sites.list.len(),
+            ..site
+        }));
     }
     sites
 }
@@ -169,11 +186,19 @@ fn check_site(
         }
     };
     let time_zone = TimeZone::get(&written.time_zone).unwrap_or_else(|_| {
-        faults.add(key("time_zone"), &written.time_zone, "is not an IANA time zone name");
+        faults.add(
+            key("time_zone"),
+            &written.time_zone,
+            "is not an IANA time zone name",
+        );
         TimeZone::UTC
     });
     if written.kind == SiteKind::Web && written.domains.is_empty() {
-        faults.add(key("domains"), &written.domains, "a web site needs at least one domain");
+        faults.add(
+            key("domains"),
+            &written.domains,
+            "a web site needs at least one domain",
+        );
     }
     let mut domains = Vec::new();
     for domain in &written.domains {
@@ -182,19 +207,35 @@ fn check_site(
                 let host = host.to_string();
                 domains.push(host.strip_prefix("www.").unwrap_or(&host).to_owned());
             }
-            _ => faults.add(key("domains"), domain, "is not a host name; for sub-domains set sub_domains"),
+            _ => faults.add(
+                key("domains"),
+                domain,
+                "is not a host name; for sub-domains set sub_domains",
+            ),
         }
     }
     if !(1..=1_440).contains(&written.salt_grace_minutes) {
         // A day at most: a longer grace would have two old salts alive at once.
-        faults.add(key("salt_grace_minutes"), written.salt_grace_minutes, "must be from 1 to 1440");
+        faults.add(
+            key("salt_grace_minutes"),
+            written.salt_grace_minutes,
+            "must be from 1 to 1440",
+        );
     }
     if !(1..=36_500).contains(&written.retention_days) {
-        faults.add(key("retention_days"), written.retention_days, "must be from 1 to 36500");
+        faults.add(
+            key("retention_days"),
+            written.retention_days,
+            "must be from 1 to 36500",
+        );
     }
     for country in &written.rules.exclude_countries {
         if country.len() != 2 || !country.bytes().all(|c| c.is_ascii_uppercase()) {
-            faults.add(key("rules.exclude_countries"), country, "must be two capital letters (ISO 3166-1)");
+            faults.add(
+                key("rules.exclude_countries"),
+                country,
+                "must be two capital letters (ISO 3166-1)",
+            );
         }
     }
     Some(Site {

@@ -55,13 +55,29 @@ fn api() -> String {
 #[allow(missing_docs)]
 pub enum Choice {
     /// A token to hand out once `record` is durable.
-    Grant { site: Arc<Site>, record: ConsentRecord, text: String, token: Token },
+    Grant {
+        site: Arc<Site>,
+        record: ConsentRecord,
+        text: String,
+        token: Token,
+    },
     /// A no to count.
-    Deny { site: Arc<Site>, record: DenialRecord },
+    Deny {
+        site: Arc<Site>,
+        record: DenialRecord,
+    },
     /// A withdrawal; in force already, recorded with `record`.
-    Withdraw { site: Arc<Site>, record: ConsentRecord, token: Token },
+    Withdraw {
+        site: Arc<Site>,
+        record: ConsentRecord,
+        token: Token,
+    },
     /// Whether a token still holds; nothing is recorded.
-    Status { site: Arc<Site>, token: Token, standing: Result<(), Outcome> },
+    Status {
+        site: Arc<Site>,
+        token: Token,
+        standing: Result<(), Outcome>,
+    },
 }
 
 /// Everything a choice is judged by.
@@ -103,7 +119,9 @@ pub fn read(
     }
     let is_word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if !(1..=32).contains(&wire.source.len()) || !wire.source.bytes().all(is_word) {
-        return Err(bad("source: must be 1 to 32 letters, digits, '-', '_' or '.'"));
+        return Err(bad(
+            "source: must be 1 to 32 letters, digits, '-', '_' or '.'",
+        ));
     }
     let token = |refuse_missing: &str| match &wire.token {
         None => Err(bad(refuse_missing)),
@@ -115,7 +133,10 @@ pub fn read(
     match wire.choice {
         WireChoice::Deny => Ok(Choice::Deny {
             site: site.clone(),
-            record: DenialRecord { site: site.id.to_string(), day: local_day(now, &site.time_zone) },
+            record: DenialRecord {
+                site: site.id.to_string(),
+                day: local_day(now, &site.time_zone),
+            },
         }),
         WireChoice::Grant => {
             if site.kind == SiteKind::Web && origin.is_none() {
@@ -128,7 +149,10 @@ pub fn read(
             if site.honour_dnt && client.dnt {
                 return Err(Refused::plain(Outcome::SignalDnt, site));
             }
-            if wire.policy.is_some_and(|version| version != site.policy_version) {
+            if wire
+                .policy
+                .is_some_and(|version| version != site.policy_version)
+            {
                 let reason = format!("policy: the current version is {}", site.policy_version);
                 return Err(Refused::because(Outcome::ConsentLapsed, Some(site), reason));
             }
@@ -136,21 +160,49 @@ pub fn read(
             let issued = token_day(now);
             let days = issued..=issued.saturating_add(desk.config.life_days);
             let (text, token) =
-                desk.mint.issue(&site.scope, purposes, site.policy_version, days, random);
-            let record = record(site, &token, ConsentChoice::Grant, wire.source, desk.config, now);
-            Ok(Choice::Grant { site: site.clone(), record, text, token })
+                desk.mint
+                    .issue(&site.scope, purposes, site.policy_version, days, random);
+            let record = record(
+                site,
+                &token,
+                ConsentChoice::Grant,
+                wire.source,
+                desk.config,
+                now,
+            );
+            Ok(Choice::Grant {
+                site: site.clone(),
+                record,
+                text,
+                token,
+            })
         }
         WireChoice::Withdraw => {
             let token = token("token: a withdrawal names the token it takes back")?;
             // In force before it is recorded: from here on no beacon of this token passes.
             desk.revocations.insert(token.ledger(), token.last_day);
-            let record = record(site, &token, ConsentChoice::Withdraw, wire.source, desk.config, now);
-            Ok(Choice::Withdraw { site: site.clone(), record, token })
+            let record = record(
+                site,
+                &token,
+                ConsentChoice::Withdraw,
+                wire.source,
+                desk.config,
+                now,
+            );
+            Ok(Choice::Withdraw {
+                site: site.clone(),
+                record,
+                token,
+            })
         }
         WireChoice::Status => {
             let token = token("token: missing")?;
             let standing = standing(&token, site, desk.revocations, now);
-            Ok(Choice::Status { site: site.clone(), token, standing })
+            Ok(Choice::Status {
+                site: site.clone(),
+                token,
+                standing,
+            })
         }
     }
 }
@@ -159,10 +211,14 @@ fn read_purposes(names: &[String]) -> Result<Purposes, String> {
     if names.is_empty() {
         return Err("purposes: a grant names at least one".into());
     }
-    names.iter().try_fold(Purposes::default(), |purposes, name| match Purpose::named(name) {
-        Some(purpose) => Ok(purposes.with(purpose)),
-        None => Err("purposes: must be measurement or functional".into()),
-    })
+    names
+        .iter()
+        .try_fold(Purposes::default(), |purposes, name| {
+            match Purpose::named(name) {
+                Some(purpose) => Ok(purposes.with(purpose)),
+                None => Err("purposes: must be measurement or functional".into()),
+            }
+        })
 }
 
 fn record(

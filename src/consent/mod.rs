@@ -121,5 +121,9 @@ pub fn fault_outcome(fault: TokenFault) -> Outcome {
 
 /// Returns the day of `now` as tokens count it: days since 1970-01-01 UTC, from 0 to 65535 (year 2149).
 pub fn token_day(now: Timestamp) -> u16 {
-    u16::try_from(now.as_second().div_euclid(DAY_S)).unwrap_or(if now.as_second() < 0 { 0 } else { u16::MAX })
+    u16::try_from(now.as_second().div_euclid(DAY_S)).unwrap_or(if now.as_second() < 0 {
+        0
+    } else {
+        u16::MAX
+    })
 }

@@ -42,31 +42,50 @@ impl Revocations {
         };
         let (set, damaged) = decode(&bytes);
         if damaged > 0 {
-            tracing::warn!(bytes = damaged, "revocation log has damaged entries; a torn tail is usual after a crash");
+            tracing::warn!(
+                bytes = damaged,
+                "revocation log has damaged entries; a torn tail is usual after a crash"
+            );
         }
-        let set: HashMap<_, _> = set.into_iter().filter(|(_, last_day)| *last_day >= today).collect();
+        let set: HashMap<_, _> = set
+            .into_iter()
+            .filter(|(_, last_day)| *last_day >= today)
+            .collect();
         let mut kept = Vec::with_capacity(set.len() * ENTRY_BYTES);
         for (id, last_day) in &set {
             kept.extend_from_slice(&encode(*id, *last_day));
         }
         secret::write_private(path, &kept)?;
         let log = OpenOptions::new().append(true).mode(0o600).open(path)?;
-        Ok(Revocations { set: RwLock::new(set), path: path.to_owned(), log: Mutex::new(log) })
+        Ok(Revocations {
+            set: RwLock::new(set),
+            path: path.to_owned(),
+            log: Mutex::new(log),
+        })
     }
 
     /// Tells whether the consent was withdrawn.
     pub fn contains(&self, id: LedgerId) -> bool {
-        self.set.read().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+        self.set
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(&id)
     }
 
     /// Withdraws a consent, at once; durable only with its ledger record.
     pub fn insert(&self, id: LedgerId, last_day: u16) {
-        self.set.write().unwrap_or_else(PoisonError::into_inner).insert(id, last_day);
+        self.set
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, last_day);
     }
 
     /// Returns how many are held.
     pub fn len(&self) -> usize {
-        self.set.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.set
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// Tells whether none is held.
@@ -140,7 +159,10 @@ fn decode(bytes: &[u8]) -> (HashMap<LedgerId, u16>, usize) {
         }
         let mut id = [0; 16];
         id.copy_from_slice(&entry[..16]);
-        set.insert(LedgerId(u128::from_be_bytes(id)), u16::from_be_bytes([entry[16], entry[17]]));
+        set.insert(
+            LedgerId(u128::from_be_bytes(id)),
+            u16::from_be_bytes([entry[16], entry[17]]),
+        );
     }
     (set, damaged)
 }
@@ -168,7 +190,10 @@ mod tests {
 
         let revocations = Revocations::open(&path, 111).unwrap();
         assert!(revocations.contains(fresh) && revocations.contains(LedgerId(3)));
-        assert_eq!((revocations.len(), fs::metadata(&path).unwrap().len()), (2, 44));
+        assert_eq!(
+            (revocations.len(), fs::metadata(&path).unwrap().len()),
+            (2, 44)
+        );
     }
 
     #[test]
@@ -177,8 +202,15 @@ mod tests {
         let path = directory.path().join("revocations.log");
         let revocations = Revocations::open(&path, 100).unwrap();
         revocations.persist(&[(LedgerId(1), 200)]).unwrap();
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(&encode(LedgerId(2), 200)[..10]).unwrap();
-        revocations.persist(&[(LedgerId(2), 200), (LedgerId(3), 200)]).unwrap();
+        OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(&encode(LedgerId(2), 200)[..10])
+            .unwrap();
+        revocations
+            .persist(&[(LedgerId(2), 200), (LedgerId(3), 200)])
+            .unwrap();
         let revocations = Revocations::open(&path, 100).unwrap();
         assert_eq!(revocations.len(), 3);
     }

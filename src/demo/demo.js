@@ -1,30 +1,109 @@
-"use strict";
+// A site's own script: its pages, its question, and a window onto what it sends.
 const $ = (id) => document.getElementById(id);
 const names = { "/": "Home", "/products": "Products", "/products/portal": "Portal", "/contact": "Contact" };
+const said = {
+  granted: "You said yes: this visit is counted.",
+  denied: "You said no: nothing more is sent, and nothing is kept on your device.",
+  none: "You have not said yes: nothing is sent, and nothing is kept on your device.",
+  signal: "Your browser says no for you (Global Privacy Control or Do Not Track), and we heed it.",
+};
+let cameFrom = null;
 
-function show() {
-  const granted = brine.state().consent === "granted";
-  $("state").textContent = granted ? "given" : sessionStorage.getItem("asked") ? "refused or withdrawn" : "not asked";
-  $("withdraw").hidden = !granted;
-  $("banner").hidden = granted || !!sessionStorage.getItem("asked");
-  $("title").textContent = names[location.pathname] || "Page";
+/** Shows the page of the address, as a router does. */
+function route() {
+  const path = names[location.pathname] ? location.pathname : "/";
+  $("title").textContent = names[path];
+  document.title = `${names[path]} – brine demo`;
+  for (const part of document.querySelectorAll("[data-page]")) part.hidden = part.dataset.page !== path;
+  for (const link of document.querySelectorAll("nav a")) {
+    link.toggleAttribute("aria-current", link.pathname === path);
+    if (link.pathname === path) link.setAttribute("aria-current", "page");
+  }
 }
-async function choose(choice) {
-  await brine.consent({ choice, source: "banner" });
-  // That a choice was made is remembered for this tab only, so that the demo can be tried again.
-  sessionStorage.setItem("asked", "1");
+
+/** Shows the choice made, from the one place that knows it. */
+function show() {
+  const { consent, signal } = brine.state();
+  $("state").textContent = signal ? said.signal : said[consent];
+  const isOnWithdraw = document.activeElement === $("withdraw");
+  $("withdraw").hidden = consent !== "granted";
+  $("change").hidden = consent === "granted" || signal || !$("banner").hidden;
+  // A button that goes hands the focus to the one that takes its place.
+  if (isOnWithdraw && $("withdraw").hidden) $("change").focus();
+}
+
+/** Asks; the keyboard goes to the question, and back to where it was once it is answered. */
+function ask() {
+  cameFrom = document.activeElement === document.body ? null : document.activeElement;
+  $("banner").hidden = false;
+  $("question").focus({ preventScroll: true });
   show();
 }
+
+function close() {
+  $("banner").hidden = true;
+  show();
+  // A button that is gone cannot take the focus back.
+  const next = cameFrom?.checkVisibility?.() ? cameFrom : $("title");
+  next.focus({ preventScroll: true });
+}
+
+async function choose(choice) {
+  close();
+  const isHeard = await brine.consent({ choice, source: "banner" });
+  show();
+  if (!isHeard && !brine.state().signal) {
+    $("state").textContent = `${said[brine.state().consent]} (The collector did not take the choice.)`;
+  }
+}
+
 document.addEventListener("click", (event) => {
   const link = event.target.closest("nav a");
-  if (!link) return;
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   history.pushState(null, "", link.href);
-  show();
+  route();
+  $("title").focus({ preventScroll: true });
 });
-window.addEventListener("popstate", show);
+window.addEventListener("popstate", route);
+document.addEventListener("brine:consent", show);
+document.addEventListener("keydown", (event) => {
+  // Putting the question aside is no answer, least of all a yes.
+  if (event.key === "Escape" && !$("banner").hidden) close();
+});
 $("yes").addEventListener("click", () => choose("grant"));
 $("no").addEventListener("click", () => choose("deny"));
+$("change").addEventListener("click", ask);
+$("withdraw").addEventListener("click", () => brine.withdraw({ source: "banner" }).then(show));
 $("signup").addEventListener("click", () => brine("Signup", { props: { plan: "trial" } }));
-$("withdraw").addEventListener("click", async () => { await brine.withdraw(); show(); });
-show();
+
+/** Writes down one request; the token is cut, as it is the visitor's own. */
+function note(text, reply) {
+  const body = JSON.parse(text);
+  for (const key of ["c", "token"]) if (body[key]) body[key] = `${body[key].slice(0, 8)}…`;
+  const item = document.createElement("li");
+  const details = item.appendChild(document.createElement("details"));
+  const summary = details.appendChild(document.createElement("summary"));
+  summary.append(Object.assign(document.createElement("strong"), {
+    textContent: body.n ? `${body.n} ${new URL(body.u).pathname}` : `consent: ${body.choice}`,
+  }));
+  summary.append(Object.assign(document.createElement("span"), {
+    textContent: reply ? `${reply.status} ${reply.headers.get("brine-outcome") ?? ""}` : "no answer",
+  }));
+  details.append(Object.assign(document.createElement("pre"), { textContent: JSON.stringify(body, null, 1) }));
+  $("log").prepend(item);
+  $("silence").hidden = true;
+}
+const { fetch } = window;
+window.fetch = (url, init) => fetch(url, init).then(
+  (reply) => { note(init.body, reply); return reply; },
+  (fault) => { note(init.body, null); throw fault; },
+);
+
+route();
+// Modules and scripts with `defer` run in the order of the document; then this is heard.
+document.addEventListener("DOMContentLoaded", () => {
+  const { consent, signal } = brine.state();
+  if (consent === "none" && !signal) ask();
+  else show();
+});

@@ -1,4 +1,7 @@
 //! `brine demo`: a small site that asks for consent and then sends beacons.
+//!
+//! Comes in: a path. Goes out: a file of the demo, or nothing. The pages keep nothing on the device: a no is
+//! remembered while the page is open, and asked about again by the next one.
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -19,11 +22,19 @@ pub fn file(path: &str) -> Option<Reply> {
             ("text/html; charset=utf-8", include_str!("page.html"))
         }
         "/demo.css" => ("text/css; charset=utf-8", include_str!("demo.css")),
+        "/demo.svg" => ("image/svg+xml", include_str!("demo.svg")),
         "/demo.js" => ("text/javascript; charset=utf-8", include_str!("demo.js")),
         _ => return None,
     };
-    let mut reply = typed(StatusCode::OK, media_type, Bytes::from_static(text.as_bytes()));
+    let mut reply = typed(
+        StatusCode::OK,
+        media_type,
+        Bytes::from_static(text.as_bytes()),
+    );
     // What a site with a strict policy would send: the tracker needs nothing more.
-    reply.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'self'"));
+    reply.headers_mut().insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'self'"),
+    );
     Some(reply)
 }

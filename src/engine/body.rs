@@ -1,9 +1,10 @@
 //! Bodies on their way between the connection and the thread that works on a statement.
 //!
-//! In: frames of a request, chunks of an answer. Out: a blocking reader for the worker, an HTTP body for the client.
-//! Promised: end of body is a message of its own. A channel that closes without it (the connection was reset, the
-//! process is stopping, a thread died) is an error on the other side, never an end: an insert that mistakes
-//! one for the other commits half of what was sent.
+//! In: frames of a request, chunks of an answer. Out: a blocking reader for the worker, an HTTP
+//! body for the client. Promised: end of body is a message of its own. A channel that closes
+//! without it (the connection was reset, the process is stopping, a thread died) is an error on the
+//! other side, never an end: an insert that mistakes one for the other commits half of what was
+//! sent.
 
 use std::{
     io::{self, BufRead, Read},
@@ -20,7 +21,8 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::registry::Running;
 
-/// Messages under way in each direction: enough to keep both sides busy, few enough to keep memory flat.
+/// Messages under way in each direction: enough to keep both sides busy, few enough to keep memory
+/// flat.
 const DEPTH: usize = 8;
 
 /// What is read and thrown away of a request that is already answered, so that the client reads the
@@ -29,6 +31,10 @@ const DRAIN_BYTES: usize = 64 << 20;
 
 /// How long that may take.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long a client may pause within a body; it holds a thread and a turn. Longer than a server's
+/// `http_receive_timeout` (30 s), because writers keep inserts open while they wait for rows.
+const PAUSE: Duration = Duration::from_secs(300);
 
 /// One message of a body.
 #[derive(Debug)]
@@ -53,10 +59,15 @@ pub fn request_pipe() -> (mpsc::Sender<Piece>, BodyReader) {
     )
 }
 
-/// Moves a request's frames to its worker. `End` is sent only if hyper says that the body is complete.
+/// Moves a request's frames to its worker. `End` is sent only if hyper says that the body is
+/// complete.
 pub async fn pump(mut body: Incoming, sender: mpsc::Sender<Piece>) {
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else { return };
+    loop {
+        let frame = match timeout(PAUSE, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(None) => break,
+            Ok(Some(Err(_))) | Err(_) => return,
+        };
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -110,7 +121,8 @@ impl BufRead for BodyReader {
             {
                 Some(Piece::Data(bytes)) => self.current = bytes,
                 Some(Piece::End) => self.ended = true,
-                // Not `UnexpectedEof`: some decoders take that for an end (lz4_flex, between blocks).
+                // Not `UnexpectedEof`: some decoders take that for an end (lz4_flex, between
+                // blocks).
                 None => {
                     return Err(io::Error::new(
                         io::ErrorKind::ConnectionAborted,
@@ -145,7 +157,8 @@ pub struct Cut;
 /// The body of an answer.
 pub struct ReplyBody {
     source: Source,
-    // Dropping a body before its end is how a client's disappearance shows: the statement is cancelled.
+    // Dropping a body before its end is how a client's disappearance shows: the statement is
+    // cancelled.
     running: Option<Arc<Running>>,
 }
 

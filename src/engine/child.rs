@@ -1,8 +1,9 @@
 //! `brine engine`: the process that holds the engine.
 //!
-//! In: a data directory and a socket. Out: an exit code. The order of its start is its safety: lock, bind, seal off, and only then
-//! load the library. It ends at SIGTERM, at SIGINT, and when its parent is gone (end of file on standard input); each way cuts
-//! all connections, which cancels what is under way, and waits for it.
+//! In: a data directory and a socket. Out: an exit code. The order of its start is its safety:
+//! lock, bind, seal off, and only then load the library. It ends at SIGTERM, at SIGINT, and when
+//! its parent is gone (end of file on standard input); each way cuts all connections, which cancels
+//! what is under way, and waits for it.
 
 use std::{
     io::{Read, Write},
@@ -17,7 +18,7 @@ use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
     sync::{Semaphore, oneshot},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{
@@ -30,12 +31,13 @@ use super::{
     sandbox::{self, Sealed},
 };
 
-/// How long statements may take to notice that they are cancelled. What has not ended then ends with the process,
-/// uncommitted: only a finished insert commits.
+/// How long statements may take to notice that they are cancelled. What has not ended then ends
+/// with the process, uncommitted: only a finished insert commits.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How often a supervised child looks whether its predecessor has left the directory.
-const LOCK_LOOK: Duration = Duration::from_millis(20);
+/// Wait after a connection could not be accepted: out of file descriptors, most likely, which takes
+/// others to end.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(20);
 
 /// What the child prints before the addresses when it is ready.
 pub const READY: &str = "engine ready";
@@ -91,9 +93,11 @@ pub enum ChildError {
     Mute(super::Exception),
 }
 
-/// Runs the engine until it is told to end, then ends the process; returns only if it could not start.
+/// Runs the engine until it is told to end, then ends the process; returns only if it could not
+/// start.
 ///
-/// Must be called before any other thread is started: the kernel seals off only this thread and its children.
+/// Must be called before any other thread is started: the kernel seals off only this thread and its
+/// children.
 ///
 /// # Errors
 /// [`ChildError`], each naming what the operator can change.
@@ -110,7 +114,17 @@ pub fn run(settings: &ChildSettings) -> Result<std::convert::Infallible, ChildEr
         }
         .into());
     }
-    let home = open(settings)?;
+    let patience = if settings.supervised {
+        2 * GRACE
+    } else {
+        Duration::ZERO
+    };
+    let home = Home::open(
+        &settings.data,
+        settings.socket.as_deref(),
+        &settings.limits,
+        patience,
+    )?;
     let unix = home.bind()?;
     let tcp = settings.listen.map(bind).transpose()?;
     let sealed = sandbox::seal(&home.store, &home.config_dir, &settings.library)?;
@@ -151,21 +165,6 @@ pub fn run(settings: &ChildSettings) -> Result<std::convert::Infallible, ChildEr
     ffi::leave(0);
 }
 
-/// Opens the directory. A supervised child may follow one whose parent was killed and which is still ending: it waits for
-/// it, so that brine comes back at once after a kill.
-fn open(settings: &ChildSettings) -> Result<Home, HomeError> {
-    let mut patience = if settings.supervised { 2 * GRACE } else { Duration::ZERO };
-    loop {
-        match Home::open(&settings.data, settings.socket.as_deref(), &settings.limits) {
-            Err(HomeError::Locked { .. }) if !patience.is_zero() => {
-                std::thread::sleep(LOCK_LOOK);
-                patience = patience.saturating_sub(LOCK_LOOK);
-            }
-            opened => return opened,
-        }
-    }
-}
-
 fn bind(address: SocketAddr) -> Result<std::net::TcpListener, ChildError> {
     let listen = || {
         let listener = std::net::TcpListener::bind(address)?;
@@ -202,7 +201,10 @@ async fn serve(
             _ = seconds.tick() => interface.tick(),
             accepted = async { (place.await, unix.accept().await) } => {
                 let (place, accepted) = accepted;
-                let Ok((stream, _)) = accepted else { continue };
+                let Ok((stream, _)) = accepted else {
+                    sleep(ACCEPT_AGAIN).await;
+                    continue;
+                };
                 let (interface, ticket) = (Arc::clone(interface), interface.registry().connected());
                 tokio::spawn(async move {
                     interface.serve(stream, ticket).await;
@@ -210,7 +212,10 @@ async fn serve(
                 });
             }
             accepted = accept_tcp(tcp.as_ref()) => {
-                let Ok(stream) = accepted else { continue };
+                let Ok(stream) = accepted else {
+                    sleep(ACCEPT_AGAIN).await;
+                    continue;
+                };
                 let (interface, ticket) = (Arc::clone(interface), interface.registry().connected());
                 let place = Arc::clone(&places).try_acquire_owned();
                 // The unix socket comes first: TCP clients are refused when all places are taken.
@@ -235,12 +240,14 @@ async fn accept_tcp(listener: Option<&TcpListener>) -> std::io::Result<tokio::ne
         return std::future::pending().await;
     };
     let (stream, _) = listener.accept().await?;
-    // Without this a small answer waits for the client's delayed acknowledgement (measured: 9 ms instead of 1).
+    // Without this a small answer waits for the client's delayed acknowledgement (measured: 9 ms
+    // instead of 1).
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// Resolves at the end of standard input. A pipe held by the parent ends with the parent, however that ends.
+/// Resolves at the end of standard input. A pipe held by the parent ends with the parent, however
+/// that ends.
 async fn parent_gone(supervised: bool) -> std::io::Result<()> {
     if !supervised {
         return std::future::pending().await;

@@ -1,6 +1,7 @@
 //! `brine engine` and `brine engine fetch`.
 //!
-//! In: arguments. Out: an exit code. Nothing else: what they do is in [`super::child`] and [`super::fetch`].
+//! In: arguments. Out: an exit code. Nothing else: what they do is in [`super::child`] and
+//! [`super::fetch`].
 
 use std::{ffi::OsString, io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode};
 
@@ -73,7 +74,8 @@ struct RunArgs {
     supervised: bool,
 }
 
-/// Runs the command. Must be called before any thread is started, a runtime's included (see [`child::run`]).
+/// Runs the command. Must be called before any thread is started, a runtime's included (see
+/// [`child::run`]).
 ///
 /// # Errors
 /// What keeps the engine from running, for one line on standard error.

@@ -1,8 +1,9 @@
 //! The two files the engine reads at its start, written anew each time.
 //!
-//! In: limits and the data directory. Out: `config.xml` and `users.xml`. Promised: what was answered with success is on disk
-//! (five `merge_tree` settings, measured against power cuts), and SQL is granted nothing that reaches outside.
-//! All paths are absolute: the engine resolves relative ones against a directory of its own choosing.
+//! In: limits and the data directory. Out: `config.xml` and `users.xml`. Promised: what was
+//! answered with success is on disk (five `merge_tree` settings, measured against power cuts), and
+//! SQL is granted nothing that reaches outside. All paths are absolute: the engine resolves
+//! relative ones against a directory of its own choosing.
 
 use std::path::Path;
 
@@ -39,18 +40,21 @@ impl Default for Limits {
     }
 }
 
-/// Rights of the one user. Explicit, because the engine's default is everything: reading and writing any
-/// file, opening connections, running programs.
+/// Rights of the one user. Explicit, because the engine's default is everything: reading and
+/// writing any file, opening connections, running programs.
 const GRANTS: [&str; 2] = [
-    "GRANT SHOW, SELECT, INSERT, ALTER UPDATE, ALTER DELETE, ALTER COLUMN, ALTER MODIFY COMMENT, ALTER ORDER BY, \
-     ALTER SAMPLE BY, ALTER INDEX, ALTER PROJECTION, ALTER STATISTICS, ALTER CONSTRAINT, ALTER TTL, ALTER MATERIALIZE TTL, \
-     ALTER SETTINGS, ALTER MOVE PARTITION, ALTER VIEW, CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE TEMPORARY TABLE, \
-     DROP DATABASE, DROP TABLE, DROP VIEW, TRUNCATE, OPTIMIZE, KILL QUERY, SYSTEM FLUSH, SYSTEM MERGES, SYSTEM TTL MERGES, \
-     SYSTEM CLEANUP, SYSTEM MOVES ON *.*",
-    "GRANT TABLE ENGINE ON MergeTree, TABLE ENGINE ON ReplacingMergeTree, TABLE ENGINE ON SummingMergeTree, \
-     TABLE ENGINE ON AggregatingMergeTree, TABLE ENGINE ON CollapsingMergeTree, TABLE ENGINE ON VersionedCollapsingMergeTree, \
-     TABLE ENGINE ON CoalescingMergeTree, TABLE ENGINE ON Memory, TABLE ENGINE ON Null, TABLE ENGINE ON Join, \
-     TABLE ENGINE ON Set, TABLE ENGINE ON Log, TABLE ENGINE ON TinyLog, TABLE ENGINE ON StripeLog, TABLE ENGINE ON Atomic",
+    "GRANT SHOW, SELECT, INSERT, ALTER UPDATE, ALTER DELETE, ALTER COLUMN, ALTER MODIFY COMMENT, \
+     ALTER ORDER BY, ALTER SAMPLE BY, ALTER INDEX, ALTER PROJECTION, ALTER STATISTICS, \
+     ALTER CONSTRAINT, ALTER TTL, ALTER MATERIALIZE TTL, ALTER SETTINGS, ALTER MOVE PARTITION, \
+     ALTER VIEW, CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE TEMPORARY TABLE, \
+     DROP DATABASE, DROP TABLE, DROP VIEW, TRUNCATE, OPTIMIZE, KILL QUERY, SYSTEM FLUSH, \
+     SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM CLEANUP ON *.*",
+    "GRANT TABLE ENGINE ON MergeTree, TABLE ENGINE ON ReplacingMergeTree, \
+     TABLE ENGINE ON SummingMergeTree, TABLE ENGINE ON AggregatingMergeTree, \
+     TABLE ENGINE ON CollapsingMergeTree, TABLE ENGINE ON VersionedCollapsingMergeTree, \
+     TABLE ENGINE ON CoalescingMergeTree, TABLE ENGINE ON Memory, TABLE ENGINE ON Null, \
+     TABLE ENGINE ON Join, TABLE ENGINE ON Set, TABLE ENGINE ON Log, TABLE ENGINE ON TinyLog, \
+     TABLE ENGINE ON StripeLog, TABLE ENGINE ON Atomic",
 ];
 
 /// Returns the text of `config.xml` for data in `store`, with the users in `users`.
@@ -112,7 +116,8 @@ pub fn server(limits: &Limits, store: &Path, users: &Path) -> String {
     )
 }
 
-/// Returns the text of `users.xml`: one user, without a password, since [`super::http`] asks for the key.
+/// Returns the text of `users.xml`: one user, without a password, since [`super::http`] asks for
+/// the key.
 #[must_use]
 pub fn users(limits: &Limits) -> String {
     let grants: String = GRANTS

@@ -1,7 +1,8 @@
 //! Reaches the embedded engine from the rest of brine.
 //!
-//! In: the path of its socket and its key. Out: the official client, speaking over that socket, and a raw call for answers that
-//! are passed on unchanged. Above the connector nothing differs from a ClickHouse server reached by URL.
+//! In: the path of its socket and its key. Out: the official client, speaking over that socket, and
+//! a raw call for answers that are passed on unchanged. Above the connector nothing differs from a
+//! ClickHouse server reached by URL.
 
 use std::{
     future::Future,
@@ -26,7 +27,8 @@ use url::form_urlencoded;
 
 use super::home::Key;
 
-/// The engine keeps an idle connection for 30 s; ours must go first, or a request meets a closed one.
+/// The engine keeps an idle connection for 30 s; ours must go first, or a request meets a closed
+/// one.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Longest message read from a refused statement.
@@ -103,7 +105,8 @@ impl Access {
     }
 }
 
-/// Ends every statement that was sent over the socket before, and returns when none of them can commit any more.
+/// Ends every statement that was sent over the socket before, and returns when none of them can
+/// commit any more.
 ///
 /// # Errors
 /// [`CallError`] if the engine did not say so: then only its exit does.
@@ -150,15 +153,23 @@ where
     HttpClient::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE)
         .pool_timer(hyper_util::rt::TokioTimer::new())
-        .build(Connector {
-            socket: Arc::from(socket),
-        })
+        .build(Connector::new(socket))
 }
 
 /// Opens connections to one unix socket, whatever the URL says.
 #[derive(Clone, Debug)]
 pub struct Connector {
     socket: Arc<Path>,
+}
+
+impl Connector {
+    /// Connects to `socket`.
+    #[must_use]
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: Arc::from(socket),
+        }
+    }
 }
 
 impl Service<Uri> for Connector {

@@ -1,8 +1,9 @@
 //! Takes request bodies out of their compression.
 //!
-//! In: a body and its codings: `Content-Encoding` (gzip, zstd, LZ4 frame) and, inside of it, ClickHouse's own compressed
-//! blocks (`decompress=1`). Out: plain bytes, a block at a time. Promised: a body that is cut anywhere inside a
-//! compressed unit is an error, also where the HTTP body itself ended properly.
+//! In: a body and its codings: `Content-Encoding` (gzip, zstd, LZ4 frame) and, inside of it,
+//! ClickHouse's own compressed blocks (`decompress=1`). Out: plain bytes, a block at a time.
+//! Promised: a body that is cut anywhere inside a compressed unit is an error, also where the HTTP
+//! body itself ended properly.
 
 use std::io::{self, BufRead, Read};
 
@@ -13,8 +14,9 @@ use lz4_flex::{block, frame::FrameDecoder};
 
 use super::body::BodyReader;
 
-/// Largest compressed block that is taken in, before and after decompression. Clients send 1 MiB and less; ClickHouse
-/// itself allows 1 GiB, which is a quarter of the memory of the machines brine is meant for.
+/// Largest compressed block that is taken in, before and after decompression. Clients send 1 MiB
+/// and less; ClickHouse itself allows 1 GiB, which is a quarter of the memory of the machines brine
+/// is meant for.
 const BLOCK_BYTES: u32 = 64 << 20;
 
 /// Bytes before a block's data: method, compressed size with these nine, decompressed size.
@@ -123,7 +125,7 @@ impl Data {
             u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
         };
         let (packed, plain) = (number(1), number(5));
-        if packed < 9 || packed > BLOCK_BYTES || plain > BLOCK_BYTES {
+        if !(9..=BLOCK_BYTES).contains(&packed) || plain > BLOCK_BYTES {
             return Err(bad("the sizes of a compressed block are out of range"));
         }
         let mut bytes = header.to_vec();
@@ -207,8 +209,8 @@ impl Read for Stage {
     }
 }
 
-/// A gzip file is a row of members (RFC 1952 section 2.2). flate2's own loop over them takes a header that is cut off
-/// for an end; its decoder of one member reads the header when it is made.
+/// A gzip file is a row of members (RFC 1952 section 2.2). flate2's own loop over them takes a
+/// header that is cut off for an end; its decoder of one member reads the header when it is made.
 enum Members {
     Between(BodyReader),
     Inside(Box<GzDecoder<Endless<BodyReader>>>),
@@ -234,8 +236,8 @@ impl Read for Members {
     }
 }
 
-/// Makes the end of a body an error, for decoders that find an end where none may be: lz4_flex takes one where a
-/// block should begin for the end of the frame. With this they never see one.
+/// Makes the end of a body an error, for decoders that find an end where none may be: lz4_flex
+/// takes one where a block should begin for the end of the frame. With this they never see one.
 struct Endless<R>(R);
 
 impl<R: BufRead> BufRead for Endless<R> {

@@ -1,8 +1,9 @@
 //! Puts answers into the compression the client asked for.
 //!
-//! In: chunks of an answer. Out: bytes to send, complete after each chunk, so that what the engine has computed reaches the
-//! client while the rest is on its way. The sinks are vectors: no encoder can be stopped half-way by a client that is gone
-//! (an error inside lz4_flex's encoder panics when it is dropped).
+//! In: chunks of an answer. Out: bytes to send, complete after each chunk, so that what the engine
+//! has computed reaches the client while the rest is on its way. The sinks are vectors: no encoder
+//! can be stopped half-way by a client that is gone (an error inside lz4_flex's encoder panics when
+//! it is dropped).
 
 use std::io::{self, Write};
 

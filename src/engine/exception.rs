@@ -1,7 +1,8 @@
 //! An exception as ClickHouse words it, and the HTTP status that goes with it.
 //!
-//! In: the engine's message, `Code: N. DB::Exception: text (NAME)`. Out: the number, the message unchanged, the status
-//! a server would answer with. Clients parse the message, so exceptions of our own have the same form.
+//! In: the engine's message, `Code: N. DB::Exception: text (NAME)`. Out: the number, the message
+//! unchanged, the status a server would answer with. Clients parse the message, so exceptions of
+//! our own have the same form.
 
 use hyper::StatusCode;
 

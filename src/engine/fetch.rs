@@ -1,8 +1,9 @@
 //! Gets the engine library, once.
 //!
-//! In: a cache directory. Out: `<cache>/brine/engine/<version>/libchdb.so`, whose bytes are the pinned ones. The library is published as
-//! an npm package; npm brings its own proxy and registry settings, so npm does the download. Promised: nothing is found
-//! at the final path that was not checked, however the fetch ends: it is unpacked beside it and renamed.
+//! In: a cache directory. Out: `<cache>/brine/engine/<version>/libchdb.so`, whose bytes are the
+//! pinned ones. The library is published as an npm package; npm brings its own proxy and registry
+//! settings, so npm does the download. Promised: nothing is found at the final path that was not
+//! checked, however the fetch ends: it is unpacked beside it and renamed.
 
 use std::{
     ffi::OsString,
@@ -111,7 +112,8 @@ fn io_at(path: &Path) -> impl Fn(io::Error) -> FetchError + '_ {
 /// Looks a variable of the environment up.
 pub type Environment<'e> = &'e dyn Fn(&str) -> Option<OsString>;
 
-/// Returns the cache directory: `XDG_CACHE_HOME`, or `.cache` in `HOME` (XDG Base Directory Specification).
+/// Returns the cache directory: `XDG_CACHE_HOME`, or `.cache` in `HOME` (XDG Base Directory
+/// Specification).
 ///
 /// # Errors
 /// [`LibraryError::Homeless`] if neither is set.
@@ -148,7 +150,8 @@ fn engine_dir(cache: &Path) -> PathBuf {
     cache.join("brine").join("engine")
 }
 
-/// Fetches the library into `cache` unless it is there, whole, and returns its path. Several at once wait for the first.
+/// Fetches the library into `cache` unless it is there, whole, and returns its path. Several at
+/// once wait for the first.
 ///
 /// # Errors
 /// [`FetchError`], each for the operator to mend; nothing is left behind.
@@ -183,7 +186,8 @@ pub fn fetch(cache: &Path) -> Result<PathBuf, FetchError> {
     Ok(library)
 }
 
-/// A directory that goes when the fetch does. On the same file system as its parent, so that a rename is enough.
+/// A directory that goes when the fetch does. On the same file system as its parent, so that a
+/// rename is enough.
 struct Scratch(PathBuf);
 
 impl Scratch {

@@ -1,9 +1,9 @@
 //! The C interface of libchdb, and all the unsafe code of brine.
 //!
 //! In: the path of a libchdb and SQL as bytes. Out: owned bytes, counts and exceptions; no pointer
-//! leaves this file. Promised: a statement never outlives its connection (lifetimes see to it), every
-//! handle is destroyed exactly once, and the library stays mapped until the process ends.
-//! The declarations follow `chdb.h` of libchdb 26.7.3; another major.minor is refused before any other
+//! leaves this file. Promised: a statement never outlives its connection (lifetimes see to it),
+//! every handle is destroyed exactly once, and the library stays mapped until the process ends. The
+//! declarations follow `chdb.h` of libchdb 26.7.3; another major.minor is refused before any other
 //! symbol is called, because these signatures are all the checking there is.
 #![allow(unsafe_code)]
 
@@ -171,7 +171,8 @@ impl Engine {
         &self.version
     }
 
-    /// Opens a connection; the first one starts the engine with `args` (`--path=`, `--config-file=`).
+    /// Opens a connection; the first one starts the engine with `args` (`--path=`,
+    /// `--config-file=`).
     ///
     /// Settings must not be passed here: unknown ones are ignored without a word.
     ///

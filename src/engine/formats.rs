@@ -1,7 +1,8 @@
 //! What must be known of ClickHouse's formats to pass their bytes on.
 //!
-//! In: a format's name, the first chunk of an answer. Out: whether the format may be streamed, how long the
-//! header is that the engine repeats in front of every chunk (each is a complete document), the media type.
+//! In: a format's name, the first chunk of an answer. Out: whether the format may be streamed, how
+//! long the header is that the engine repeats in front of every chunk (each is a complete
+//! document), the media type.
 
 /// Where a document of a format begins to repeat itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,8 @@ enum Header {
     Binary(usize),
 }
 
-/// Returns the header kind of a format whose chunks can be joined, `None` for one that must be asked for as a whole.
+/// Returns the header kind of a format whose chunks can be joined, `None` for one that must be
+/// asked for as a whole.
 fn streamed(format: &str) -> Option<Header> {
     let name = format.to_ascii_lowercase();
     Some(match name.as_str() {

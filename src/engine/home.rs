@@ -8,8 +8,8 @@
 //! <data>/store/        ClickHouse's own files; the only place SQL can reach
 //! ```
 //!
-//! In: a directory. Out: a lock, a key, paths. Promised: two engines never share a directory, and a key
-//! that others could read is refused rather than used.
+//! In: a directory. Out: a lock, a key, paths. Promised: two engines never share a directory, and a
+//! key that others could read is refused rather than used.
 
 use std::{
     fmt,
@@ -17,6 +17,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -28,6 +29,9 @@ use super::config::{self, Limits};
 
 /// Longest path of a unix socket on Linux (`sun_path` without its NUL).
 const SOCKET_PATH_BYTES: usize = 107;
+
+/// How often a held lock is tried.
+const LOCK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Why the engine's directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -185,14 +189,21 @@ pub struct Home {
 }
 
 impl Home {
-    /// Opens `data`, creating what is missing, takes the lock and writes the configuration.
+    /// Opens `data`, creating what is missing, takes the lock and writes the configuration. An
+    /// engine whose parent was killed needs a moment to end: the lock is waited for, as long as
+    /// `patience`.
     ///
     /// # Errors
     /// [`HomeError`]; none of them heals by itself.
-    pub fn open(data: &Path, socket: Option<&Path>, limits: &Limits) -> Result<Self, HomeError> {
+    pub fn open(
+        data: &Path,
+        socket: Option<&Path>,
+        limits: &Limits,
+        patience: Duration,
+    ) -> Result<Self, HomeError> {
         private_dir(data)?;
         let data = data.canonicalize().map_err(io_at(data))?;
-        let lock = lock(&data)?;
+        let lock = lock(&data, patience)?;
         if !data.join("engine.key").exists() {
             Key::create(&data)?;
         }
@@ -270,7 +281,7 @@ fn private_dir(dir: &Path) -> Result<(), HomeError> {
         .map_err(io_at(dir))
 }
 
-fn lock(data: &Path) -> Result<File, HomeError> {
+fn lock(data: &Path, mut patience: Duration) -> Result<File, HomeError> {
     let path = data.join("engine.lock");
     let file = OpenOptions::new()
         .create(true)
@@ -279,12 +290,20 @@ fn lock(data: &Path) -> Result<File, HomeError> {
         .mode(0o600)
         .open(&path)
         .map_err(io_at(&path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(HomeError::Locked {
-            path: data.display().to_string(),
-        }),
-        Err(errno) => Err(io_at(&path)(errno.into())),
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if patience.is_zero() => {
+                return Err(HomeError::Locked {
+                    path: data.display().to_string(),
+                });
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                std::thread::sleep(LOCK_AGAIN.min(patience));
+                patience = patience.saturating_sub(LOCK_AGAIN);
+            }
+            Err(errno) => return Err(io_at(&path)(errno.into())),
+        }
     }
 }
 
@@ -295,17 +314,17 @@ mod tests {
     #[test]
     fn second_engine_is_told_that_the_directory_is_in_use() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Home::open(dir.path(), None, &Limits::default()).unwrap();
-        let second = Home::open(dir.path(), None, &Limits::default()).unwrap_err();
+        let first = Home::open(dir.path(), None, &Limits::default(), Duration::ZERO).unwrap();
+        let second = Home::open(dir.path(), None, &Limits::default(), Duration::ZERO).unwrap_err();
         assert!(matches!(second, HomeError::Locked { .. }), "{second}");
         drop(first);
-        Home::open(dir.path(), None, &Limits::default()).unwrap();
+        Home::open(dir.path(), None, &Limits::default(), Duration::ZERO).unwrap();
     }
 
     #[test]
     fn key_is_private_kept_and_never_shown() {
         let dir = tempfile::tempdir().unwrap();
-        let key = Home::open(dir.path(), None, &Limits::default())
+        let key = Home::open(dir.path(), None, &Limits::default(), Duration::ZERO)
             .unwrap()
             .key;
         let path = dir.path().join("engine.key");
@@ -330,7 +349,7 @@ mod tests {
     fn socket_path_that_does_not_fit_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
         let long = dir.path().join("x".repeat(100));
-        let error = Home::open(&long, None, &Limits::default()).unwrap_err();
+        let error = Home::open(&long, None, &Limits::default(), Duration::ZERO).unwrap_err();
         assert!(matches!(error, HomeError::SocketTooLong { .. }), "{error}");
     }
 }

@@ -1,9 +1,11 @@
 //! ClickHouse's HTTP interface, over any connection.
 //!
-//! In: HTTP/1.1 requests. Out: answers of the engine. A library function: `brine engine` mounts it on a unix socket, a test may
-//! mount it on a pipe. Source: ClickHouse's documentation of the interface, and what its official clients send.
+//! In: HTTP/1.1 requests. Out: answers of the engine. A library function: `brine engine` mounts it
+//! on a unix socket, a test may mount it on a pipe. Source: ClickHouse's documentation of the
+//! interface, and what its official clients send.
 //!
-//! Limits: connections, statements at once, size of a head, time for a head; bodies are streamed and not limited.
+//! Limits: connections, statements at once, size of a head, time for a head; bodies are streamed
+//! and not limited.
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
@@ -33,18 +35,21 @@ use super::{
     home::Key,
     multipart,
     registry::{ConnectionTicket, Registry},
+    reply::Head,
     request::{Credentials, Request},
     session::Sessions,
-    work::{Head, Job, Source},
+    work::{Job, Source},
 };
 
-/// Largest head of a request. The URL may hold a statement, and hyper's own bound for a URL is 64 KiB.
+/// Largest head of a request. The URL may hold a statement, and hyper's own bound for a URL is 64
+/// KiB.
 const HEAD_BYTES: usize = 128 << 10;
 
 /// Headers of a request.
 const N_HEADERS: usize = 100;
 
-/// Time for a head to arrive, and for an idle connection. ClickHouse's `keep_alive_timeout` is 30 s.
+/// Time for a head to arrive, and for an idle connection. ClickHouse's `keep_alive_timeout` is 30
+/// s.
 const HEAD: Duration = Duration::from_secs(30);
 
 /// How long a statement waits for its turn.
@@ -316,7 +321,8 @@ impl Interface {
     }
 }
 
-/// `X-ClickHouse-Summary`. `written_rows` counts rows that deduplication swallowed: it proves nothing.
+/// `X-ClickHouse-Summary`. `written_rows` counts rows that deduplication swallowed: it proves
+/// nothing.
 fn summary(counts: &Counts) -> String {
     #[expect(
         clippy::cast_possible_truncation,

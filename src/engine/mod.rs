@@ -1,4 +1,5 @@
-//! The embedded engine: real ClickHouse in a child process, spoken to over ClickHouse's own HTTP interface.
+//! The embedded engine: real ClickHouse in a child process, spoken to over ClickHouse's own HTTP
+//! interface.
 //!
 //! ```text
 //!   brine serve                                   brine engine (child)
@@ -12,45 +13,60 @@
 //!
 //! # Promised
 //! - An INSERT whose body ends without its proper end commits nothing: end of body is a message of
-//!   its own ([`body`]), and whatever else happens to the connection cancels the insert. This holds for
-//!   data that fits one block (1,048,449 rows, 256 MB); larger inserts are committed block by block, as on a server.
+//!   its own ([`body`]), and whatever else happens to the connection cancels the insert. This holds
+//!   for data that fits one block (1,048,449 rows, 256 MB); larger inserts are committed block by
+//!   block, as on a server.
 //! - An INSERT that was answered with success survives `kill -9` and a power cut: see the
 //!   `merge_tree` settings in [`config`].
 //! - A statement reaches files, networks or programs outside the data directory by no way we know:
-//!   explicit grants, a filter of statements ([`admission`]) and, below them, the kernel ([`sandbox`]).
+//!   explicit grants, a filter of statements ([`admission`]) and, below them, the kernel
+//!   ([`sandbox`]).
 //! - Without the key nothing is answered but `/ping`.
 //!
 //! # Not promised
 //! - Exactly once: that is the sender's work (count by `batch_id`, then resend), for which
-//!   [`supervise::EngineHandle::ensure_attempts_dead`] gives the one thing that only the engine can say.
+//!   [`supervise::EngineHandle::ensure_attempts_dead`] gives the one thing that only the engine can
+//!   say.
 //! - Users and roles by SQL, `system.query_log`, the native protocol: libchdb has none of them.
 
-pub mod admission;
-pub mod answer;
-pub mod body;
-pub mod child;
+// In the parent: getting the library, keeping the child, talking to it.
 pub mod cli;
-pub mod config;
 pub mod connect;
-mod decode;
-mod encode;
 pub mod fetch;
-pub mod ffi;
-pub mod formats;
+mod process;
+mod relay;
+pub mod supervise;
+
+// In the child: its start.
+pub mod child;
+pub mod config;
 pub mod home;
+pub mod sandbox;
+
+// A request's way in.
+pub mod body;
+mod decode;
 pub mod http;
 mod multipart;
 pub mod registry;
-mod relay;
 pub mod request;
-pub mod sandbox;
 mod session;
-pub mod statement;
-pub mod supervise;
 
+// A statement's work.
+pub mod admission;
+mod prepare;
+pub mod statement;
 mod work;
 
+// The library itself.
+pub mod answer;
 mod exception;
+pub mod ffi;
+
+// An answer's way out.
+mod encode;
+pub mod formats;
+mod reply;
 
 pub use exception::Exception;
 

@@ -1,7 +1,8 @@
-//! Query parameters that come as `multipart/form-data`, the way the official Rust client sends them.
+//! Query parameters that come as `multipart/form-data`, the way the official Rust client sends
+//! them.
 //!
-//! In: a body. Out: the same parameters as if they stood in the URL, which is too short for long ones. External tables, the
-//! other use of multipart in ClickHouse's interface, are not supported.
+//! In: a body. Out: the same parameters as if they stood in the URL, which is too short for long
+//! ones. External tables, the other use of multipart in ClickHouse's interface, are not supported.
 
 use http_body_util::BodyExt;
 use hyper::{HeaderMap, body::Incoming, header::CONTENT_TYPE};
@@ -9,7 +10,8 @@ use multer::{Constraints, Multipart, SizeLimit};
 
 use super::{Exception, exception::code, request::Request};
 
-/// Statement and parameters together; the statement alone may have a quarter of a MiB (`max_query_size`).
+/// Statement and parameters together; the statement alone may have a quarter of a MiB
+/// (`max_query_size`).
 const BODY_BYTES: u64 = 16 << 20;
 
 /// Returns the boundary if the body is a form.

@@ -1,9 +1,10 @@
 //! What is under way: connections and statements.
 //!
-//! In: connections as they are accepted, statements as they begin and end. Out: cancellation, for a client that is
-//! gone, for KILL QUERY by the client's own query id, and for [`Registry::end_attempts`], which lets a sender find out
-//! what became of an insert. The engine assigns query ids of its own, so ours travel in the `log_comment` setting,
-//! which `system.processes` shows.
+//! In: connections as they are accepted, statements as they begin and end. Out: cancellation, for a
+//! client that is gone, for KILL QUERY by the client's own query id, and for
+//! [`Registry::end_attempts`], which lets a sender find out what became of an insert. The engine
+//! assigns query ids of its own, so ours travel in the `log_comment` setting, which
+//! `system.processes` shows.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,8 +19,8 @@ use tokio::sync::Notify;
 
 use super::{Exception, answer::Params, exception::code, ffi::Connection};
 
-/// How long the killer waits before it kills again what has not ended. A statement that is cancelled before the
-/// engine lists it is caught by the next round.
+/// How long the killer waits before it kills again what has not ended. A statement that is
+/// cancelled before the engine lists it is caught by the next round.
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// Everything under way in one engine.
@@ -35,6 +36,7 @@ pub struct Registry {
 #[derive(Default)]
 struct Inner {
     next_connection: u64,
+    next_statement: u64,
     connections: BTreeMap<u64, Arc<Notify>>,
     running: HashMap<String, Arc<Running>>,
     closing: bool,
@@ -44,6 +46,8 @@ struct Inner {
 pub struct Running {
     /// The client's query id, or one made for it.
     pub id: String,
+    // A client may use an id again as soon as the statement has ended; this is never used twice.
+    serial: u64,
     connection: u64,
     cancelled: AtomicBool,
     registry: Arc<Registry>,
@@ -57,6 +61,12 @@ impl Running {
             drop(self.registry.lock());
             self.registry.cancelled.notify_all();
         }
+    }
+
+    /// Returns what the engine lists it by: the client's id, and a number of our own.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        format!("{} {}", self.id, self.serial)
     }
 
     /// Returns whether its end was asked for.
@@ -128,8 +138,10 @@ impl Registry {
                 text,
             ));
         }
+        inner.next_statement += 1;
         let running = Arc::new(Running {
             id: id.clone(),
+            serial: inner.next_statement,
             connection,
             cancelled: AtomicBool::new(false),
             registry: Arc::clone(self),
@@ -138,9 +150,9 @@ impl Registry {
         Ok(Ticket(running))
     }
 
-    /// Closes every connection accepted before `number`, cancels their statements and waits until all have ended.
-    /// Afterwards no insert sent over any of them can commit any more: also not one whose bytes had arrived
-    /// but not been read, because its connection is gone.
+    /// Closes every connection accepted before `number`, cancels their statements and waits until
+    /// all have ended. Afterwards no insert sent over any of them can commit any more: also not one
+    /// whose bytes had arrived but not been read, because its connection is gone.
     pub async fn end_attempts(&self, number: u64) {
         self.end(|connection| connection < number).await;
     }
@@ -186,21 +198,23 @@ impl Registry {
         self.lock().running.len()
     }
 
-    /// Kills cancelled statements over `connection`, for ever. The one thread that does this needs a connection
-    /// of its own: a connection runs one statement at a time.
+    /// Kills cancelled statements over `connection`, for ever. The one thread that does this needs
+    /// a connection of its own: a connection runs one statement at a time.
     pub fn kill_cancelled(&self, mut connection: Connection) -> ! {
-        let sql = b"KILL QUERY WHERE has({ids:Array(String)}, splitByChar(' ', Settings['log_comment'])[1]) ASYNC";
+        let sql = b"KILL QUERY WHERE has({serials:Array(UInt64)}, toUInt64OrZero(splitByChar(' ', Settings['log_comment'])[2])) ASYNC";
         loop {
-            let ids: Vec<String> = {
+            let serials: Vec<String> = {
                 let mut inner = self.lock();
                 loop {
                     let cancelled = inner
                         .running
                         .values()
                         .filter(|running| running.is_cancelled());
-                    let ids: Vec<String> = cancelled.map(|running| quote(&running.id)).collect();
-                    if !ids.is_empty() {
-                        break ids;
+                    let serials: Vec<String> = cancelled
+                        .map(|running| running.serial.to_string())
+                        .collect();
+                    if !serials.is_empty() {
+                        break serials;
                     }
                     inner = self
                         .cancelled
@@ -209,18 +223,13 @@ impl Registry {
                 }
             };
             let mut params = Params::default();
-            params.push("ids", format!("[{}]", ids.join(",")));
+            params.push("serials", format!("[{}]", serials.join(",")));
             if let Err(exception) = connection.query(sql, "Null", &params) {
                 tracing::warn!(code = exception.code, "cannot kill cancelled statements");
             }
             std::thread::sleep(AGAIN);
         }
     }
-}
-
-/// Quotes a string for an array parameter.
-fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 #[cfg(test)]

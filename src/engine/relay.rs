@@ -1,8 +1,9 @@
 //! Passes the child's log on to the parent's.
 //!
-//! In: the child's standard error, one JSON object a line. Out: tracing events with the child's level and message. Promised:
-//! nothing else gets through. Whatever is not of this form was written by the engine library itself (a crash report, for instance) and
-//! may quote statements; it is counted and dropped.
+//! In: the child's standard error, one JSON object a line. Out: tracing events with the child's
+//! level and message. Promised: nothing else gets through. Whatever is not of this form was written
+//! by the engine library itself (a crash report, for instance) and may quote statements; it is
+//! counted and dropped.
 
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -21,10 +22,7 @@ pub(super) async fn relay(stderr: impl AsyncRead + Unpin) {
     let mut stderr = BufReader::new(stderr);
     let mut line = Vec::new();
     let mut n_foreign = 0_u64;
-    loop {
-        let Ok(bytes) = stderr.fill_buf().await else {
-            break;
-        };
+    while let Ok(bytes) = stderr.fill_buf().await {
         if bytes.is_empty() {
             break;
         }

@@ -1,7 +1,8 @@
 //! Reads what a client asks for out of the request's head.
 //!
-//! In: method, URL and headers (ClickHouse's HTTP interface). Out: a [`Request`] that says everything in our words, and
-//! the credentials presented. Parameters that are not the interface's own are settings, as on a server.
+//! In: method, URL and headers (ClickHouse's HTTP interface). Out: a [`Request`] that says
+//! everything in our words, and the credentials presented. Parameters that are not the interface's
+//! own are settings, as on a server.
 
 use std::collections::BTreeMap;
 
@@ -22,8 +23,8 @@ const N_PAIRS: usize = 1000;
 /// Longest query id and session id, in bytes: they are kept in maps and repeated in headers.
 const ID_BYTES: usize = 256;
 
-/// Parameters of the interface that change nothing here: quotas and progress headers have no counterpart, errors
-/// carry no stack traces, and Native blocks are always of revision 0.
+/// Parameters of the interface that change nothing here: quotas and progress headers have no
+/// counterpart, errors carry no stack traces, and Native blocks are always of revision 0.
 const IGNORED: [&str; 8] = [
     "quota_key",
     "stacktrace",
@@ -266,8 +267,8 @@ fn content_coding(headers: &HeaderMap) -> Result<Coding, Exception> {
     })
 }
 
-/// Picks the cheapest coding the client accepts (RFC 9110 section 12.5.3; an order of preference is not looked for,
-/// a weight of zero is).
+/// Picks the cheapest coding the client accepts (RFC 9110 section 12.5.3; an order of preference is
+/// not looked for, a weight of zero is).
 fn accept_coding(headers: &HeaderMap) -> Coding {
     let accepted: Vec<Coding> = headers
         .get_all(ACCEPT_ENCODING)

@@ -1,11 +1,13 @@
 //! What the kernel lets the engine's process touch, whatever SQL asks for.
 //!
-//! In: the engine's directories and its library. Out: a process that can read and write nothing else, open no TCP
-//! connection and bind no port (Landlock, Linux 5.13 and 6.7). Needed because grants have gaps: in libchdb 26.7.3 the
-//! scalar function `file` reads any path without a grant, and hides in the text of a column default
-//! (`format('JSONEachRow', 'a String DEFAULT file(…)', …)`), where no filter of statements can find it for sure.
+//! In: the engine's directories and its library. Out: a process that can read and write nothing
+//! else, open no TCP connection and bind no port (Landlock, Linux 5.13 and 6.7). Needed because
+//! grants have gaps: in libchdb 26.7.3 the scalar function `file` reads any path without a grant,
+//! and hides in the text of a column default (`format('JSONEachRow', 'a String DEFAULT file(…)',
+//! …)`), where no filter of statements can find it for sure.
 //!
-//! May be lost: on a kernel without Landlock there are two walls instead of three, and a warning says so.
+//! May be lost: on a kernel without Landlock there are two walls instead of three, and a warning
+//! says so.
 
 use std::path::Path;
 

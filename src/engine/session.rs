@@ -1,7 +1,8 @@
 //! Sessions: connections that are kept between requests, with their temporary tables and settings.
 //!
-//! In: a session's id. Out: its connection, for one request at a time. Promised: a session that is in use is refused, not waited
-//! for, as on a server. May be lost: everything in a session, when it has been idle for its timeout or the engine restarts.
+//! In: a session's id. Out: its connection, for one request at a time. Promised: a session that is
+//! in use is refused, not waited for, as on a server. May be lost: everything in a session, when it
+//! has been idle for its timeout or the engine restarts.
 
 use std::{
     collections::HashMap,

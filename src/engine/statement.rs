@@ -1,9 +1,9 @@
 //! Reads as much of a statement as must be known before the engine sees it.
 //!
 //! In: the bytes of a statement, possibly followed by data. Out: its leading words, where its data
-//! begins, its format. A tokenizer, not a parser: quotes, comments, heredocs and parentheses are told
-//! apart, so that a FORMAT in a string is not taken for a clause. The engine's own parser has the last
-//! word on everything else.
+//! begins, its format. A tokenizer, not a parser: quotes, comments, heredocs and parentheses are
+//! told apart, so that a FORMAT in a string is not taken for a clause. The engine's own parser has
+//! the last word on everything else.
 
 use std::ops::Range;
 
@@ -422,9 +422,9 @@ mod tests {
 
     #[test]
     fn insert_select_has_no_data() {
-        assert_eq!(other("INSERT INTO t SELECT 1 FORMAT CSV").2, false);
-        assert_eq!(other("INSERT INTO t (a) (SELECT 1)").2, false);
-        assert_eq!(other("INSERT INTO t WITH 1 AS x SELECT x").2, false);
+        assert!(!other("INSERT INTO t SELECT 1 FORMAT CSV").2);
+        assert!(!other("INSERT INTO t (a) (SELECT 1)").2);
+        assert!(!other("INSERT INTO t WITH 1 AS x SELECT x").2);
     }
 
     #[test]

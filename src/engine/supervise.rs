@@ -1,17 +1,18 @@
 //! Keeps the engine's child process running.
 //!
-//! In: where the engine lives and what it may use. Out: a handle with a client, the child's state, and the one guarantee a sender
-//! needs to retry safely: [`EngineHandle::ensure_attempts_dead`]. Promised: a child that ends for whatever reason is replaced, after
-//! a back-off; the next one starts only when the last one has really exited; the child ends with its parent, however
-//! that ends, because it holds the other end of a pipe. May be lost: statements under way when the child dies; the sender
-//! finds out by counting.
+//! In: where the engine lives and what it may use. Out: a handle with a client, the child's state,
+//! and the one guarantee a sender needs to retry safely: [`EngineHandle::ensure_attempts_dead`].
+//! Promised: a child that ends for whatever reason is replaced, after a back-off; the next one
+//! starts only when the last one has really exited; the child ends with its parent, however that
+//! ends, because it holds the other end of a pipe. May be lost: statements under way when the child
+//! dies; the sender finds out by counting.
 
 use std::{
     ffi::OsString,
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::ExitStatus,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -20,35 +21,31 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStdin, ChildStdout, Command},
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::{sleep, timeout},
 };
 
 use super::{
-    child::{FAILED, READY},
     config::Limits,
     connect,
     home::{self, HomeError, Key},
-    relay,
+    process::{Process, START},
 };
 
-/// First and longest wait between a child's end and the next one's start. The first is short because a start takes
-/// a third of a second and beacons are waiting; the longest keeps a damaged directory from burning a core.
+/// First and longest wait between a child's end and the next one's start. The first is short
+/// because a start takes a third of a second and beacons are waiting; the longest keeps a damaged
+/// directory from burning a core.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// A child that was ready for this long has earned a first wait again.
 const STEADY: Duration = Duration::from_secs(30);
 
-/// A start with 22 million rows takes 0.3 s; this allows for a cold disk and thousands of parts.
-const START: Duration = Duration::from_secs(120);
-
 /// How long the child may take to end by itself; it gives statements five seconds.
 const END: Duration = Duration::from_secs(15);
 
-/// How long the child may take to end all attempts before it is killed. A commit of a large batch takes a second.
+/// How long the child may take to end all attempts before it is killed. A commit of a large batch
+/// takes a second.
 const ATTEMPTS: Duration = Duration::from_secs(10);
 
 /// What a supervised engine needs to know.
@@ -66,8 +63,8 @@ pub struct EngineSettings {
     pub library: PathBuf,
     /// What the engine may use.
     pub limits: Limits,
-    /// The child's whole environment. Its time zone is worth passing on; secrets are not, since SQL might read them by way of
-    /// `/proc`.
+    /// The child's whole environment. Its time zone is worth passing on; secrets are not, since SQL
+    /// might read them by way of `/proc`.
     pub environment: Vec<(OsString, OsString)>,
     /// The monotonic clock, for measuring starts.
     pub monotonic: fn() -> Instant,
@@ -161,8 +158,8 @@ impl Supervisor {
     /// Starts the engine and waits until it is ready.
     ///
     /// # Errors
-    /// [`SuperviseError`] with the child's reason: a locked directory, a missing library. Later failures are not errors: the child is
-    /// started again.
+    /// [`SuperviseError`] with the child's reason: a locked directory, a missing library. Later
+    /// failures are not errors: the child is started again.
     pub async fn start(settings: EngineSettings) -> Result<(Self, EngineHandle), SuperviseError> {
         let began = (settings.monotonic)();
         let mut process = Process::spawn(&settings)?;
@@ -257,12 +254,14 @@ impl EngineHandle {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when no statement sent over the socket before this call can commit any more: it has committed, or it never
-    /// will. Asks the child to cut the connections and end the statements; a child that does not manage in ten seconds is
-    /// killed. Statements of others are ended too: this is for the rare case of an uncertain insert.
+    /// Returns when no statement sent over the socket before this call can commit any more: it has
+    /// committed, or it never will. Asks the child to cut the connections and end the statements; a
+    /// child that does not manage in ten seconds is killed. Statements of others are ended too:
+    /// this is for the rare case of an uncertain insert.
     ///
     /// # Errors
-    /// [`SuperviseError::ShutDown`]: the child has exited, so the promise holds, but there is no engine to ask about the outcome.
+    /// [`SuperviseError::ShutDown`]: the child has exited, so the promise holds, but there is no
+    /// engine to ask about the outcome.
     pub async fn ensure_attempts_dead(&self) -> Result<(), SuperviseError> {
         let generation = self.generation();
         let mut state = self.state();
@@ -396,7 +395,8 @@ impl Watcher {
         self.state.send_replace(State::Down);
     }
 
-    /// Waits before the next start, still taking orders: nothing is running, so both are done at once.
+    /// Waits before the next start, still taking orders: nothing is running, so both are done at
+    /// once.
     async fn pause(&mut self, wait: Duration) -> Next {
         let mut wait = std::pin::pin!(sleep(wait));
         loop {
@@ -451,101 +451,5 @@ impl Watcher {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         );
-    }
-}
-
-/// A child process. Killed when dropped, waited for by the runtime.
-struct Process {
-    child: Child,
-    // Held open: the child ends when it closes.
-    stdin: Option<ChildStdin>,
-    stdout: Option<BufReader<ChildStdout>>,
-}
-
-impl Process {
-    fn spawn(settings: &EngineSettings) -> Result<Self, SuperviseError> {
-        let limits = &settings.limits;
-        let mut command = Command::new(&settings.program);
-        command
-            .arg("engine")
-            .arg("--supervised")
-            .arg("--data")
-            .arg(&settings.data);
-        command.arg("--lib").arg(&settings.library);
-        if let Some(socket) = &settings.socket {
-            command.arg("--socket").arg(socket);
-        }
-        if let Some(listen) = settings.listen {
-            command.arg("--listen").arg(listen.to_string());
-        }
-        let numbers = [
-            ("--memory-bytes", limits.memory_bytes),
-            ("--query-memory-bytes", limits.query_memory_bytes),
-            ("--query-threads", limits.query_threads.into()),
-            ("--queries", limits.queries as u64),
-            ("--connections", limits.connections as u64),
-            ("--query-seconds", limits.query_seconds.into()),
-        ];
-        for (name, value) in numbers {
-            command.arg(name).arg(value.to_string());
-        }
-        command
-            .env_clear()
-            .envs(settings.environment.iter().cloned());
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let spawn = |source| SuperviseError::Spawn {
-            program: settings.program.display().to_string(),
-            source,
-        };
-        let mut child = command.kill_on_drop(true).spawn().map_err(spawn)?;
-        let stdin = child.stdin.take();
-        let stdout = child.stdout.take().map(BufReader::new);
-        if let Some(stderr) = child.stderr.take() {
-            // Ends with the child, whose pipe it reads.
-            tokio::spawn(relay::relay(stderr));
-        }
-        Ok(Self {
-            child,
-            stdin,
-            stdout,
-        })
-    }
-
-    /// Waits until the child is ready; returns its TCP address, if it has one.
-    async fn ready(&mut self) -> Result<Option<SocketAddr>, SuperviseError> {
-        let mut line = String::new();
-        let read = async {
-            match &mut self.stdout {
-                Some(stdout) => stdout.read_line(&mut line).await,
-                None => Ok(0),
-            }
-        };
-        let read = timeout(START, read).await;
-        if let Some(said) = line.trim_end().strip_prefix(READY) {
-            let listen = said
-                .split(' ')
-                .find_map(|word| word.strip_prefix("listen="));
-            return Ok(listen.and_then(|address| address.parse().ok()));
-        }
-        drop(self.child.start_kill());
-        let exit = self.child.wait().await;
-        if read.is_err() {
-            return Err(SuperviseError::Slow);
-        }
-        if let Some(reason) = line.trim_end().strip_prefix(FAILED) {
-            return Err(SuperviseError::Failed {
-                reason: reason.trim_start().to_owned(),
-            });
-        }
-        match exit {
-            Ok(exit) => Err(SuperviseError::Ended { exit }),
-            Err(source) => Err(SuperviseError::Spawn {
-                program: "engine".to_owned(),
-                source,
-            }),
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! The step: [`Filtered`] → [`Enriched`]. The address and the user agent end here.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::screen::ScreenClass;
 use crate::beacon::{MAX_NAME, MAX_PROP_NAME, MAX_PROP_VALUE};
 use crate::config::Site;
 use crate::config::settings::{self, GeoDetail, SiteKind};
-use crate::event::Event;
+use crate::event::Draft;
 use crate::filter::bots::Bots;
 use crate::filter::referrer_spam::SpamReferrers;
 use crate::filter::step::Filtered;
@@ -63,21 +64,35 @@ impl Enrichers {
         let mut results: Vec<_> = self
             .geo
             .files()
-            .map(|file| (self.geo_name(file), file.reload_if_changed().map_err(|e| e.to_string())))
+            .map(|file| {
+                (
+                    self.geo_name(file),
+                    file.reload_if_changed().map_err(|e| e.to_string()),
+                )
+            })
             .collect();
         if let Some(path) = self.files.referrer_spam.as_deref() {
-            results.push(("referrer_spam", self.reload_spam(path).map_err(|e| e.to_string())));
+            results.push((
+                "referrer_spam",
+                self.reload_spam(path).map_err(|e| e.to_string()),
+            ));
         }
         results
     }
 
     /// Returns when each geo database was built: its name and seconds since 1970 UTC.
     pub fn geo_built(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        self.geo.files().map(|file| (self.geo_name(file), file.build_epoch_s()))
+        self.geo
+            .files()
+            .map(|file| (self.geo_name(file), file.build_epoch_s()))
     }
 
     fn geo_name(&self, file: &GeoFile) -> &'static str {
-        if self.files.geo_city.as_deref() == Some(file.path()) { "geo_city" } else { "geo_country" }
+        if self.files.geo_city.as_deref() == Some(file.path()) {
+            "geo_city"
+        } else {
+            "geo_country"
+        }
     }
 
     fn reload_spam(&self, path: &Path) -> Result<bool, DataFileError> {
@@ -93,7 +108,7 @@ impl Enrichers {
 
 /// An event without its sender: what identifies is apart, to be hashed in the next step.
 pub struct Enriched {
-    pub(crate) event: Event,
+    pub(crate) event: Draft,
     pub(crate) identity: Identity,
     pub(crate) site: Arc<Site>,
     pub(crate) received: Timestamp,
@@ -107,7 +122,12 @@ impl std::fmt::Debug for Enriched {
 
 /// Reads everything that may be stored out of a beacon, coarsely, and drops the rest.
 pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
-    let Filtered { consented, agent, scrubbed, place } = filtered;
+    let Filtered {
+        consented,
+        agent,
+        scrubbed,
+        place,
+    } = filtered;
     let (beacon, token) = consented.into_parts();
     let site = beacon.site;
     let agent = agent.with_viewport(beacon.viewport_width);
@@ -117,12 +137,18 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         click: scrubbed.click,
     };
     let referrer = beacon.referrer.as_deref();
-    let source = enrichers.referrers.load().classify(referrer, arrival, |host| site.owns_host(host));
+    let source = enrichers
+        .referrers
+        .load()
+        .classify(referrer, arrival, |host| site.owns_host(host));
     let props = beacon
         .props
         .iter()
         .map(|(name, value)| {
-            (mask_cut(name, MAX_PROP_NAME).into_owned(), mask_cut(value, MAX_PROP_VALUE).into_owned())
+            (
+                owned(&mask_cut(name, MAX_PROP_NAME)),
+                owned(&mask_cut(value, MAX_PROP_VALUE)),
+            )
         })
         .collect();
     let is_placed = site.geo != GeoDetail::None;
@@ -131,36 +157,43 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         path.push('?');
         path.push_str(&scrubbed.page.query);
     }
-    let (revenue, currency) = beacon.revenue.map_or((0.0, String::new()), |r| (r.amount, r.currency));
-    let event = Event {
-        site: site.id.to_string(),
+    let (revenue, currency) = beacon
+        .revenue
+        .map_or((0.0, String::new()), |r| (r.amount, r.currency));
+    let event = Draft {
+        site: site.id.to_string().into(),
         ts_ms: beacon.received.as_millisecond(),
-        name: mask_cut(&beacon.name, MAX_NAME).into_owned(),
+        name: event_name(&beacon.name),
         is_interactive: beacon.is_interactive && beacon.name != "engagement",
-        hostname: scrubbed.page.hostname,
-        path,
-        referrer: source.referrer,
-        source: source.name,
+        hostname: scrubbed.page.hostname.into(),
+        path: path.into(),
+        referrer: source.referrer.into(),
+        source: source.name.into(),
         channel: source.channel.name().into(),
-        utm_source: scrubbed.utm.source,
-        utm_medium: scrubbed.utm.medium,
-        utm_campaign: scrubbed.utm.campaign,
-        utm_content: scrubbed.utm.content,
-        utm_term: scrubbed.utm.term,
-        country: if is_placed { place.country.as_str().into() } else { String::new() },
-        region: place.region,
-        city: place.city,
+        utm_source: scrubbed.utm.source.into(),
+        utm_medium: scrubbed.utm.medium.into(),
+        utm_campaign: scrubbed.utm.campaign.into(),
+        utm_content: scrubbed.utm.content.into(),
+        utm_term: scrubbed.utm.term.into(),
+        country: if is_placed {
+            owned(place.country.as_str())
+        } else {
+            Cow::Borrowed("")
+        },
+        region: place.region.into(),
+        city: place.city.into(),
         browser: agent.browser.name().into(),
         browser_version: version(agent.browser_version),
         os: agent.os.name().into(),
         os_version: version(agent.os_version),
         device: agent.device.name().into(),
         language: language(None, Some(&beacon.client.accept_language))
-            .map_or(String::new(), |language| language.as_str().into()),
+            .map_or(Cow::Borrowed(""), |language| owned(language.as_str())),
         screen: beacon
             .viewport_width
             .and_then(ScreenClass::of)
-            .map_or(String::new(), |class| class.name().into()),
+            .map_or("", ScreenClass::name)
+            .into(),
         platform: match site.kind {
             SiteKind::Web => "web".into(),
             SiteKind::App => "app".into(),
@@ -168,7 +201,7 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         days_since_last: beacon.days_since_last.into(),
         props,
         revenue,
-        currency,
+        currency: currency.into(),
         engagement_ms: beacon.engagement_ms,
         scroll_depth: beacon.scroll_depth,
         lcp_ms: beacon.vitals.lcp_ms,
@@ -176,7 +209,7 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         cls: beacon.vitals.cls,
         ttfb_ms: beacon.vitals.ttfb_ms,
         fcp_ms: beacon.vitals.fcp_ms,
-        ..Event::default()
+        ..Draft::default()
     };
     let identity = Identity {
         // The first byte keeps the two kinds of id apart.
@@ -186,9 +219,36 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         },
         visit: beacon.visit,
     };
-    Enriched { event, identity, site, received: beacon.received }
+    Enriched {
+        event,
+        identity,
+        site,
+        received: beacon.received,
+    }
 }
 
-fn version(major: u16) -> String {
-    if major == 0 { String::new() } else { major.to_string() }
+/// Two names make up nearly all events; they need no masking and no copy.
+fn event_name(name: &str) -> Cow<'static, str> {
+    match name {
+        "pageview" => Cow::Borrowed("pageview"),
+        "engagement" => Cow::Borrowed("engagement"),
+        other => owned(&mask_cut(other, MAX_NAME)),
+    }
+}
+
+fn version(major: u16) -> Cow<'static, str> {
+    if major == 0 {
+        Cow::Borrowed("")
+    } else {
+        Cow::Owned(major.to_string())
+    }
+}
+
+/// Copies a text, unless there is nothing to copy.
+fn owned(text: &str) -> Cow<'static, str> {
+    if text.is_empty() {
+        Cow::Borrowed("")
+    } else {
+        Cow::Owned(text.to_owned())
+    }
 }

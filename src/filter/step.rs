@@ -54,24 +54,40 @@ impl SiteFilters {
             let texts = RuleTexts {
                 paths: site.rules.exclude_paths.clone(),
                 hostnames: site.rules.exclude_hostnames.clone(),
-                networks: site.rules.exclude_networks.iter().map(ToString::to_string).collect(),
+                networks: site
+                    .rules
+                    .exclude_networks
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
                 countries: site.rules.exclude_countries.clone(),
             };
             let rules = Rules::new(&texts);
             let query = QueryAllowList::new(site.query_allow.clone());
             match (rules, query) {
                 (Ok(rules), Ok(query)) => {
-                    let url = UrlRules { query, hash_routing: site.hash_routing };
+                    let url = UrlRules {
+                        query,
+                        hash_routing: site.hash_routing,
+                    };
                     by_site.push(SiteFilter { rules, url });
                 }
                 (rules, query) => {
                     let rules = rules.err().into_iter().flatten().map(|e| e.to_string());
                     let query = query.err().map(|e| e.to_string());
-                    faults.extend(rules.chain(query).map(|fault| format!("site {}: {fault}", site.id)));
+                    faults.extend(
+                        rules
+                            .chain(query)
+                            .map(|fault| format!("site {}: {fault}", site.id)),
+                    );
                 }
             }
         }
-        if faults.is_empty() { Ok(SiteFilters { by_site }) } else { Err(faults.join("; ")) }
+        if faults.is_empty() {
+            Ok(SiteFilters { by_site })
+        } else {
+            Err(faults.join("; "))
+        }
     }
 }
 
@@ -79,7 +95,11 @@ impl SiteFilters {
 ///
 /// # Errors
 /// [`Refused`] with `beacon.url` or `filter.*`.
-pub fn filter(consented: Consented, filters: &SiteFilters, enrichers: &Enrichers) -> Result<Filtered, Refused> {
+pub fn filter(
+    consented: Consented,
+    filters: &SiteFilters,
+    enrichers: &Enrichers,
+) -> Result<Filtered, Refused> {
     let beacon = consented.beacon();
     let site = &beacon.site;
     let refuse = |outcome, detail: &str| Err(Refused::because(outcome, Some(site), detail));
@@ -101,16 +121,23 @@ pub fn filter(consented: Consented, filters: &SiteFilters, enrichers: &Enrichers
         Err(error) => return refuse(Outcome::BeaconUrl, &format!("u: {error}")),
     };
     if site.kind == SiteKind::Web && !site.owns_host(&scrubbed.page.hostname) {
-        return refuse(Outcome::FilterHostname, "u: the host is not one of the site's own");
+        return refuse(
+            Outcome::FilterHostname,
+            "u: the host is not one of the site's own",
+        );
     }
     let referrer_host = beacon.referrer.as_deref().and_then(host_of);
-    if referrer_host.as_deref().is_some_and(|host| enrichers.spam.load().contains(host)) {
+    if referrer_host.is_some_and(|host| enrichers.spam.load().contains(host)) {
         return refuse(Outcome::FilterReferrerSpam, "");
     }
     let place = match site.geo {
         GeoDetail::None if site.rules.exclude_countries.is_empty() => geo::Place::default(),
-        GeoDetail::None | GeoDetail::Country => enrichers.geo.lookup(client.address, geo::GeoDetail::CountryOnly),
-        GeoDetail::City => enrichers.geo.lookup(client.address, geo::GeoDetail::WithCity),
+        GeoDetail::None | GeoDetail::Country => enrichers
+            .geo
+            .lookup(client.address, geo::GeoDetail::CountryOnly),
+        GeoDetail::City => enrichers
+            .geo
+            .lookup(client.address, geo::GeoDetail::WithCity),
     };
     let candidate = Candidate {
         path: &scrubbed.page.path,
@@ -121,7 +148,12 @@ pub fn filter(consented: Consented, filters: &SiteFilters, enrichers: &Enrichers
     if let Some(rule) = rules.check(&candidate) {
         return refuse(Outcome::FilterRule, rule.name());
     }
-    Ok(Filtered { agent, scrubbed, place, consented })
+    Ok(Filtered {
+        agent,
+        scrubbed,
+        place,
+        consented,
+    })
 }
 
 /// Apps speak through their platform's network library; servers that report for their users through others.
@@ -129,6 +161,11 @@ fn is_welcome(reason: BotReason, site: &Site) -> bool {
     site.allow_http_libraries && matches!(reason, BotReason::AppLibrary | BotReason::Library)
 }
 
-fn host_of(referrer: &str) -> Option<String> {
-    url::Url::parse(referrer).ok()?.host_str().map(str::to_owned)
+/// Finds the host in a referrer without parsing it as a whole: spam hosts are plain names, and a referrer that
+/// is none is refused or dropped where it is read.
+fn host_of(referrer: &str) -> Option<&str> {
+    let rest = referrer.split_once("://")?.1;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    host.split(':').next()
 }

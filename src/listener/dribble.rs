@@ -46,7 +46,12 @@ pub(super) struct Dribble<S> {
 }
 
 impl<S> Dribble<S> {
-    pub(super) fn new(stream: S, phase: Phase, head_limit: Duration, idle_limit: Duration) -> Dribble<S> {
+    pub(super) fn new(
+        stream: S,
+        phase: Phase,
+        head_limit: Duration,
+        idle_limit: Duration,
+    ) -> Dribble<S> {
         Dribble {
             stream,
             phase,
@@ -67,20 +72,23 @@ impl<S> Dribble<S> {
 
     /// Returns ready when the peer has been waited for long enough.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.phase.is_answering.load(Ordering::Relaxed) {
-            return Poll::Pending;
-        }
+        let is_answering = self.phase.is_answering.load(Ordering::Relaxed);
         let deadline = match self.begun {
+            // The handler has a time-out of its own. But a timer must be running when it is done: hyper may not
+            // ask for bytes again after the reply, and the connection would then be idle for ever.
+            _ if is_answering => Instant::now() + self.idle_limit,
             Some(begun) => begun + self.head_limit,
             None => self.quiet_since + self.idle_limit,
         };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
         }
         loop {
             ready!(timer.as_mut().poll(cx));
-            if timer.deadline() >= deadline {
+            if !is_answering && timer.deadline() >= deadline {
                 return Poll::Ready(());
             }
             // It was set for an earlier request; the peer has been heard of since.
@@ -90,7 +98,11 @@ impl<S> Dribble<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Dribble<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
@@ -100,12 +112,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Dribble<S> {
             return Poll::Ready(result);
         }
         ready!(this.poll_deadline(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client kept us waiting")))
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client kept us waiting",
+        )))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Dribble<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.replied();
         Pin::new(&mut this.stream).poll_write(cx, bytes)

@@ -22,6 +22,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 use self::dribble::{Dribble, Phase};
@@ -46,23 +47,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // The keys are documented in reference.toml.
 pub struct Limits {
+    /// Where connections run, in turn; empty: where the accept loop runs.
+    pub runtimes: Vec<Handle>,
     pub slots: Arc<Semaphore>,
     pub header_timeout: Duration,
     pub idle_timeout: Duration,
     pub drain_timeout: Duration,
 }
 
-/// Binds `address`; several sockets may share it, and the kernel then spreads connections over them
-/// (SO_REUSEPORT, socket(7)).
+/// Binds `address`. Not with SO_REUSEPORT (socket(7)), also where each core has a runtime: a second brine
+/// would then share the port in silence instead of being told that it is taken.
 ///
 /// # Errors
 /// What the operating system said: the port is taken, or not ours to take.
-pub fn bind(address: SocketAddr, is_shared: bool) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
-    if is_shared {
-        socket.set_reuse_port(true)?;
-    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -87,7 +91,12 @@ where
 {
     let listener = TcpListener::from_std(socket)?;
     let graceful = GracefulShutdown::new();
-    loop {
+    let runtimes = if limits.runtimes.is_empty() {
+        vec![Handle::current()]
+    } else {
+        limits.runtimes.clone()
+    };
+    for runtime in runtimes.iter().cycle() {
         // The slot first: a connection that is accepted can be served.
         let slot = tokio::select! {
             slot = limits.slots.clone().acquire_owned() => slot.ok(),
@@ -113,7 +122,10 @@ where
             handler: handler.clone(),
         };
         let certificates = certificates.clone();
-        tokio::spawn(async move {
+        let Ok(stream) = stream.into_std() else {
+            continue;
+        };
+        runtime.spawn(async move {
             connection.metrics.connections.inc();
             let gauge = connection.metrics.connections.clone();
             if let Err(error) = connection.run(stream, certificates).await {
@@ -147,8 +159,13 @@ where
     H: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Reply, Infallible>> + Send + 'static,
 {
-    async fn run(self, stream: TcpStream, certificates: Option<Arc<Certificates>>) -> io::Result<()> {
+    async fn run(
+        self,
+        stream: std::net::TcpStream,
+        certificates: Option<Arc<Certificates>>,
+    ) -> io::Result<()> {
         stream.set_nodelay(true)?;
+        let stream = TcpStream::from_std(stream)?;
         match certificates {
             None => self.http(stream).await,
             Some(certificates) => {
@@ -168,9 +185,17 @@ where
         }
     }
 
-    async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) -> io::Result<()> {
+    async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self,
+        stream: S,
+    ) -> io::Result<()> {
         let phase = Phase::default();
-        let io = Dribble::new(stream, phase.clone(), self.limits.header_timeout, self.limits.idle_timeout);
+        let io = Dribble::new(
+            stream,
+            phase.clone(),
+            self.limits.header_timeout,
+            self.limits.idle_timeout,
+        );
         let (peer, handler) = (self.peer, self.handler);
         let service = service_fn(move |request| {
             let answer = handler(request, peer);

@@ -52,7 +52,10 @@ impl Certificates {
     /// [`TlsError`]; at start brine does not go on without.
     pub fn open(files: &Tls) -> Result<Certificates, TlsError> {
         let loaded = load(files)?;
-        Ok(Certificates { files: files.clone(), in_use: ArcSwap::from_pointee(loaded) })
+        Ok(Certificates {
+            files: files.clone(),
+            in_use: ArcSwap::from_pointee(loaded),
+        })
     }
 
     /// Returns an acceptor with the certificate of this moment.
@@ -96,7 +99,10 @@ fn load(files: &Tls) -> Result<Loaded, TlsError> {
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Loaded { config: Arc::new(config), stamp })
+    Ok(Loaded {
+        config: Arc::new(config),
+        stamp,
+    })
 }
 
 fn stamp(files: &Tls) -> [Option<(SystemTime, u64)>; 2] {

@@ -69,7 +69,9 @@ pub(super) async fn run(
 pub(super) async fn salts(collector: &Arc<Collector>) {
     let keeper = collector.clone();
     let ticked = tokio::task::spawn_blocking(move || {
-        keeper.salts.tick(&keeper.live.load().sites, keeper.clock.now())
+        keeper
+            .salts
+            .tick(&keeper.live.load().sites, keeper.clock.now())
     });
     let records = match ticked.await {
         Ok(Ok(records)) => records,
@@ -84,8 +86,17 @@ pub(super) async fn salts(collector: &Arc<Collector>) {
         }
     };
     for record in records {
-        tracing::info!(site = record.site, step = record.step, reason = record.reason, "salt");
-        if let Err(error) = collector.spool.append(RecordKind(kind::SALT), &encode(&record), || true).await {
+        tracing::info!(
+            site = record.site,
+            step = record.step,
+            reason = record.reason,
+            "salt"
+        );
+        if let Err(error) = collector
+            .spool
+            .append(RecordKind(kind::SALT), &encode(&record), || true)
+            .await
+        {
             // The step was taken; only its record is late. It stands in the log line above.
             tracing::error!(%error, site = record.site, step = record.step, "cannot record a salt's step");
         }
@@ -106,15 +117,21 @@ fn gauges(collector: &Collector, engine: Option<&EngineHandle>) {
     let spool = collector.spool.stats();
     metrics.spool_bytes.set(spool.bytes as i64);
     metrics.spool_segments.set(spool.segments as i64);
-    metrics.spool_oldest_seconds.set(spool.oldest.map_or(0.0, |age| age.as_secs_f64()));
+    metrics
+        .spool_oldest_seconds
+        .set(spool.oldest.map_or(0.0, |age| age.as_secs_f64()));
     metrics.spool_quarantined.set(spool.quarantine_bytes as i64);
     for (file, built_s) in collector.enrichers.geo_built() {
         let age = now.as_second() as f64 - built_s as f64;
         metrics.geo_age_seconds.with_label_values(&[file]).set(age);
     }
     if let Some(engine) = engine {
-        metrics.engine_restarts.set(engine.numbers().restarts as i64);
-        metrics.engine_up.set(i64::from(*engine.state().borrow() == State::Ready));
+        metrics
+            .engine_restarts
+            .set(engine.numbers().restarts as i64);
+        metrics
+            .engine_up
+            .set(i64::from(*engine.state().borrow() == State::Ready));
     }
 }
 
@@ -124,7 +141,10 @@ async fn files(collector: &Arc<Collector>, certificates: Option<&Arc<Certificate
     let looked = tokio::task::spawn_blocking(move || {
         let mut results = here.enrichers.reload_if_changed();
         if let Some(certificates) = certificates {
-            results.push(("certificate", certificates.reload_if_changed().map_err(|e| e.to_string())));
+            results.push((
+                "certificate",
+                certificates.reload_if_changed().map_err(|e| e.to_string()),
+            ));
         }
         for (file, result) in results {
             let word = match result {
@@ -134,7 +154,11 @@ async fn files(collector: &Arc<Collector>, certificates: Option<&Arc<Certificate
                     "done"
                 }
                 Err(error) => {
-                    tracing::error!(file, error, "changed, but cannot be used; the old one stays");
+                    tracing::error!(
+                        file,
+                        error,
+                        "changed, but cannot be used; the old one stays"
+                    );
                     "refused"
                 }
             };
@@ -147,10 +171,12 @@ async fn files(collector: &Arc<Collector>, certificates: Option<&Arc<Certificate
 }
 
 /// Takes over sites, rules and limits from the configuration file; all of it or nothing.
-async fn sites(collector: &Arc<Collector>, read_config: &(dyn Fn() -> Result<Config, String> + Send + Sync)) {
-    let live = read_config().and_then(|config| {
-        Live::new(&config, config.sites.clone(), &collector.metrics)
-    });
+async fn sites(
+    collector: &Arc<Collector>,
+    read_config: &(dyn Fn() -> Result<Config, String> + Send + Sync),
+) {
+    let live = read_config()
+        .and_then(|config| Live::new(&config, config.sites.clone(), &collector.metrics));
     let word = match live {
         Ok(live) => {
             collector.live.store(Arc::new(live));
@@ -163,12 +189,17 @@ async fn sites(collector: &Arc<Collector>, read_config: &(dyn Fn() -> Result<Con
             "refused"
         }
     };
-    collector.metrics.reloads.with_label_values(&["sites", word]).inc();
+    collector
+        .metrics
+        .reloads
+        .with_label_values(&["sites", word])
+        .inc();
 }
 
 async fn sweep_revocations(collector: &Arc<Collector>) {
     let here = collector.clone();
-    let swept = tokio::task::spawn_blocking(move || here.revocations.sweep(token_day(here.clock.now())));
+    let swept =
+        tokio::task::spawn_blocking(move || here.revocations.sweep(token_day(here.clock.now())));
     if let Ok(Err(error)) = swept.await {
         tracing::error!(%error, "revocation log cannot be swept");
     }

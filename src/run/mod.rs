@@ -19,7 +19,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use self::observe::{SpoolTime, SpoolWatch};
@@ -27,7 +29,7 @@ use crate::admin::Admin;
 use crate::batch::Batcher;
 use crate::clock::SharedClock;
 use crate::collector::{Collector, Live};
-use crate::config::settings::Environment;
+use crate::config::settings::{Environment, Layout};
 use crate::config::{Config, Place};
 use crate::consent::revoked::Revocations;
 use crate::consent::token::{LedgerId, Mint};
@@ -120,6 +122,7 @@ pub struct Control {
 /// # Errors
 /// [`RunError`] where a part cannot start; what was started by then is stopped again.
 pub fn run(config: Config, control: Control) -> Result<(), RunError> {
+    hide_memory()?;
     let _lock = lock_directory(&config.directory)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads(&config))
@@ -130,6 +133,43 @@ pub fn run(config: Config, control: Control) -> Result<(), RunError> {
     let result = runtime.block_on(start(config, control));
     runtime.shutdown_timeout(Duration::from_secs(5));
     result
+}
+
+/// Addresses, tokens and salts are in memory: no core dump may write them out, no other process of the same user may
+/// read them (PR_SET_DUMPABLE in prctl(2), RLIMIT_CORE in setrlimit(2)). Before the first of them is there.
+fn hide_memory() -> Result<(), RunError> {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none).map_err(|e| part("core dump limit", e))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|e| part("process not dumpable", e))
+}
+
+/// Starts a runtime a core, where connections are not to move between threads. They end when the sender is
+/// dropped, which is after the connections have.
+fn core_runtimes(config: &Config) -> Result<(Vec<Handle>, watch::Sender<bool>), RunError> {
+    let (stop, stopped) = watch::channel(false);
+    let mut handles = Vec::new();
+    let n_runtimes = if config.server.runtime == Layout::PerCore {
+        threads(config)
+    } else {
+        0
+    };
+    for n in 0..n_runtimes {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| part("runtime", e))?;
+        handles.push(runtime.handle().clone());
+        let mut stopped = stopped.clone();
+        thread::Builder::new()
+            .name(format!("brine-core-{n}"))
+            .spawn(move || runtime.block_on(shutdown::asked(&mut stopped)))
+            .map_err(|e| part("runtime", e))?;
+    }
+    Ok((handles, stop))
 }
 
 /// Returns where the embedded engine lives inside a data directory.
@@ -145,12 +185,23 @@ fn threads(config: &Config) -> usize {
 }
 
 fn part(part: &'static str, error: impl std::fmt::Display) -> RunError {
-    RunError::Part { part, reason: error.to_string() }
+    RunError::Part {
+        part,
+        reason: error.to_string(),
+    }
 }
 
 #[allow(clippy::too_many_lines)] // The order of start and stop is the point; it reads best in one place.
 async fn start(config: Config, control: Control) -> Result<(), RunError> {
-    let Control { clock, mut shutdown, reload, read_config, on_ready, is_demo, environment } = control;
+    let Control {
+        clock,
+        mut shutdown,
+        reload,
+        read_config,
+        on_ready,
+        is_demo,
+        environment,
+    } = control;
     let metrics = Metrics::new();
     let directory = config.directory.clone();
 
@@ -162,17 +213,21 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
         admin: admin.local_addr().map_err(|e| part("listener", e))?,
     };
     let certificates = match &config.server.tls {
-        Some(files) => Some(Arc::new(Certificates::open(files).map_err(|e| part("TLS", e))?)),
+        Some(files) => Some(Arc::new(
+            Certificates::open(files).map_err(|e| part("TLS", e))?,
+        )),
         None => None,
     };
 
-    let key = secret::load_or_create(&config.consent.key_file).map_err(|e| part("consent key", chain(&e)))?;
+    let key = secret::load_or_create(&config.consent.key_file)
+        .map_err(|e| part("consent key", chain(&e)))?;
     let revocations = Revocations::open(&directory.join("revocations.log"), token_day(clock.now()))
         .map_err(|e| part("revocation log", e))?;
     let salts = Keeper::open(&directory.join("salts")).map_err(|e| part("salts", chain(&e)))?;
     let (spool, recovery) = open_spool(&config, &clock, &metrics)?;
     restore_withdrawals(&spool, &recovery, &revocations).await?;
-    let enrichers = Enrichers::open(&config.enrich).map_err(|e| part("enrichment data", chain(&e)))?;
+    let enrichers =
+        Enrichers::open(&config.enrich).map_err(|e| part("enrichment data", chain(&e)))?;
     let live = Live::new(&config, config.sites.clone(), &metrics).map_err(|e| part("sites", e))?;
     let collector = Arc::new(Collector {
         clock: clock.clone(),
@@ -194,7 +249,9 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
     let (stop_batches, batches_stopped) = watch::channel(false);
     if supervisor.is_some() {
         // The embedded engine is ours to have ready; a server may come later (the batch step waits).
-        migrate(&store.client, &store.database).await.map_err(|e| part("schema", e))?;
+        migrate(&store.client, &store.database)
+            .await
+            .map_err(|e| part("schema", e))?;
     }
     let batcher = batch_thread(&collector, &store, &recovery, batches_stopped)?;
 
@@ -206,7 +263,9 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
         read_config,
         shutdown.clone(),
     ));
-    let limits = |drain| Limits {
+    let (cores, stop_cores) = core_runtimes(&collector.config)?;
+    let limits = |drain, runtimes: &[Handle]| Limits {
+        runtimes: runtimes.to_vec(),
         slots: Arc::new(Semaphore::new(collector.config.server.max_connections)),
         header_timeout: collector.config.server.header_timeout,
         idle_timeout: collector.config.server.idle_timeout,
@@ -217,24 +276,32 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
     let public = tokio::spawn(listener::serve(
         public,
         certificates,
-        limits(drain),
+        limits(drain, &cores),
         metrics.clone(),
         shutdown.clone(),
         move |request, peer| {
-            let collector = for_public.clone();
+            let file = if is_demo {
+                demo::file(request.uri().path())
+            } else {
+                None
+            };
+            let answer = route::public(for_public.clone(), request, peer);
             async move {
-                if is_demo && let Some(file) = demo::file(request.uri().path()) {
-                    return Ok(file);
+                match file {
+                    Some(file) => Ok(file),
+                    None => answer.await,
                 }
-                route::public(collector, request, peer).await
             }
         },
     ));
-    let pages = Admin { collector: collector.clone(), store: store.clone() };
+    let pages = Admin {
+        collector: collector.clone(),
+        store: store.clone(),
+    };
     let admin = tokio::spawn(listener::serve(
         admin,
         None,
-        limits(drain),
+        limits(drain, &[]),
         // The admin listener's connections are not the public ones.
         Metrics::new(),
         shutdown.clone(),
@@ -251,6 +318,7 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
             tracing::error!(%error, "listener");
         }
     }
+    drop(stop_cores);
     if let Err(error) = maintenance.await {
         tracing::error!(%error, "maintenance task");
     }
@@ -277,7 +345,11 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
 }
 
 fn listen(key: &'static str, address: SocketAddr) -> Result<std::net::TcpListener, RunError> {
-    listener::bind(address, false).map_err(|source| RunError::Bind { key, address, source })
+    listener::bind(address).map_err(|source| RunError::Bind {
+        key,
+        address,
+        source,
+    })
 }
 
 /// Joins an error's sources on one line.
@@ -293,8 +365,15 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn lock_directory(path: &Path) -> Result<File, RunError> {
-    let fault = |source| RunError::Directory { path: path.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
+    let fault = |source| RunError::Directory {
+        path: path.to_owned(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(fault)?;
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -313,14 +392,25 @@ fn lock_directory(path: &Path) -> Result<File, RunError> {
         Err(fs::TryLockError::WouldBlock) => {
             let mut holder = String::new();
             file.read_to_string(&mut holder).map_err(fault)?;
-            let holder = if holder.trim().is_empty() { "unknown".into() } else { holder.trim().to_owned() };
-            Err(RunError::Locked { path: path.to_owned(), holder })
+            let holder = if holder.trim().is_empty() {
+                "unknown".into()
+            } else {
+                holder.trim().to_owned()
+            };
+            Err(RunError::Locked {
+                path: path.to_owned(),
+                holder,
+            })
         }
         Err(fs::TryLockError::Error(error)) => Err(fault(error)),
     }
 }
 
-fn open_spool(config: &Config, clock: &SharedClock, metrics: &Metrics) -> Result<(Spool, Recovery), RunError> {
+fn open_spool(
+    config: &Config,
+    clock: &SharedClock,
+    metrics: &Metrics,
+) -> Result<(Spool, Recovery), RunError> {
     let settings = SpoolSettings {
         segment_records: u32::try_from(config.batch.max_rows).unwrap_or(u32::MAX),
         segment_bytes: 32 << 20,
@@ -371,16 +461,28 @@ async fn restore_withdrawals(
     Ok(())
 }
 
-async fn open_store(config: &Config, environment: &Environment) -> Result<(Option<Supervisor>, Store), RunError> {
+async fn open_store(
+    config: &Config,
+    environment: &Environment,
+) -> Result<(Option<Supervisor>, Store), RunError> {
     let (supervisor, engine, client) = match &config.store.place {
-        Place::Embedded { library, memory_mib } => {
-            let settings = engine_settings(config, library.as_deref(), *memory_mib, environment).await?;
-            let (supervisor, handle) =
-                Supervisor::start(settings).await.map_err(|e| part("embedded engine", chain(&e)))?;
+        Place::Embedded {
+            library,
+            memory_mib,
+        } => {
+            let settings =
+                engine_settings(config, library.as_deref(), *memory_mib, environment).await?;
+            let (supervisor, handle) = Supervisor::start(settings)
+                .await
+                .map_err(|e| part("embedded engine", chain(&e)))?;
             let client = handle.client();
             (Some(supervisor), Some(handle), client)
         }
-        Place::Server { url, user, password_file } => {
+        Place::Server {
+            url,
+            user,
+            password_file,
+        } => {
             let mut client = clickhouse::Client::default().with_url(url).with_user(user);
             if let Some(path) = password_file {
                 let password = fs::read_to_string(path)
@@ -421,7 +523,10 @@ async fn engine_settings(
                 let cache = fetch::cache_dir(&value).map_err(|e| chain(&e))?;
                 fetch::fetch(&cache).map_err(|e| chain(&e))
             };
-            tokio::task::spawn_blocking(find).await.map_err(|e| fault(e.to_string()))?.map_err(fault)?
+            tokio::task::spawn_blocking(find)
+                .await
+                .map_err(|e| fault(e.to_string()))?
+                .map_err(fault)?
         }
     };
     let memory_bytes = memory_mib << 20;
@@ -431,7 +536,11 @@ async fn engine_settings(
         socket: None,
         listen: None,
         library,
-        limits: EngineLimits { memory_bytes, query_memory_bytes: memory_bytes / 2, ..EngineLimits::default() },
+        limits: EngineLimits {
+            memory_bytes,
+            query_memory_bytes: memory_bytes / 2,
+            ..EngineLimits::default()
+        },
         // Nothing else of the environment: SQL might read it by way of /proc.
         environment: ["TZ", "BRINE_LOG"]
             .into_iter()

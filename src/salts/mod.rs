@@ -99,13 +99,27 @@ impl Keeper {
     /// # Errors
     /// [`SaltError`]; brine must not start with salts that others can read.
     pub fn open(directory: &Path) -> Result<Keeper, SaltError> {
-        let io_error = |source| SaltError::Io { path: directory.to_owned(), source };
+        let io_error = |source| SaltError::Io {
+            path: directory.to_owned(),
+            source,
+        };
         if !directory.exists() {
-            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io_error)?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)
+                .map_err(io_error)?;
         }
-        let mode = fs::metadata(directory).map_err(io_error)?.permissions().mode() & 0o777;
+        let mode = fs::metadata(directory)
+            .map_err(io_error)?
+            .permissions()
+            .mode()
+            & 0o777;
         if mode & 0o077 != 0 {
-            return Err(SaltError::TooWide { path: directory.to_owned(), mode });
+            return Err(SaltError::TooWide {
+                path: directory.to_owned(),
+                mode,
+            });
         }
         let mut living = SaltSet::new();
         for entry in fs::read_dir(directory).map_err(io_error)? {
@@ -120,7 +134,11 @@ impl Keeper {
                 continue;
             };
             let salt = secret::load_or_create(&path)?;
-            living.entry(site).or_default().by_period.insert(period, salt);
+            living
+                .entry(site)
+                .or_default()
+                .by_period
+                .insert(period, salt);
         }
         Ok(Keeper {
             directory: directory.to_owned(),
@@ -152,8 +170,16 @@ impl Keeper {
             }
         }
         for (site, period) in self.over(sites, now) {
-            let late = sites.iter().find(|s| s.id == site).is_some_and(|s| overdue(s, period, now) > 3_600);
-            records.push(self.destroy(&site, period, now, if late { "found_late" } else { "grace_over" })?);
+            let late = sites
+                .iter()
+                .find(|s| s.id == site)
+                .is_some_and(|s| overdue(s, period, now) > 3_600);
+            records.push(self.destroy(
+                &site,
+                period,
+                now,
+                if late { "found_late" } else { "grace_over" },
+            )?);
         }
         Ok(records)
     }
@@ -165,7 +191,9 @@ impl Keeper {
             for &period in salts.by_period.keys() {
                 ages.living += 1;
                 if let Some(site) = sites.iter().find(|s| s.id == *id) {
-                    let age = now.duration_since(start_of(period, &site.time_zone)).as_secs();
+                    let age = now
+                        .duration_since(start_of(period, &site.time_zone))
+                        .as_secs();
                     ages.oldest_s = ages.oldest_s.max(age);
                     ages.overdue_s = ages.overdue_s.max(overdue(site, period, now));
                 }
@@ -175,18 +203,31 @@ impl Keeper {
     }
 
     fn lives(&self, site: &SiteId, period: u16) -> bool {
-        self.living().get(site).is_some_and(|salts| salts.of(period).is_some())
+        self.living()
+            .get(site)
+            .is_some_and(|salts| salts.of(period).is_some())
     }
 
     fn create(&self, site: &Site, period: u16, now: Timestamp) -> Result<SaltRecord, SaltError> {
         let salt = Secret::random();
         let path = self.path(&site.id, period);
-        secret::write_private(&path, salt.expose()).map_err(|source| SaltError::Io { path, source })?;
+        secret::write_private(&path, salt.expose())
+            .map_err(|source| SaltError::Io { path, source })?;
         let is_first = !self.living().contains_key(&site.id);
         self.publish(|living| {
-            living.entry(site.id.clone()).or_default().by_period.insert(period, salt);
+            living
+                .entry(site.id.clone())
+                .or_default()
+                .by_period
+                .insert(period, salt);
         });
-        Ok(record(&site.id, period, now, "created", if is_first { "first_start" } else { "rotation" }))
+        Ok(record(
+            &site.id,
+            period,
+            now,
+            "created",
+            if is_first { "first_start" } else { "rotation" },
+        ))
     }
 
     /// Lists the salts whose period and grace are over, and those of sites that are gone.
@@ -203,7 +244,13 @@ impl Keeper {
         over
     }
 
-    fn destroy(&self, site: &SiteId, period: u16, now: Timestamp, reason: &str) -> Result<SaltRecord, SaltError> {
+    fn destroy(
+        &self,
+        site: &SiteId,
+        period: u16,
+        now: Timestamp,
+        reason: &str,
+    ) -> Result<SaltRecord, SaltError> {
         // Out of use first: whatever the disk does now, nothing more is hashed with it.
         self.publish(|living| {
             if let Some(salts) = living.get_mut(site) {
@@ -225,7 +272,8 @@ impl Keeper {
     }
 
     fn path(&self, site: &SiteId, period: u16) -> PathBuf {
-        self.directory.join(format!("{site}@{}.salt", date_of(period)))
+        self.directory
+            .join(format!("{site}@{}.salt", date_of(period)))
     }
 }
 
@@ -233,7 +281,9 @@ impl Keeper {
 /// begins when the period ends.
 fn overdue(site: &Site, period: u16, now: Timestamp) -> i64 {
     let end = start_of(next_period(period, site.rotation), &site.time_zone);
-    now.duration_since(end).saturating_sub(site.salt_grace).as_secs()
+    now.duration_since(end)
+        .saturating_sub(site.salt_grace)
+        .as_secs()
 }
 
 fn record(site: &SiteId, period: u16, now: Timestamp, step: &str, reason: &str) -> SaltRecord {
@@ -247,7 +297,11 @@ fn record(site: &SiteId, period: u16, now: Timestamp, step: &str, reason: &str) 
 }
 
 fn parse_name(path: &Path) -> Option<(SiteId, u16)> {
-    let (site, date) = path.file_name()?.to_str()?.strip_suffix(".salt")?.split_once('@')?;
+    let (site, date) = path
+        .file_name()?
+        .to_str()?
+        .strip_suffix(".salt")?
+        .split_once('@')?;
     Some((SiteId::new(site)?, day_number(date.parse().ok()?)))
 }
 

@@ -20,7 +20,9 @@ pub fn day_number(date: Date) -> u16 {
 /// Returns the date of a day number.
 pub fn date_of(day: u16) -> Date {
     // 65,535 days after 1970 is the year 2149, well inside jiff's years.
-    Date::constant(1970, 1, 1).checked_add(i64::from(day).days()).unwrap_or(Date::MAX)
+    Date::constant(1970, 1, 1)
+        .checked_add(i64::from(day).days())
+        .unwrap_or(Date::MAX)
 }
 
 /// Returns the local date at `now`, as a day number.
@@ -85,9 +87,25 @@ mod tests {
     #[test]
     fn weeks_begin_on_monday_and_months_on_the_first() {
         let day = day_number(jiff::civil::date(2026, 11, 22)); // a Sunday
-        assert_eq!(date_of(period_of(day, Rotation::Week)).to_string(), "2026-11-16");
-        assert_eq!(date_of(period_of(day, Rotation::Month)).to_string(), "2026-11-01");
-        assert_eq!(date_of(next_period(period_of(day, Rotation::Month), Rotation::Month)).to_string(), "2026-12-01");
-        assert_eq!(next_period(period_of(day, Rotation::Week), Rotation::Week), day + 1);
+        assert_eq!(
+            date_of(period_of(day, Rotation::Week)).to_string(),
+            "2026-11-16"
+        );
+        assert_eq!(
+            date_of(period_of(day, Rotation::Month)).to_string(),
+            "2026-11-01"
+        );
+        assert_eq!(
+            date_of(next_period(
+                period_of(day, Rotation::Month),
+                Rotation::Month
+            ))
+            .to_string(),
+            "2026-12-01"
+        );
+        assert_eq!(
+            next_period(period_of(day, Rotation::Week), Rotation::Week),
+            day + 1
+        );
     }
 }

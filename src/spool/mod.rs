@@ -125,6 +125,10 @@ pub struct PositionRange {
     pub count: u32,
 }
 
+/// Record that must still fit for the spool not to be called full: one below which most beacons stay. (With room for
+/// a record of no bytes it was called ready while it refused every beacon.)
+const ORDINARY_RECORD_BYTES: usize = 4 << 10;
+
 impl Spool {
     /// Opens the spool in `dir`, making it if it is not there, and recovers what an earlier run left.
     /// Blocks: reads the last segment as a whole and the ends of the others.
@@ -307,7 +311,7 @@ impl Spool {
             failures: state.failures,
             full: match &state.failing {
                 Some(AppendError::Full(cause)) => Some(*cause),
-                _ => state.full_cause(&self.shared.settings, 0),
+                _ => state.full_cause(&self.shared.settings, ORDINARY_RECORD_BYTES),
             },
             failing: matches!(state.failing, Some(AppendError::Failed(_))),
         }

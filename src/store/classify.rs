@@ -36,8 +36,8 @@ pub fn class_of(code: u32, message: &str) -> Class {
     match code {
         252 if message.contains("partitions for single INSERT") => Class::Data,
         // NO_SUCH_COLUMN, INCORRECT_DATA (27, 117), CANNOT_READ_ALL_DATA, TYPE_MISMATCH, SYNTAX_ERROR,
-        // CANNOT_INSERT_NULL, CANNOT_PARSE_*: the insert itself is wrong.
-        6 | 16 | 26 | 27 | 33 | 38 | 41 | 53 | 62 | 72 | 117 | 131 | 349 => Class::Data,
+        // CANNOT_INSERT_NULL, CANNOT_PARSE_*, VIOLATED_CONSTRAINT: the insert itself is wrong.
+        6 | 16 | 26 | 27 | 33 | 38 | 41 | 53 | 62 | 72 | 117 | 131 | 349 | 469 => Class::Data,
         // UNKNOWN_TABLE, UNKNOWN_DATABASE, READONLY, ACCESS_DENIED,
         // AUTHENTICATION_FAILED, UNKNOWN_USER.
         60 | 81 | 164 | 192 | 193 | 194 | 497 | 516 => Class::Rights,

@@ -12,8 +12,14 @@ use super::{StoreError, classify};
 /// Name and text of each file in `schema/`.
 pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_events", include_str!("../../schema/0001_events.sql")),
-    ("0002_consents", include_str!("../../schema/0002_consents.sql")),
-    ("0003_salt_events", include_str!("../../schema/0003_salt_events.sql")),
+    (
+        "0002_consents",
+        include_str!("../../schema/0002_consents.sql"),
+    ),
+    (
+        "0003_salt_events",
+        include_str!("../../schema/0003_salt_events.sql"),
+    ),
 ];
 
 #[derive(Row, Serialize, Deserialize)]
@@ -28,7 +34,11 @@ struct Applied {
 /// [`StoreError::Edited`] where an applied file has another text now; otherwise what ClickHouse said.
 pub async fn migrate(client: &Client, database: &str) -> Result<Vec<&'static str>, StoreError> {
     let bare = client.clone().with_database("");
-    run(&bare, &format!("CREATE DATABASE IF NOT EXISTS `{database}`")).await?;
+    run(
+        &bare,
+        &format!("CREATE DATABASE IF NOT EXISTS `{database}`"),
+    )
+    .await?;
     run(
         client,
         "CREATE TABLE IF NOT EXISTS schema_migrations (\
@@ -60,7 +70,10 @@ pub async fn migrate(client: &Client, database: &str) -> Result<Vec<&'static str
             .await
             .map_err(StoreError::from_client)?
             .with_setting("async_insert", "0");
-        let row = Applied { name: name.to_owned(), hash };
+        let row = Applied {
+            name: name.to_owned(),
+            hash,
+        };
         insert.write(&row).await.map_err(StoreError::from_client)?;
         insert.end().await.map_err(StoreError::from_client)?;
         done.push(name);
@@ -71,19 +84,31 @@ pub async fn migrate(client: &Client, database: &str) -> Result<Vec<&'static str
 async fn run(client: &Client, statement: &str) -> Result<(), StoreError> {
     // The crate reads `?` as a placeholder.
     let escaped = statement.replace('?', "??");
-    client.query(&escaped).execute().await.map_err(StoreError::from_client)
+    client
+        .query(&escaped)
+        .execute()
+        .await
+        .map_err(StoreError::from_client)
 }
 
 /// Splits at semicolons that end a line; comments in `schema/` hold none there.
 fn statements(text: &str) -> impl Iterator<Item = &str> {
     text.split(";\n").map(str::trim).filter(|statement| {
-        statement.lines().any(|line| !line.trim_start().starts_with("--") && !line.trim().is_empty())
+        statement
+            .lines()
+            .any(|line| !line.trim_start().starts_with("--") && !line.trim().is_empty())
     })
 }
 
 /// Tells whether `error` means that the schema is not there (yet).
 pub fn is_missing_schema(error: &StoreError) -> bool {
-    matches!(error, StoreError::ClickHouse { class: classify::Class::Rights, .. })
+    matches!(
+        error,
+        StoreError::ClickHouse {
+            class: classify::Class::Rights,
+            ..
+        }
+    )
 }
 
 #[cfg(test)]
@@ -107,7 +132,10 @@ mod tests {
     #[test]
     fn every_column_says_what_it_holds() {
         for (name, text) in MIGRATIONS {
-            for line in text.lines().filter(|l| l.starts_with("    ") && !l.contains(" = ")) {
+            for line in text
+                .lines()
+                .filter(|l| l.starts_with("    ") && !l.contains(" = "))
+            {
                 assert!(line.contains("COMMENT '"), "{name}: {line}");
             }
         }

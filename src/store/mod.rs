@@ -31,7 +31,9 @@ pub enum StoreError {
         message: String,
     },
     /// A migration that was applied has another text now.
-    #[error("schema/{name}.sql was edited after it was applied; files there are added, never edited")]
+    #[error(
+        "schema/{name}.sql was edited after it was applied; files there are added, never edited"
+    )]
     Edited {
         /// The file.
         name: &'static str,
@@ -53,7 +55,11 @@ impl StoreError {
             (Client::SchemaMismatch(_), _) => Class::Rights,
             _ => Class::Pressure,
         };
-        StoreError::ClickHouse { class, code, message: without_data(&full) }
+        StoreError::ClickHouse {
+            class,
+            code,
+            message: without_data(&full),
+        }
     }
 
     /// Returns what is to be done.
@@ -66,7 +72,14 @@ impl StoreError {
 
     /// Tells whether ClickHouse answered clearly that nothing was written.
     pub fn is_clear_refusal(&self) -> bool {
-        matches!(self, StoreError::ClickHouse { class: Class::Data, code: Some(_), .. })
+        matches!(
+            self,
+            StoreError::ClickHouse {
+                class: Class::Data,
+                code: Some(_),
+                ..
+            }
+        )
     }
 }
 
@@ -75,7 +88,9 @@ impl StoreError {
 fn without_data(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     let plain = line.split(['\'', '"', '`']).next().unwrap_or_default();
-    plain[..plain.floor_char_boundary(300)].trim_end().to_owned()
+    plain[..plain.floor_char_boundary(300)]
+        .trim_end()
+        .to_owned()
 }
 
 /// How to reach ClickHouse, and how to end what was started there.
@@ -93,7 +108,9 @@ pub struct Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("database", &self.database).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("database", &self.database)
+            .finish_non_exhaustive()
     }
 }
 
@@ -114,7 +131,11 @@ impl Store {
     /// # Errors
     /// As there; also when ClickHouse does not answer in time.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
-        in_time(self.timeout, migrations::migrate(&self.client, &self.database)).await
+        in_time(
+            self.timeout,
+            migrations::migrate(&self.client, &self.database),
+        )
+        .await
     }
 
     /// Begins an insert of the range of `batch` that starts at the spool position `first`; `attempt` tells
@@ -136,17 +157,30 @@ impl Store {
             ("max_insert_block_size", "1048449".to_owned()),
             // A token of its own for each half of a batch that was halved: a table that keeps tokens would
             // swallow the second.
-            ("insert_deduplication_token", format!("{:032x}/{first}/{attempt}", batch.0)),
+            (
+                "insert_deduplication_token",
+                format!("{:032x}/{first}/{attempt}", batch.0),
+            ),
         ];
         let (timeout, id) = (self.timeout, query_id(batch, attempt));
-        in_time(timeout, Writer::begin(&self.client, table, batch, &settings, &id, Some(timeout))).await
+        in_time(
+            timeout,
+            Writer::begin(&self.client, table, batch, &settings, &id, Some(timeout)),
+        )
+        .await
     }
 
     /// Counts the rows that `batch` has between the spool positions `first` and `last`.
     ///
     /// # Errors
     /// What ClickHouse said.
-    pub async fn count(&self, table: Table, batch: BatchId, first: u32, last: u32) -> Result<u64, StoreError> {
+    pub async fn count(
+        &self,
+        table: Table,
+        batch: BatchId,
+        first: u32,
+        last: u32,
+    ) -> Result<u64, StoreError> {
         let sql = format!(
             "SELECT count() FROM {} WHERE {} AND seq BETWEEN {first} AND {last} \
              SETTINGS select_sequential_consistency = 1",
@@ -160,7 +194,13 @@ impl Store {
     ///
     /// # Errors
     /// What ClickHouse said.
-    pub async fn delete(&self, table: Table, batch: BatchId, first: u32, last: u32) -> Result<(), StoreError> {
+    pub async fn delete(
+        &self,
+        table: Table,
+        batch: BatchId,
+        first: u32,
+        last: u32,
+    ) -> Result<(), StoreError> {
         let sql = format!(
             "ALTER TABLE {} DELETE WHERE {} AND seq BETWEEN {first} AND {last} \
              SETTINGS mutations_sync = 2",
@@ -176,11 +216,14 @@ impl Store {
     /// What ClickHouse said; the attempt may then still be alive, and the caller asks again.
     pub async fn ensure_attempts_dead(&self, batch: BatchId) -> Result<(), StoreError> {
         if let Some(engine) = &self.engine {
-            return engine.ensure_attempts_dead().await.map_err(|error| StoreError::ClickHouse {
-                class: Class::Pressure,
-                code: None,
-                message: error.to_string(),
-            });
+            return engine
+                .ensure_attempts_dead()
+                .await
+                .map_err(|error| StoreError::ClickHouse {
+                    class: Class::Pressure,
+                    code: None,
+                    message: error.to_string(),
+                });
         }
         let pattern = format!("brine-{:032x}-%", batch.0);
         let kill = format!("KILL QUERY WHERE query_id LIKE '{pattern}' SYNC");
@@ -209,7 +252,10 @@ async fn within<T>(
     timeout: Duration,
     answer: impl Future<Output = clickhouse::error::Result<T>>,
 ) -> Result<T, StoreError> {
-    in_time(timeout, async { answer.await.map_err(StoreError::from_client) }).await
+    in_time(timeout, async {
+        answer.await.map_err(StoreError::from_client)
+    })
+    .await
 }
 
 /// The client waits without end for an answer that a dead peer cannot give.

@@ -130,7 +130,9 @@ pub struct Writer {
 
 impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Writer").field("batch", &self.batch).finish_non_exhaustive()
+        f.debug_struct("Writer")
+            .field("batch", &self.batch)
+            .finish_non_exhaustive()
     }
 }
 
@@ -145,9 +147,13 @@ impl Writer {
     ) -> Result<Writer, StoreError> {
         macro_rules! insert {
             ($row:ident, $variant:ident) => {{
-                let mut insert =
-                    client.insert::<$row<'static>>(table.name()).await.map_err(StoreError::from_client)?;
-                insert = insert.with_timeouts(timeout, timeout).with_setting("query_id", query_id);
+                let mut insert = client
+                    .insert::<$row<'static>>(table.name())
+                    .await
+                    .map_err(StoreError::from_client)?;
+                insert = insert
+                    .with_timeouts(timeout, timeout)
+                    .with_setting("query_id", query_id);
                 for (name, value) in settings {
                     insert = insert.with_setting(*name, value.clone());
                 }
@@ -168,7 +174,9 @@ impl Writer {
     /// # Errors
     /// What the connection said.
     pub async fn event(&mut self, event: &Event<&str>, seq: u32) -> Result<(), StoreError> {
-        let Open::Events(insert) = &mut self.open else { return Err(wrong_table()) };
+        let Open::Events(insert) = &mut self.open else {
+            return Err(wrong_table());
+        };
         let row = EventRow {
             site: event.site,
             day: event.day,
@@ -223,7 +231,9 @@ impl Writer {
     /// # Errors
     /// As [`Writer::event`].
     pub async fn consent(&mut self, record: &ConsentRecord, seq: u32) -> Result<(), StoreError> {
-        let Open::Consents(insert) = &mut self.open else { return Err(wrong_table()) };
+        let Open::Consents(insert) = &mut self.open else {
+            return Err(wrong_table());
+        };
         let row = ConsentRow {
             scope: &record.scope,
             site: &record.site,
@@ -245,9 +255,22 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Writer::event`].
-    pub async fn denials(&mut self, key: &DenialRecord, denials: u32, seq: u32) -> Result<(), StoreError> {
-        let Open::Denials(insert) = &mut self.open else { return Err(wrong_table()) };
-        let row = DenialRow { site: &key.site, day: key.day, denials, batch_id: self.batch.0, seq };
+    pub async fn denials(
+        &mut self,
+        key: &DenialRecord,
+        denials: u32,
+        seq: u32,
+    ) -> Result<(), StoreError> {
+        let Open::Denials(insert) = &mut self.open else {
+            return Err(wrong_table());
+        };
+        let row = DenialRow {
+            site: &key.site,
+            day: key.day,
+            denials,
+            batch_id: self.batch.0,
+            seq,
+        };
         insert.write(&row).await.map_err(StoreError::from_client)
     }
 
@@ -256,7 +279,9 @@ impl Writer {
     /// # Errors
     /// As [`Writer::event`].
     pub async fn salt(&mut self, record: &SaltRecord, seq: u32) -> Result<(), StoreError> {
-        let Open::Salts(insert) = &mut self.open else { return Err(wrong_table()) };
+        let Open::Salts(insert) = &mut self.open else {
+            return Err(wrong_table());
+        };
         let row = SaltRow {
             site: &record.site,
             period: record.period,

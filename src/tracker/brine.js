@@ -1,120 +1,182 @@
-/* brine.js: measures only after consent. <script defer src=".../brine.js" data-site="portal"></script> */
-(function () {
+// brine.js measures visits after consent. Before it: no request, no storage, no queue, no listener.
+//
+//   <script defer src="https://stats.example.test/brine.js" data-site="portal"></script>
+//
+// data-api: the collector, if not where this file is from. data-cookie-domain: one consent for all its
+// sub-domains. data-hash: the part behind # is the page. data-signals="ignore": the site has set honour_gpc
+// and honour_dnt to false. README, "Add it to a site", has the rest.
+(() => {
   "use strict";
-  var w = window, d = document, script = d.currentScript;
-  var site = script.getAttribute("data-site");
-  var base = script.getAttribute("data-api") || new URL(script.src).origin;
-  var cookieDomain = script.getAttribute("data-cookie-domain");
-  var KEY = "brine_consent", VISIT = "brine_visit", IDLE = 18e5;
-  var token = null, page = null, started = 0, engaged = 0, since = 0, deepest = 0;
+  const d = document;
+  const script = d.currentScript || d.querySelector("script[data-site]");
+  const { site, api, cookieDomain, hash, signals } = script.dataset;
+  const base = api || new URL(script.src).origin;
+  const CONSENT = "brine_consent", VISIT = "brine_visit";
+  const early = window.brine;
+  let page = null, pageVisit, engaged = 0, since = 0, deepest = 0;
+  let choice = "none", turn = 0, undo = [];
 
-  function readCookie() {
-    var found = d.cookie.match("(?:^|; )" + KEY + "=([^;]*)");
-    return found ? found[1] : null;
-  }
-  function writeCookie(value, seconds) {
-    d.cookie = KEY + "=" + value + "; path=/; max-age=" + seconds + "; samesite=lax" +
-      (cookieDomain ? "; domain=" + cookieDomain : "") + (location.protocol === "https:" ? "; secure" : "");
-  }
-  function post(path, body, keepalive) {
-    return fetch(base + path, {
-      method: "POST", body: JSON.stringify(body), keepalive: !!keepalive,
-      headers: { "content-type": "text/plain" }, credentials: "omit"
-    });
-  }
-  function random() {
-    var bytes = crypto.getRandomValues(new Uint8Array(16));
-    return Array.from(bytes, function (b) { return (b + 256).toString(16).slice(1); }).join("");
-  }
-  /* One visit for all tabs, over after 30 minutes' silence. */
-  function visit() {
-    var now = Date.now(), v = null;
-    try { v = JSON.parse(localStorage.getItem(VISIT)); } catch (e) { v = null; }
-    if (!v || !v.id || now - v.last > IDLE) v = { id: random(), started: now };
-    v.last = now;
-    try { localStorage.setItem(VISIT, JSON.stringify(v)); } catch (e) { /* storage is off: a visit a page */ }
-    return { id: v.id, started: v.started };
-  }
-  function send(name, more, keepalive) {
-    if (!token) return;
-    var body = { n: name, u: location.href, d: site, c: token, s: visit(), w: w.innerWidth };
-    for (var key in more) body[key] = more[key];
-    post("/api/event", body, keepalive).catch(function () { /* offline: nothing is kept for later */ });
-  }
-  function scrolled() {
-    var all = Math.max(d.body.scrollHeight, d.documentElement.scrollHeight);
-    deepest = Math.max(deepest, Math.min(100, Math.round((w.scrollY + w.innerHeight) / all * 100)));
-  }
-  function pause() {
-    if (since) { engaged += Date.now() - since; since = 0; }
-  }
-  function resume() {
-    if (d.visibilityState === "visible" && !since) since = Date.now();
-  }
-  function leave() {
+  const read = (name) => (d.cookie.match("(?:^|; )" + name + "=([^;]+)") || [])[1];
+  // The cookie's domain is left out on hosts it does not fit (a staging host), where it would be refused.
+  const write = (name, value, seconds) => {
+    d.cookie = name + "=" + value + "; path=/; samesite=lax; max-age=" + seconds +
+      (cookieDomain && ("." + location.hostname).endsWith("." + cookieDomain) ? "; domain=" + cookieDomain : "") +
+      (location.protocol === "https:" ? "; secure" : "");
+  };
+  // 128 bits. Not 32 hexadecimal digits: three in a hundred of those look like UUIDs that hold a MAC address.
+  const random = () => crypto.getRandomValues(new Uint32Array(4)).join("_");
+  const refuses = () =>
+    signals !== "ignore" && (navigator.globalPrivacyControl === true || navigator.doNotTrack === "1");
+  // The cookie is the one truth: a withdrawal in one tab or sub-domain is heard in all of them.
+  const token = () => (refuses() ? undefined : read(CONSENT));
+  const address = () => (hash == null ? location.href.split("#")[0] : location.href).slice(0, 2000);
+  const isSeen = () => d.visibilityState !== "hidden";
+
+  // One retry, of the same bytes, while it is still wanted. What then fails is lost, never kept for later.
+  const post = async (path, body, isWanted, isAgain) => {
+    // Text needs no preflight; the token is in it, so no cookie has to go along.
+    const reply = await fetch(base + path, {
+      method: "POST", body: JSON.stringify(body), keepalive: true, credentials: "omit"
+    }).catch(() => new Response(null, { status: 503 }));
+    if (isAgain || (reply.status !== 429 && reply.status !== 503)) return reply;
+    await new Promise((done) => setTimeout(done, 5000 + 5000 * Math.random()));
+    return isWanted() ? post(path, body, isWanted, true) : reply;
+  };
+  const send = (name, more, visit) => {
+    const c = token();
     if (!page) return;
+    // Withdrawn in another tab.
+    if (!read(CONSENT)) return forget("none");
+    if (!c) return;
+    const body = { n: name, u: address(), d: site, c, s: inVisit(visit), id: random(), w: innerWidth, ...more };
+    // A plain fetch does not outlive its page, and engagement is mostly told when the page goes away.
+    if (name === "engagement" && !("keepalive" in Request.prototype)) {
+      return navigator.sendBeacon(base + "/api/event", JSON.stringify(body));
+    }
+    const isWanted = () => read(CONSENT) === c;
+    post("/api/event", body, isWanted).then((reply) => {
+      // Expired, withdrawn elsewhere, or of an older policy: ask anew.
+      if (/^consent/.test(reply.headers.get("brine-outcome")) && isWanted()) forget("none");
+    });
+  };
+
+  // One visit for all tabs and sub-domains, over after 30 minutes' silence: then its cookie is gone.
+  const inVisit = (own) => {
+    const kept = read(VISIT);
+    const visit = own || kept || random() + "." + Date.now();
+    if (!own || !kept || kept === own) write(VISIT, visit, 1800);
+    pageVisit = pageVisit || visit;
+    const [id, started] = visit.split(".");
+    return { id, started: +started };
+  };
+
+  const scrolled = () => { deepest = Math.max(deepest, scrollY + innerHeight); };
+  const resume = () => { if (!since && isSeen() && d.hasFocus()) since = performance.now(); };
+  const pause = () => {
+    if (since) engaged += performance.now() - since;
+    since = 0;
+  };
+  // Time in view and depth, to the page and the visit they belong to.
+  const leave = () => {
     pause();
-    if (engaged > 0) send("engagement", { u: page, e: engaged, sd: deepest, i: false }, true);
+    if (!page || engaged < 1) return;
+    const depth = Math.round(deepest / d.documentElement.scrollHeight * 100);
+    send("engagement", { u: page, e: Math.round(Math.min(engaged, 864e5)), sd: Math.min(depth, 100), i: false }, pageVisit);
     engaged = 0;
-  }
-  function view() {
-    if (page === location.href) return;
+  };
+  const view = (referrer) => {
     leave();
-    var from = page ? null : d.referrer;
-    page = location.href; deepest = 0;
-    scrolled(); resume();
-    send("pageview", from ? { r: from } : {});
-  }
-  function hidden() { if (d.visibilityState === "hidden") leave(); else resume(); }
+    page = address(); pageVisit = null; deepest = 0;
+    resume();
+    send("pageview", referrer ? { r: referrer.slice(0, 2000) } : {});
+    // Not at once: a router scrolls to the top of its new page only after it has changed the address.
+    setTimeout(scrolled, 300);
+  };
+  // A changed address is a view; a query rewritten in place (filters, a search box) is not.
+  const moved = ({ navigationType }) => {
+    const now = address(), path = (url) => url.replace(/\?[^#]*/, "");
+    if (!page || now === page) return;
+    if (navigationType === "replace" && path(now) === path(page)) page = now;
+    else view();
+  };
 
-  /* Listeners exist only while there is a consent. */
-  function start(value) {
-    token = value;
-    if (started) return view();
-    started = 1;
-    ["pushState", "replaceState"].forEach(function (name) {
-      var original = history[name];
-      history[name] = function () {
-        var result = original.apply(this, arguments);
-        if (token) view();
-        return result;
-      };
+  const on = (target, names, listener) => names.split(" ").forEach((name) => {
+    target.addEventListener(name, listener, { passive: true });
+    undo.push(() => target.removeEventListener(name, listener));
+  });
+  const begin = () => {
+    if (page || !token()) return;
+    // Prerendered, or opened in a tab that nobody has looked at: not a view yet.
+    if (!isSeen()) return on(d, "visibilitychange", begin);
+    on(d, "visibilitychange", () => (isSeen() ? resume() : leave()));
+    on(window, "pagehide", leave);
+    on(window, "blur", pause);
+    on(window, "focus", resume);
+    on(window, "scroll", scrolled);
+    // Out of the back/forward cache: seen again. What ran since is of the new view.
+    on(window, "pageshow", (event) => {
+      if (!event.persisted) return;
+      engaged = since = 0;
+      view();
     });
-    w.addEventListener("popstate", function () { if (token) view(); });
-    d.addEventListener("visibilitychange", function () { if (token) hidden(); });
-    w.addEventListener("scroll", function () { if (token) scrolled(); }, { passive: true });
-    view();
-  }
-  function stop() {
-    token = null; page = null; engaged = 0; since = 0;
-    writeCookie("", 0);
-    try { localStorage.removeItem(VISIT); } catch (e) { /* storage is off */ }
-  }
-
-  function brine(name, options) {
-    send(name, options && { p: options.props, $: options.revenue, i: options.interactive });
-  }
-  brine.consent = function (options) {
-    var choice = { site: site, choice: options.choice, source: options.source || "api" };
-    if (options.purposes) choice.purposes = options.purposes;
-    return post("/api/consent", choice).then(function (reply) {
-      if (options.choice !== "grant" || reply.status !== 201) return reply.status === 204;
-      return reply.json().then(function (granted) {
-        writeCookie(granted.token, Math.floor((Date.parse(granted.expires) - Date.now()) / 1000));
-        start(granted.token);
-        return true;
+    if (window.navigation) {
+      on(navigation, "currententrychange", moved);
+    } else {
+      on(window, "popstate hashchange", moved);
+      // Not undone: others may have wrapped ours by then. Without a page it does nothing.
+      ["push", "replace"].forEach((navigationType) => {
+        const name = navigationType + "State", original = history[name];
+        history[name] = function () {
+          original.apply(this, arguments);
+          moved({ navigationType });
+        };
       });
-    });
+    }
+    view(d.referrer);
   };
-  brine.withdraw = function () {
-    var old = token || readCookie();
-    stop();
-    return old ? post("/api/consent", { site: site, choice: "withdraw", source: "api", token: old }, true)
-      .then(function (reply) { return reply.status === 204; }) : Promise.resolve(true);
+  const tell = () => d.dispatchEvent(new CustomEvent("brine:consent", { detail: brine.state() }));
+  const forget = (why) => {
+    undo.forEach((step) => step());
+    page = pageVisit = null; engaged = since = deepest = 0; undo = []; choice = why;
+    write(CONSENT, "", 0);
+    write(VISIT, "", 0);
+    tell();
   };
-  brine.state = function () { return { consent: token ? "granted" : "none", site: site }; };
-  w.brine = brine;
+  const say = (body, isWanted = () => true) => post("/api/consent", { site, ...body }, isWanted);
 
-  var kept = readCookie();
-  if (kept) start(kept);
+  const brine = (name, { props, revenue, interactive } = {}) => {
+    send(name, { p: props, $: revenue, i: interactive });
+  };
+  // Resolves to whether the choice is in force and the collector has heard it.
+  brine.consent = async ({ choice: chosen, purposes, source = "api" }) => {
+    const isYes = chosen === "grant", mine = ++turn;
+    if (!isYes && read(CONSENT)) return brine.withdraw({ source });
+    if (isYes && (token() || refuses())) return !refuses();
+    choice = isYes ? "none" : "denied";
+    tell();
+    const reply = await say({ choice: chosen, purposes, source }, () => mine === turn);
+    if (reply.status !== 201) return !isYes && reply.status === 204;
+    const granted = await reply.json();
+    // A no that came while the yes was under way wins.
+    if (mine !== turn) {
+      await say({ choice: "withdraw", token: granted.token, source });
+      return false;
+    }
+    write(CONSENT, granted.token, Math.floor((Date.parse(granted.expires) - Date.now()) / 1000));
+    begin();
+    tell();
+    return !!token();
+  };
+  brine.withdraw = async ({ source = "api" } = {}) => {
+    const old = read(CONSENT);
+    turn++;
+    forget("denied");
+    return !old || (await say({ choice: "withdraw", token: old, source })).status === 204;
+  };
+  brine.state = () => ({ site, consent: token() ? "granted" : choice, signal: refuses() });
+
+  window.brine = brine;
+  begin();
+  // Commands, never events, may wait in a stub for this script.
+  ((early && early.q) || []).forEach(([command, options, done]) => brine[command](options).then(done));
 })();

@@ -19,11 +19,18 @@ enum Victim {
 async fn survive(test: &str, victim: Victim, rounds: u32) {
     let mut chance = Chance::new(test);
     // Small batches: each round then ends in the middle of several.
-    let mut brine = Builder::new().set("BATCH__MAX_ROWS", "200").set("BATCH__MAX_AGE_MS", "40").start();
+    let mut brine = Builder::new()
+        .set("BATCH__MAX_ROWS", "200")
+        .set("BATCH__MAX_AGE_MS", "40")
+        .start();
     let load = Load::start(&brine, 8).await;
     for round in 0..rounds {
         tokio::time::sleep(chance.millis(20, 600)).await;
-        let engine = if victim == Victim::Brine { None } else { brine.engine() };
+        let engine = if victim == Victim::Brine {
+            None
+        } else {
+            brine.engine()
+        };
         if let Some(engine) = engine {
             process::signal(engine, "KILL");
         }
@@ -40,9 +47,16 @@ async fn survive(test: &str, victim: Victim, rounds: u32) {
     let ledger = load.stop().await;
     brine.wait_drained().await;
     ledger.expect_exactly_once(&brine.sql(STORED));
-    assert!(ledger.accepted.len() > 1_000, "too little load to prove anything: {}", ledger.accepted.len());
+    assert!(
+        ledger.accepted.len() > 1_000,
+        "too little load to prove anything: {}",
+        ledger.accepted.len()
+    );
     let reasons = ledger.refusals();
-    assert!(reasons.is_empty(), "refused while nothing but processes died: {reasons:?}");
+    assert!(
+        reasons.is_empty(),
+        "refused while nothing but processes died: {reasons:?}"
+    );
     assert_eq!(brine.terminate(), Some(0), "{}", brine.log_tail());
 }
 
@@ -69,7 +83,11 @@ async fn sigterm_under_load_loses_nothing_and_exits_at_once() {
     let started = std::time::Instant::now();
     assert_eq!(brine.terminate(), Some(0), "{}", brine.log_tail());
     let took = started.elapsed();
-    assert!(took < Duration::from_secs(5), "SIGTERM to exit took {took:?}\n{}", brine.log_tail());
+    assert!(
+        took < Duration::from_secs(5),
+        "SIGTERM to exit took {took:?}\n{}",
+        brine.log_tail()
+    );
     let ledger = load.stop().await;
     // All of it is in ClickHouse already: nothing was left for the next start.
     brine.restart();

@@ -3,5 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounting;
 mod consent;
 mod durability;
+mod identity;
+mod lifecycle;
+mod outage;
+mod power_cut;
+mod salts;

@@ -29,12 +29,19 @@ pub(crate) fn parse(line: &str) -> Option<Line> {
     let referrer = quoted.next()?;
     let _space = quoted.next()?;
     let user_agent = quoted.next()?;
-    let at = strtime::parse("%d/%b/%Y:%H:%M:%S %z", time).ok()?.to_timestamp().ok()?;
+    let at = strtime::parse("%d/%b/%Y:%H:%M:%S %z", time)
+        .ok()?
+        .to_timestamp()
+        .ok()?;
     Some(Line {
         host: host.to_owned(),
         at,
         path: path.to_owned(),
         referrer: (referrer != "-").then(|| referrer.to_owned()),
-        user_agent: if user_agent == "-" { String::new() } else { user_agent.to_owned() },
+        user_agent: if user_agent == "-" {
+            String::new()
+        } else {
+            user_agent.to_owned()
+        },
     })
 }

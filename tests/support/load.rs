@@ -34,9 +34,16 @@ impl Ledger {
         let mut stored: BTreeMap<u32, u64> = BTreeMap::new();
         for row in rows {
             let (number, count) = row.split_once('\t').expect("number and count");
-            stored.insert(number.parse().expect("a number"), count.parse().expect("a count"));
+            stored.insert(
+                number.parse().expect("a number"),
+                count.parse().expect("a count"),
+            );
         }
-        let lost: Vec<_> = self.accepted.iter().filter(|n| !stored.contains_key(n)).collect();
+        let lost: Vec<_> = self
+            .accepted
+            .iter()
+            .filter(|n| !stored.contains_key(n))
+            .collect();
         let doubled: Vec<_> = stored.iter().filter(|(_, count)| **count > 1).collect();
         let unasked: Vec<_> = stored
             .keys()
@@ -51,7 +58,11 @@ impl Ledger {
             doubled.len(),
             unasked.len(),
         );
-        assert!(!self.accepted.is_empty(), "nothing was accepted: {:?}", self.refused);
+        assert!(
+            !self.accepted.is_empty(),
+            "nothing was accepted: {:?}",
+            self.refused
+        );
     }
 
     /// Outcomes of what was refused, with their number.
@@ -65,8 +76,7 @@ impl Ledger {
 }
 
 /// Number and count of every stored beacon of a [`Load`].
-pub const STORED: &str =
-    "SELECT props['n'], count() FROM events WHERE props['n'] != '' GROUP BY 1";
+pub const STORED: &str = "SELECT props['n'], count() FROM events WHERE props['n'] != '' GROUP BY 1";
 
 /// Several connections that send without pause.
 pub struct Load {
@@ -109,24 +119,41 @@ impl Load {
 
     /// Sends to the restarted `brine` from now on.
     pub fn follow(&self, brine: &Brine) {
-        *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = brine.public;
+        *self
+            .shared
+            .target
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = brine.public;
     }
 
     /// Returns how many were accepted so far.
     pub fn accepted(&self) -> usize {
-        self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner).accepted.len()
+        self.shared
+            .ledger
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .accepted
+            .len()
     }
 
     /// Returns what was answered so far.
     pub fn ledger(&self) -> Ledger {
-        self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared
+            .ledger
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits until `more` further beacons have been accepted.
     pub async fn wait_accepted(&self, more: usize) {
         let (started, before) = (std::time::Instant::now(), self.accepted());
         while self.accepted() < before + more {
-            assert!(started.elapsed() < super::PATIENCE, "no more beacons are accepted: {:?}", self.ledger().refusals());
+            assert!(
+                started.elapsed() < super::PATIENCE,
+                "no more beacons are accepted: {:?}",
+                self.ledger().refusals()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -143,8 +170,9 @@ impl Load {
 
 async fn write(shared: Arc<Shared>) {
     // A client each, and so a connection each; nothing is sent twice behind our back.
-    let http: Client<_, Full<Bytes>> =
-        Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build_http();
+    let http: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new())
+        .retry_canceled_requests(false)
+        .build_http();
     while !shared.stop.load(Ordering::Relaxed) {
         let n = shared.next.fetch_add(1, Ordering::Relaxed);
         // Longer numbers are masked.
@@ -163,8 +191,14 @@ async fn write(shared: Arc<Shared>) {
             .expect("a request");
         let answered = async {
             let answer = http.request(request).await.ok()?;
-            let outcome = answer.headers().get("brine-outcome").and_then(|v| v.to_str().ok());
-            let end = (answer.status().as_u16(), outcome.unwrap_or("none").to_owned());
+            let outcome = answer
+                .headers()
+                .get("brine-outcome")
+                .and_then(|v| v.to_str().ok());
+            let end = (
+                answer.status().as_u16(),
+                outcome.unwrap_or("none").to_owned(),
+            );
             // The head alone is the answer; the rest is read so that the connection can be used again.
             drop(answer.into_body().collect().await);
             Some(end)

@@ -7,7 +7,9 @@
 
 pub mod chance;
 pub mod load;
+pub mod markers;
 pub mod process;
+pub mod raw;
 pub mod standin;
 
 use std::fmt::Write as _;
@@ -70,7 +72,9 @@ pub struct Answer {
 
 impl Answer {
     pub fn outcome(&self) -> &str {
-        self.headers.get("brine-outcome").map_or("", |value| value.to_str().unwrap_or("?"))
+        self.headers
+            .get("brine-outcome")
+            .map_or("", |value| value.to_str().unwrap_or("?"))
     }
 
     pub fn text(&self) -> String {
@@ -84,7 +88,12 @@ impl Answer {
     /// Asserts status and outcome in one line.
     #[track_caller]
     pub fn expect(&self, status: u16, outcome: &str) -> &Self {
-        assert_eq!((self.status.as_u16(), self.outcome()), (status, outcome), "{}", self.text());
+        assert_eq!(
+            (self.status.as_u16(), self.outcome()),
+            (status, outcome),
+            "{}",
+            self.text()
+        );
         self
     }
 }
@@ -95,13 +104,16 @@ impl Builder {
         Builder {
             directory: tempfile::tempdir().expect("temporary directory"),
             settings: brine::config::REFERENCE.to_owned(),
-            environment: DEFAULTS.map(|(k, v)| (format!("BRINE_{k}"), v.to_owned())).to_vec(),
+            environment: DEFAULTS
+                .map(|(k, v)| (format!("BRINE_{k}"), v.to_owned()))
+                .to_vec(),
         }
     }
 
     /// Overrides one key, as the environment does: `set("SERVER__MAX_BODY_BYTES", "2048")`.
     pub fn set(mut self, key: &str, value: &str) -> Builder {
-        self.environment.push((format!("BRINE_{key}"), value.to_owned()));
+        self.environment
+            .push((format!("BRINE_{key}"), value.to_owned()));
         self
     }
 
@@ -113,7 +125,10 @@ impl Builder {
 
     /// Changes the configuration file.
     pub fn replace(mut self, from: &str, to: &str) -> Builder {
-        assert!(self.settings.contains(from), "{from} is not in the configuration");
+        assert!(
+            self.settings.contains(from),
+            "{from} is not in the configuration"
+        );
         self.settings = self.settings.replace(from, to);
         self
     }
@@ -158,8 +173,16 @@ fn command(directory: &Path, environment: &[(String, String)]) -> Command {
 
 /// Starts `brine serve`, with its log appended to `log`, and reads where it listens.
 pub fn launch(mut command: Command, log: &Path) -> (Child, SocketAddr, SocketAddr) {
-    let log_file = std::fs::File::options().create(true).append(true).open(log).expect("log opens");
-    let mut child = command.stdout(Stdio::piped()).stderr(log_file).spawn().expect("brine starts");
+    let log_file = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .expect("log opens");
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(log_file)
+        .spawn()
+        .expect("brine starts");
     let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
     let mut address = |word: &str| -> SocketAddr {
         let line = lines.next().and_then(Result::ok).unwrap_or_else(|| {
@@ -184,13 +207,29 @@ impl Brine {
     }
 
     /// Sends any request to the public listener.
-    pub async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        self.try_request(self.public, method, path, headers, body).await.expect("an answer")
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        self.try_request(self.public, method, path, headers, body)
+            .await
+            .expect("an answer")
     }
 
     /// The same to the admin listener.
-    pub async fn admin(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        self.try_request(self.admin, method, path, headers, body).await.expect("an answer")
+    pub async fn admin(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        self.try_request(self.admin, method, path, headers, body)
+            .await
+            .expect("an answer")
     }
 
     /// The same; no answer is an error.
@@ -202,14 +241,22 @@ impl Brine {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Result<Answer, hyper_util::client::legacy::Error> {
-        let mut request = Request::builder().method(method).uri(format!("http://{address}{path}"));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{address}{path}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request");
+        let request = request
+            .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
+            .expect("a request");
         let (head, body) = self.http.request(request).await?.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
-        Ok(Answer { status: head.status, headers: head.headers, body })
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
     }
 
     /// Says yes on `site` and returns the token.
@@ -227,9 +274,13 @@ impl Brine {
         }
         body.push('}');
         let origin = format!("https://{site}.example.test");
-        let headers =
-            [("origin", origin.as_str()), ("content-type", "application/json"), ("user-agent", FIREFOX)];
-        self.request(Method::POST, "/api/consent", &headers, &body).await
+        let headers = [
+            ("origin", origin.as_str()),
+            ("content-type", "application/json"),
+            ("user-agent", FIREFOX),
+        ];
+        self.request(Method::POST, "/api/consent", &headers, &body)
+            .await
     }
 
     /// Sends a beacon as a Firefox would.
@@ -247,7 +298,8 @@ impl Brine {
 
     /// Runs a read-only statement through `brine sql` and returns its lines (TSV).
     pub fn sql(&self, statement: &str) -> Vec<String> {
-        self.try_sql(statement).unwrap_or_else(|error| panic!("{statement}: {error}"))
+        self.try_sql(statement)
+            .unwrap_or_else(|error| panic!("{statement}: {error}"))
     }
 
     /// The same; the engine may be away at this moment.
@@ -256,7 +308,10 @@ impl Brine {
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
         }
-        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+        Ok(String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(str::to_owned)
+            .collect())
     }
 
     /// Runs another brine command beside the running one; `--data` names its directory.
@@ -271,26 +326,36 @@ impl Brine {
 
     /// Returns one number from ClickHouse.
     pub fn count(&self, statement: &str) -> u64 {
-        self.sql(statement).first().and_then(|line| line.parse().ok()).expect("one number")
+        self.sql(statement)
+            .first()
+            .and_then(|line| line.parse().ok())
+            .expect("one number")
     }
 
     /// Waits until a statement gives `expected`.
     pub fn wait_for(&self, statement: &str, expected: u64) {
         let started = Instant::now();
         loop {
-            let found = self.try_sql(statement).map(|lines| lines.first().and_then(|line| line.parse::<u64>().ok()));
+            let found = self
+                .try_sql(statement)
+                .map(|lines| lines.first().and_then(|line| line.parse::<u64>().ok()));
             if found == Ok(Some(expected)) {
                 return;
             }
             let late = started.elapsed() > PATIENCE;
-            assert!(!late, "{statement}: {found:?} instead of {expected}\n{}", self.log_tail());
+            assert!(
+                !late,
+                "{statement}: {found:?} instead of {expected}\n{}",
+                self.log_tail()
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
 
     /// Waits until everything accepted so far has left the spool. With nothing being sent, that is for good.
     pub async fn wait_drained(&self) {
-        self.wait_metric("brine_spool_segments", |segments| segments == 0.0).await;
+        self.wait_metric("brine_spool_segments", |segments| segments == 0.0)
+            .await;
     }
 
     /// Waits until a metric is as wanted. Gauges are renewed once a second.
@@ -303,7 +368,11 @@ impl Brine {
             if is_wanted(value) {
                 return;
             }
-            assert!(started.elapsed() < PATIENCE, "{name} stays at {value}\n{}", self.log_tail());
+            assert!(
+                started.elapsed() < PATIENCE,
+                "{name} stays at {value}\n{}",
+                self.log_tail()
+            );
         }
     }
 
@@ -320,7 +389,9 @@ impl Brine {
         let text = self.admin(Method::GET, "/metrics", &[], "").await.text();
         text.lines()
             .filter_map(|line| {
-                let (labels, count) = line.strip_prefix("brine_beacons_total{")?.split_once("} ")?;
+                let (labels, count) = line
+                    .strip_prefix("brine_beacons_total{")?
+                    .split_once("} ")?;
                 let label = |name: &str| {
                     let rest = labels.split_once(&format!("{name}=\""))?.1;
                     Some(rest.split_once('"')?.0.to_owned())
@@ -359,8 +430,17 @@ impl Brine {
         self.child.wait().expect("it ends");
     }
 
+    /// After a signal that ends it: waits until it is gone.
+    pub fn kill_is_over(&mut self) {
+        self.child.wait().expect("it ends");
+    }
+
     pub fn signal(&self, name: &str) {
-        assert!(process::signal(self.child.id(), name), "brine is gone\n{}", self.log_tail());
+        assert!(
+            process::signal(self.child.id(), name),
+            "brine is gone\n{}",
+            self.log_tail()
+        );
     }
 
     /// Returns the process of the embedded engine, if one lives at this moment.
@@ -368,9 +448,14 @@ impl Brine {
         process::children(self.child.id()).first().copied()
     }
 
-    /// Starts brine again in the same directory with the same settings, on new ports.
+    /// The command that starts brine again in the same directory with the same settings.
+    pub fn start_command(&self) -> Command {
+        command(&self.directory, &self.environment)
+    }
+
+    /// Starts brine again, on new ports.
     pub fn restart(&mut self) {
-        let command = command(&self.directory, &self.environment);
+        let command = self.start_command();
         let (child, public, admin) = launch(command, &self.directory.join("log"));
         (self.child, self.public, self.admin) = (child, public, admin);
     }

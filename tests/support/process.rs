@@ -36,9 +36,13 @@ pub fn wait_gone(pid: u32) {
 pub fn kib(pid: u32, field: &str) -> u64 {
     let path = PathBuf::from(format!("/proc/{pid}/status"));
     let text = std::fs::read_to_string(path).expect("the process lives");
-    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     let number = line.and_then(|rest| rest.split_whitespace().next());
-    number.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("no {field} in {text}"))
+    number
+        .and_then(|n| n.parse().ok())
+        .unwrap_or_else(|| panic!("no {field} in {text}"))
 }
 
 /// Parent and state of a process (proc_pid_stat(5)).

@@ -67,13 +67,25 @@ impl StandIn {
         let data = directory.path().join("engine");
         let (engine, engine_address) = start_engine(&data);
         let key_file = data.join("engine.key");
-        let key = std::fs::read_to_string(&key_file).expect("the engine's key").trim().to_owned();
+        let key = std::fs::read_to_string(&key_file)
+            .expect("the engine's key")
+            .trim()
+            .to_owned();
         let script: Arc<Mutex<Script>> = Arc::default();
         let http = Client::builder(TokioExecutor::new()).build_http();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(proxy(listener, engine_address, script.clone()));
-        StandIn { address, engine_address, engine, key, key_file, script, http, _directory: directory }
+        StandIn {
+            address,
+            engine_address,
+            engine,
+            key,
+            key_file,
+            script,
+            http,
+            _directory: directory,
+        }
     }
 
     /// A brine that stores there, impatiently.
@@ -101,8 +113,8 @@ impl StandIn {
     }
 
     /// Tells refusals by a constraint of the table (469) as another number.
-    pub fn relabel_refusals(&self, code: u16) {
-        self.script().relabel = Some(code);
+    pub fn relabel_refusals(&self, code: Option<u16>) {
+        self.script().relabel = code;
     }
 
     /// Asks the engine itself, past the proxy; lines of TSV.
@@ -112,7 +124,12 @@ impl StandIn {
             .header("x-clickhouse-key", &self.key)
             .body(Full::new(Bytes::copy_from_slice(statement.as_bytes())))
             .expect("a request");
-        let (head, body) = self.http.request(request).await.expect("the engine answers").into_parts();
+        let (head, body) = self
+            .http
+            .request(request)
+            .await
+            .expect("the engine answers")
+            .into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         let text = String::from_utf8_lossy(&body).into_owned();
         assert_eq!(head.status, StatusCode::OK, "{statement}: {text}");
@@ -140,21 +157,32 @@ fn start_engine(data: &Path) -> (Child, SocketAddr) {
         .spawn()
         .expect("the engine starts");
     let mut lines = BufReader::new(engine.stdout.take().expect("stdout is piped")).lines();
-    let ready = lines.next().and_then(Result::ok).expect("the engine gets ready");
+    let ready = lines
+        .next()
+        .and_then(Result::ok)
+        .expect("the engine gets ready");
     let address = ready.split_once("listen=").expect("an address").1;
     (engine, address.trim().parse().expect("an address"))
 }
 
 async fn proxy(listener: TcpListener, engine: SocketAddr, script: Arc<Mutex<Script>>) {
-    let http: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let http: Client<HttpConnector, Full<Bytes>> =
+        Client::builder(TokioExecutor::new()).build_http();
     loop {
-        let Ok((stream, _)) = listener.accept().await else { return };
-        if script.lock().unwrap_or_else(PoisonError::into_inner).is_down {
+        let Ok((stream, _)) = listener.accept().await else {
+            return;
+        };
+        if script
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_down
+        {
             continue;
         }
         let (http, script) = (http.clone(), script.clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| pass(request, engine, http.clone(), script.clone()));
+            let service =
+                service_fn(move |request| pass(request, engine, http.clone(), script.clone()));
             // An error is a fault on cue, or brine that went away.
             drop(
                 hyper::server::conn::http1::Builder::new()
@@ -174,11 +202,20 @@ async fn pass(
 ) -> Result<Response<Full<Bytes>>, std::io::Error> {
     let cut = || std::io::Error::other("cut on cue");
     let (mut head, body) = request.into_parts();
-    let target = head.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
-    let is_insert = target.contains("INSERT+INTO+events") || target.contains("INSERT%20INTO%20events");
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or("/", |p| p.as_str())
+        .to_owned();
+    let is_insert = url::form_urlencoded::parse(head.uri.query().unwrap_or("").as_bytes())
+        .any(|(key, sql)| key == "query" && sql.starts_with("INSERT INTO `events`"));
     let (fault, is_down, relabel) = {
         let mut script = script.lock().unwrap_or_else(PoisonError::into_inner);
-        let fault = if is_insert { script.faults.pop_front() } else { None };
+        let fault = if is_insert {
+            script.faults.pop_front()
+        } else {
+            None
+        };
         script.met.extend(fault);
         (fault, script.is_down, script.relabel)
     };
@@ -193,9 +230,14 @@ async fn pass(
         Some(Fault::Refuse(code, text)) => return Ok(exception(code, text)),
         _ => {}
     }
-    head.uri = format!("http://{engine}{target}").parse().expect("an address");
+    head.uri = format!("http://{engine}{target}")
+        .parse()
+        .expect("an address");
     head.headers.remove("transfer-encoding");
-    let answer = http.request(Request::from_parts(head, Full::new(body))).await.map_err(|_| cut())?;
+    let answer = http
+        .request(Request::from_parts(head, Full::new(body)))
+        .await
+        .map_err(|_| cut())?;
     let (mut head, body) = answer.into_parts();
     let body = body.collect().await.map_err(|_| cut())?.to_bytes();
     head.headers.remove("transfer-encoding");
@@ -203,17 +245,22 @@ async fn pass(
         Some(Fault::CutAfter) => return Err(cut()),
         Some(Fault::SilenceAfter) => std::future::pending().await,
         Some(Fault::BadGatewayAfter) => {
-            let mut answer = Response::new(Full::new(Bytes::from_static(b"<html>Bad Gateway</html>")));
+            let mut answer =
+                Response::new(Full::new(Bytes::from_static(b"<html>Bad Gateway</html>")));
             *answer.status_mut() = StatusCode::BAD_GATEWAY;
             return Ok(answer);
         }
         _ => {}
     }
-    let refused = head.headers.get("x-clickhouse-exception-code").and_then(|v| v.to_str().ok());
+    let refused = head
+        .headers
+        .get("x-clickhouse-exception-code")
+        .and_then(|v| v.to_str().ok());
     match relabel {
-        Some(code) if refused == Some("469") => {
-            Ok(exception(code, "Cannot parse input: expected something else"))
-        }
+        Some(code) if refused == Some("469") => Ok(exception(
+            code,
+            "Cannot parse input: expected something else",
+        )),
         _ => Ok(Response::from_parts(head, Full::new(body))),
     }
 }

@@ -1,0 +1,44 @@
+//! Runs one scenario of `run.mjs` in node and says what it printed when it fails.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Lets one test at a time have a browser and an engine: together they need more than a small machine has.
+pub fn my_turn() -> MutexGuard<'static, ()> {
+    // A test that failed while it had its turn says so itself; the next one can still run.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `scenario` against the collector at `public`; returns the JSON it hands back.
+#[track_caller]
+pub fn run(scenario: &str, public: std::net::SocketAddr) -> serde_json::Value {
+    let folder = folder();
+    assert!(
+        folder.join("node_modules/puppeteer-core").exists(),
+        "{} has no node_modules: run `npm ci` there, or tests/run",
+        folder.display()
+    );
+    let output = Command::new("node")
+        .arg(folder.join("run.mjs"))
+        .args([scenario, &public.to_string()])
+        .stdin(Stdio::null())
+        .output()
+        .expect("node runs");
+    let (printed, said) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success(),
+        "{scenario} in the browser:\n{printed}{said}"
+    );
+    let last = printed.lines().last().unwrap_or_default();
+    serde_json::from_str(last).unwrap_or_else(|e| panic!("{scenario}: {e}: {printed}{said}"))
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser")
+}

@@ -1,0 +1,17 @@
+//! Promises that only a browser can break: the tracker, the demo site and Plausible's public trackers,
+//! in headless Chromium against the real binary. What the browser sees is asserted in `scenarios/`, what
+//! was stored is asserted here, in ClickHouse.
+//!
+//! Needs node, chromium and `npm ci` in this folder; `tests/run` sees to all three.
+
+#![allow(unreachable_pub)] // A test binary has no outside.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod browser;
+mod consent;
+mod demo;
+mod measuring;
+mod plausible;

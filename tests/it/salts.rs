@@ -1,0 +1,185 @@
+//! README, "Salts": one file and memory hold a salt, and after its time neither does.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
+use hyper::Method;
+
+use crate::support::markers::{Markers, files_below};
+use crate::support::{Brine, Builder};
+
+fn mode(path: &std::path::Path) -> u32 {
+    std::fs::metadata(path)
+        .expect("it is there")
+        .permissions()
+        .mode()
+        & 0o777
+}
+
+#[tokio::test]
+async fn salts_and_keys_are_for_their_owner_alone_and_nowhere_else() {
+    let mut brine = Builder::new().set("LOG", "trace").start();
+    let token = brine.consent("portal").await;
+    let page =
+        format!(r#"{{"n":"a","u":"https://portal.example.test/","d":"portal","c":"{token}"}}"#);
+    brine.event(&page).await.expect(202, "accepted");
+    brine.wait_drained().await;
+    let salts = brine.data().join("salts");
+    assert_eq!((mode(&brine.data()), mode(&salts)), (0o700, 0o700));
+    let mut secrets: Vec<_> = files_below(&salts);
+    assert!(secrets.len() >= 6, "a salt a site: {secrets:?}");
+    secrets.extend([
+        brine.data().join("consent.key"),
+        brine.data().join("engine/engine.key"),
+    ]);
+    let bytes: Vec<(String, Vec<u8>)> = secrets
+        .iter()
+        .map(|path| {
+            assert_eq!(mode(path), 0o600, "{}", path.display());
+            (
+                path.display().to_string(),
+                std::fs::read(path).expect("a secret"),
+            )
+        })
+        .collect();
+    let markers = Markers::new(
+        bytes
+            .iter()
+            .map(|(name, bytes)| (name.as_str(), bytes.trim_ascii())),
+    );
+    for path in files_below(&brine.data())
+        .into_iter()
+        .filter(|path| !secrets.contains(path))
+    {
+        if let Ok(bytes) = std::fs::read(&path) {
+            markers.expect_absent(&path.display().to_string(), &bytes);
+        }
+    }
+    let metrics = brine.admin(Method::GET, "/metrics", &[], "").await;
+    markers.expect_absent("/metrics", &metrics.body);
+    let rows = brine.sql("SELECT * FROM salt_events").join("\n");
+    markers.expect_absent("salt_events", rows.as_bytes());
+    brine.terminate();
+    markers.expect_absent("the log", brine.log().as_bytes());
+    // The next start goes on with the same ones.
+    brine.restart();
+    for (path, (_, before)) in secrets.iter().zip(&bytes) {
+        assert_eq!(
+            std::fs::read(path).expect("a secret"),
+            *before,
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_step_of_a_salts_life_is_recorded() {
+    let mut brine = Brine::start();
+    let columns = "SELECT site, step, reason, abs(period - toDate(ts)) <= 1 FROM salt_events";
+    brine.wait_for("SELECT uniqExact(site) FROM salt_events", 6);
+    let rows = brine.sql(&format!(
+        "{columns} WHERE site = 'portal' ORDER BY ts LIMIT 1"
+    ));
+    assert_eq!(rows, ["portal\tcreated\tfirst_start\t1"]);
+    assert_eq!(brine.terminate(), Some(0));
+
+    // What a crash, a long stop or a site that is gone left behind.
+    let salts = brine.data().join("salts");
+    let plant = |name: &str, bytes: &[u8]| {
+        let path = salts.join(name);
+        std::fs::write(&path, bytes).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("narrowed");
+        path
+    };
+    let old = plant("portal@2026-01-02.salt", &[7; 32]);
+    let gone = plant("nobody@2026-01-02.salt", &[8; 32]);
+    let unfinished = plant("portal@2026-01-03.salt.new", &[9; 10]);
+    brine.restart();
+    for path in [&old, &gone, &unfinished] {
+        assert!(
+            !path.exists(),
+            "{} is destroyed before the first beacon",
+            path.display()
+        );
+    }
+    brine.wait_for(
+        "SELECT count() FROM salt_events WHERE step = 'destroyed'",
+        2,
+    );
+    let rows = brine.sql(
+        "SELECT site, period, reason FROM salt_events WHERE step = 'destroyed' AND site = 'portal'",
+    );
+    assert_eq!(rows, ["portal\t2026-01-02\tfound_late"]);
+}
+
+#[tokio::test]
+async fn a_damaged_salt_is_never_replaced_in_silence() {
+    let mut brine = Brine::start();
+    assert_eq!(brine.terminate(), Some(0));
+    let salt = files_below(&brine.data().join("salts"))
+        .pop()
+        .expect("a salt");
+    std::fs::write(&salt, b"short").expect("damaged");
+    let output = brine
+        .start_command()
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("5 bytes") && said.contains(&*salt.to_string_lossy()),
+        "{said}"
+    );
+    assert_eq!(std::fs::read(&salt).expect("still there"), b"short");
+}
+
+/// Another local day has another salt, and the old one is gone: nothing links the days.
+#[tokio::test]
+async fn another_day_has_another_pseudonym_and_the_old_salt_is_gone() {
+    // 25 hours lie between these zones: what is today in the one is over in the other.
+    let zone = "time_zone = \"Europe/Copenhagen\" # whose";
+    let brine = Builder::new()
+        .replace(zone, "time_zone = \"Pacific/Pago_Pago\" # whose")
+        .replace("salt_grace_minutes = 120", "salt_grace_minutes = 1")
+        .start();
+    let token = brine.consent("portal").await;
+    let page = |name: &str| {
+        format!(r#"{{"n":"{name}","u":"https://portal.example.test/","d":"portal","c":"{token}"}}"#)
+    };
+    brine.event(&page("before")).await.expect(202, "accepted");
+    let of_portal = || {
+        let mut files = files_below(&brine.data().join("salts"));
+        files.retain(|path| {
+            path.file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with("portal@"))
+        });
+        files
+    };
+    let before = of_portal();
+    let file = brine.directory.join("brine.toml");
+    let text = std::fs::read_to_string(&file).expect("the configuration");
+    std::fs::write(
+        &file,
+        text.replace("Pacific/Pago_Pago", "Pacific/Kiritimati"),
+    )
+    .expect("written");
+    brine.signal("HUP");
+    brine
+        .wait_metric("brine_reloads_total{file=\"sites\",result=\"done\"}", |n| {
+            n == 1.0
+        })
+        .await;
+    brine.event(&page("after")).await.expect(202, "accepted");
+    brine.wait_for("SELECT count() FROM events", 2);
+    let visitors = brine.sql("SELECT name, visitor, day FROM events ORDER BY name DESC");
+    let (one, other) = (visitors[0].split('\t'), visitors[1].split('\t'));
+    let same = one.zip(other).filter(|(a, b)| a == b).count();
+    assert_eq!(same, 0, "name, pseudonym and day all differ: {visitors:?}");
+    let after = of_portal();
+    let kept = before.iter().any(|path| after.contains(path));
+    assert!(!kept, "{before:?} are gone, {after:?} live");
+    let destroyed = "SELECT count() FROM salt_events WHERE step = 'destroyed' AND site = 'portal'";
+    brine.wait_for(destroyed, before.len() as u64);
+}
