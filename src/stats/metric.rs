@@ -1,6 +1,6 @@
 //! Metrics: what is counted, in three steps that can be taken apart and joined.
 //!
-//! Comes in: a name such as `bounce_rate`. Goes out: its parts and the SQL that joins them. A part is
+//! Comes in: a name such as `bounce_rate`. Goes out: its `Part`s and the SQL that joins them. A part is
 //! first worked out for a cell (the events that one visit has in one row), then aggregated over the cells
 //! of a row as a ClickHouse aggregate state, and states are merged where rows are folded. Thereby a folded
 //! row is counted, not added up: a visitor on two folded pages is one visitor.

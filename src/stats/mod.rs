@@ -217,7 +217,7 @@ pub async fn answer(
                 }
             }
         },
-        asker.ask::<About>(sql::about(&query.site, range)),
+        asker.ask::<About>(sql::events::about(&query.site, range)),
     )?;
     let about = about.into_iter().next().unwrap_or_default();
     Ok(Material {
@@ -248,7 +248,7 @@ impl Asker<'_> {
             Asked::Known(range) => Ok(range),
             Asked::All => {
                 let today = local_day(now, &query.site.time_zone);
-                let first: Vec<First> = self.ask(sql::first_day(&query.site)).await?;
+                let first: Vec<First> = self.ask(sql::events::first_day(&query.site)).await?;
                 let first = first.first().map(|first| first.day).filter(|day| *day != 0);
                 Ok(Range::Days {
                     first: first.unwrap_or(today).min(today),

@@ -12,7 +12,7 @@
 //! one has none, the next smallest loses its value too.
 //!
 //! **Filters.** Where a filter matches, or spares, fewer than `k` visitors (but some), nothing is answered:
-//! the unfiltered number minus the filtered one would be theirs. See `is_gated`.
+//! the unfiltered number minus the filtered one would be theirs (`is_gated`).
 //!
 //! **What is not promised.** Someone who asks many overlapping questions may still narrow a number down
 //! by comparing the answers. That needs noise or a budget of questions, and brine has neither.

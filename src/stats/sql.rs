@@ -1,7 +1,7 @@
 //! A [`Query`] → one SQL statement.
 //!
 //! Comes in: a checked query, its range and `k`. Goes out: text for ClickHouse in which every word of a
-//! client's is a [`literal`]. The statement is a chain; each link is a plain SELECT over the one before:
+//! client's is a literal (`literal.rs`). The statement is a chain; each link is a plain SELECT over the one before:
 //!
 //! ```text
 //! events ─(by visit)→ visits                       what each visit was, as a whole
@@ -15,17 +15,15 @@
 //! filter, whole days), visits are the cells, and events are read once. Where nothing is asked about what a
 //! visit did as a whole, the events themselves are the cells.
 
-use jiff::Timestamp;
+pub(super) mod events;
 
-use super::dimension::{AT, Dimension, EventField, NOT_SET, VisitField};
+use self::events::{Events, join, visits, visits_columns};
+use super::dimension::{Dimension, EventField, NOT_SET, VisitField};
 use super::literal::literal;
 use super::metric::{Metric, Part};
 use super::period::{Range, Step};
 use super::protect;
 use super::request::{Column, Query};
-use crate::config::Site;
-use crate::config::settings::Rotation;
-use crate::salts::period::date_of;
 
 /// One counting: a query over one range.
 pub(super) struct Counting<'a> {
@@ -394,96 +392,6 @@ impl Counting<'_> {
     }
 }
 
-/// Asks how many said yes and no, and how new the newest event is.
-pub(super) fn about(site: &Site, range: Range) -> String {
-    let id = literal(site.id.as_str());
-    let (first, last) = range.days(&site.time_zone);
-    let (from, until) = Range::Days { first, last }.instants(&site.time_zone);
-    format!(
-        "SELECT \
-         assumeNotNull((SELECT count() FROM consents WHERE site = {id} AND choice = 'grant' AND {})) AS grants, \
-         toUInt64(ifNull((SELECT sum(denials) FROM denials WHERE site = {id} AND day BETWEEN '{}' AND '{}'), 0)) \
-         AS denials, \
-         toInt64(ifNull((SELECT max(toUnixTimestamp64Milli(ts)) FROM events WHERE site = {id} AND day = {}), 0)) \
-         AS newest_ms",
-        between(from, until),
-        date_of(first),
-        date_of(last),
-        edge_day(&id, "DESC"),
-    )
-}
-
-/// Asks for the first local date that has an event, as days since 1970-01-01; 0: none.
-pub(super) fn first_day(site: &Site) -> String {
-    let id = literal(site.id.as_str());
-    format!(
-        "SELECT toUInt16(ifNull({}, toDate(0))) AS day",
-        edge_day(&id, "ASC")
-    )
-}
-
-/// A site's days lie in order: the first or last is found without reading the others.
-fn edge_day(id: &str, direction: &str) -> String {
-    format!(
-        "(SELECT day FROM events WHERE site = {id} ORDER BY site {direction}, day {direction} LIMIT 1)"
-    )
-}
-
-/// The events a counting is about.
-struct Events<'a> {
-    site: &'a Site,
-    range: Range,
-}
-
-impl Events<'_> {
-    /// The condition for the events of the range.
-    fn selected(&self) -> String {
-        let (first, last) = self.range.days(&self.site.time_zone);
-        match self.range {
-            Range::Days { .. } => self.on_days(first, last),
-            Range::Instants { from, until } => {
-                // An event after midnight may belong to a visit of the day before.
-                let days = self.on_days(first.saturating_sub(1), last.saturating_add(1));
-                format!("{days} AND {}", between(from, until))
-            }
-        }
-    }
-
-    /// The condition for all events of the visits that have one in the range.
-    fn whole(&self) -> String {
-        let (first, last) = self.range.days(&self.site.time_zone);
-        if self.range_is_of_whole_visits() {
-            return self.on_days(first, last);
-        }
-        self.on_days(first.saturating_sub(2), last.saturating_add(2))
-    }
-
-    /// Under daily salts a visit has one day. Under longer-lived ones a visit over midnight has events on
-    /// two.
-    fn range_is_of_whole_visits(&self) -> bool {
-        matches!(self.range, Range::Days { .. }) && self.site.rotation == Rotation::Day
-    }
-
-    fn on_days(&self, first: u16, last: u16) -> String {
-        let id = literal(self.site.id.as_str());
-        format!(
-            "site = {id} AND day BETWEEN '{}' AND '{}'",
-            date_of(first),
-            date_of(last)
-        )
-    }
-}
-
-fn between(from: Timestamp, until: Timestamp) -> String {
-    let instant = |at: Timestamp| {
-        format!(
-            "fromUnixTimestamp64Milli(toInt64({}), 'UTC')",
-            at.as_millisecond()
-        )
-    };
-    format!("ts >= {} AND ts < {}", instant(from), instant(until))
-}
-
 fn rows(keys: &[String], parts: &[Part], is_split: bool) -> String {
     let states: Vec<String> = parts
         .iter()
@@ -533,44 +441,5 @@ impl Way {
     }
 }
 
-fn join(fields: &[VisitField], visits: impl FnOnce(&[VisitField]) -> String) -> String {
-    if fields.is_empty() {
-        return String::new();
-    }
-    format!(" INNER JOIN {} AS visits USING (visit)", visits(fields))
-}
-
-fn visits(events: &Events<'_>, fields: &[VisitField], is_described: bool) -> String {
-    format!(
-        "SELECT visit, {} FROM events WHERE {} GROUP BY visit",
-        visits_columns(fields, is_described).join(", "),
-        events.whole()
-    )
-}
-
-/// What a visit was: what is asked for, and (`is_described`) when it began, how long it took, whether it
-/// bounced, and where it was entered.
-fn visits_columns(fields: &[VisitField], is_described: bool) -> Vec<String> {
-    let mut columns: Vec<String> = fields
-        .iter()
-        .map(|field| format!("{} AS {}", field.sql(), field.alias()))
-        .collect();
-    if is_described {
-        for field in [VisitField::EntryPage, VisitField::EntryHostname] {
-            columns.push(format!("{} AS {}", field.sql(), field.alias()));
-        }
-        columns.extend([
-            format!("argMin(day, {AT}) AS v_day"),
-            "min(ts) AS v_began".into(),
-            "toUnixTimestamp64Milli(max(ts)) - toUnixTimestamp64Milli(min(ts)) AS v_duration"
-                .into(),
-            "countIf(name = 'pageview') AS v_pageviews".into(),
-            "countIf(name = 'pageview') = 1 AND \
-                 countIf(interactive AND name NOT IN ('pageview', 'engagement')) = 0 AS v_bounce"
-                .into(),
-        ]);
-    }
-    columns.sort();
-    columns.dedup();
-    columns
-}
+#[cfg(test)]
+mod tests;

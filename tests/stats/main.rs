@@ -1,6 +1,9 @@
 //! Counting, against the real engine with merges stopped, so that what is not merged yet would show.
 
+mod figures;
+mod hostile;
 mod model;
 mod property;
+mod protection;
 mod queries;
 mod support;

@@ -12,11 +12,14 @@ use brine::engine::child::READY;
 use brine::engine::connect;
 use brine::engine::home::{Key, default_socket};
 use brine::event::{Event, Record, decode, encode, kind};
+use brine::salts::period::{day_number, start_of};
 use brine::stats::{self, Answer, QueryError};
 use brine::store::migrations::migrate;
 use brine::store::{BatchId, Store, Table};
 use jiff::Timestamp;
-use serde_json::Value;
+use jiff::civil::date;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
 
 /// Noon of Monday 2026-11-09 in Copenhagen: "now" in these tests.
 pub(crate) const NOW: &str = "2026-11-09T11:00:00Z";
@@ -168,4 +171,50 @@ pub(crate) fn sites_toml(n_sites: usize, more: &str) -> String {
             )
         })
         .collect()
+}
+
+/// Pageviews of `/path` by so many visitors, on Sunday the 8th unless moved, ten o'clock.
+pub(crate) fn views(site: &str, path: &str, visitors: std::ops::Range<u64>) -> Vec<Event> {
+    let day = day_number(date(2026, 11, 8));
+    let zone = TimeZone::get("Europe/Copenhagen").unwrap();
+    let ten = start_of(day, &zone).as_millisecond() + 36_000_000;
+    let view = |visitor| Event {
+        site: site.into(),
+        ts_ms: ten,
+        day,
+        expires: day_number(date(2027, 12, 1)),
+        name: "pageview".into(),
+        visitor: visitor + 1,
+        visit: visitor + 1,
+        is_interactive: true,
+        path: path.into(),
+        country: "DK".into(),
+        ..Event::default()
+    };
+    visitors.map(view).collect()
+}
+
+pub(crate) fn moved(mut events: Vec<Event>, days: i64) -> Vec<Event> {
+    for event in &mut events {
+        event.day = u16::try_from(i64::from(event.day) + days).unwrap();
+        event.ts_ms += days * 86_400_000;
+        event.visitor += 1_000_000 * event.day as u64;
+        event.visit += 1_000_000 * event.day as u64;
+    }
+    events
+}
+
+pub(crate) fn rows(answer: &Answer) -> Vec<(String, Option<f64>)> {
+    answer
+        .rows
+        .iter()
+        .map(|row| (row.dimensions.join("|"), row.metrics[0]))
+        .collect()
+}
+
+pub(crate) fn pages(site: &str, filters: Value) -> Value {
+    json!({
+        "site_id": site, "metrics": ["visitors", "pageviews"], "date_range": "7d",
+        "dimensions": ["event:page"], "filters": filters,
+    })
 }

@@ -1,0 +1,142 @@
+//! Which events a counting reads, what their visits were, and two questions about a site beside.
+
+use jiff::Timestamp;
+
+use crate::config::Site;
+use crate::config::settings::Rotation;
+use crate::salts::period::date_of;
+use crate::stats::dimension::{AT, VisitField};
+use crate::stats::literal::literal;
+use crate::stats::period::Range;
+
+/// The events a counting is about.
+pub(super) struct Events<'a> {
+    pub(super) site: &'a Site,
+    pub(super) range: Range,
+}
+
+impl Events<'_> {
+    /// The condition for the events of the range.
+    pub(super) fn selected(&self) -> String {
+        let (first, last) = self.range.days(&self.site.time_zone);
+        match self.range {
+            Range::Days { .. } => self.on_days(first, last),
+            Range::Instants { from, until } => {
+                // An event after midnight may belong to a visit of the day before.
+                let days = self.on_days(first.saturating_sub(1), last.saturating_add(1));
+                format!("{days} AND {}", between(from, until))
+            }
+        }
+    }
+
+    /// The condition for all events of the visits that have one in the range.
+    pub(super) fn whole(&self) -> String {
+        let (first, last) = self.range.days(&self.site.time_zone);
+        if self.range_is_of_whole_visits() {
+            return self.on_days(first, last);
+        }
+        self.on_days(first.saturating_sub(2), last.saturating_add(2))
+    }
+
+    /// Under daily salts a visit has one day. Under longer-lived ones a visit over midnight has events on
+    /// two.
+    pub(super) fn range_is_of_whole_visits(&self) -> bool {
+        matches!(self.range, Range::Days { .. }) && self.site.rotation == Rotation::Day
+    }
+
+    fn on_days(&self, first: u16, last: u16) -> String {
+        let id = literal(self.site.id.as_str());
+        format!(
+            "site = {id} AND day BETWEEN '{}' AND '{}'",
+            date_of(first),
+            date_of(last)
+        )
+    }
+}
+
+fn between(from: Timestamp, until: Timestamp) -> String {
+    let instant = |at: Timestamp| {
+        format!(
+            "fromUnixTimestamp64Milli(toInt64({}), 'UTC')",
+            at.as_millisecond()
+        )
+    };
+    format!("ts >= {} AND ts < {}", instant(from), instant(until))
+}
+
+pub(super) fn join(fields: &[VisitField], visits: impl FnOnce(&[VisitField]) -> String) -> String {
+    if fields.is_empty() {
+        return String::new();
+    }
+    format!(" INNER JOIN {} AS visits USING (visit)", visits(fields))
+}
+
+pub(super) fn visits(events: &Events<'_>, fields: &[VisitField], is_described: bool) -> String {
+    format!(
+        "SELECT visit, {} FROM events WHERE {} GROUP BY visit",
+        visits_columns(fields, is_described).join(", "),
+        events.whole()
+    )
+}
+
+/// What a visit was: what is asked for, and (`is_described`) when it began, how long it took, whether it
+/// bounced, and where it was entered.
+pub(super) fn visits_columns(fields: &[VisitField], is_described: bool) -> Vec<String> {
+    let mut columns: Vec<String> = fields
+        .iter()
+        .map(|field| format!("{} AS {}", field.sql(), field.alias()))
+        .collect();
+    if is_described {
+        for field in [VisitField::EntryPage, VisitField::EntryHostname] {
+            columns.push(format!("{} AS {}", field.sql(), field.alias()));
+        }
+        columns.extend([
+            format!("argMin(day, {AT}) AS v_day"),
+            "min(ts) AS v_began".into(),
+            "toUnixTimestamp64Milli(max(ts)) - toUnixTimestamp64Milli(min(ts)) AS v_duration"
+                .into(),
+            "countIf(name = 'pageview') AS v_pageviews".into(),
+            "countIf(name = 'pageview') = 1 AND \
+                 countIf(interactive AND name NOT IN ('pageview', 'engagement')) = 0 AS v_bounce"
+                .into(),
+        ]);
+    }
+    columns.sort();
+    columns.dedup();
+    columns
+}
+
+/// Asks how many said yes and no, and how new the newest event is.
+pub(in crate::stats) fn about(site: &Site, range: Range) -> String {
+    let id = literal(site.id.as_str());
+    let (first, last) = range.days(&site.time_zone);
+    let (from, until) = Range::Days { first, last }.instants(&site.time_zone);
+    format!(
+        "SELECT \
+         assumeNotNull((SELECT count() FROM consents WHERE site = {id} AND choice = 'grant' AND {})) AS grants, \
+         toUInt64(ifNull((SELECT sum(denials) FROM denials WHERE site = {id} AND day BETWEEN '{}' AND '{}'), 0)) \
+         AS denials, \
+         toInt64(ifNull((SELECT max(toUnixTimestamp64Milli(ts)) FROM events WHERE site = {id} AND day = {}), 0)) \
+         AS newest_ms",
+        between(from, until),
+        date_of(first),
+        date_of(last),
+        edge_day(&id, "DESC"),
+    )
+}
+
+/// Asks for the first local date that has an event, as days since 1970-01-01; 0: none.
+pub(in crate::stats) fn first_day(site: &Site) -> String {
+    let id = literal(site.id.as_str());
+    format!(
+        "SELECT toUInt16(ifNull({}, toDate(0))) AS day",
+        edge_day(&id, "ASC")
+    )
+}
+
+/// A site's days lie in order: the first or last is found without reading the others.
+fn edge_day(id: &str, direction: &str) -> String {
+    format!(
+        "(SELECT day FROM events WHERE site = {id} ORDER BY site {direction}, day {direction} LIMIT 1)"
+    )
+}
