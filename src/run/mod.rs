@@ -72,7 +72,7 @@ pub enum RunError {
         holder: String,
     },
     /// A listener's address is taken or not ours.
-    #[error("cannot listen on {address} ({key}): {source}")]
+    #[error("cannot listen on {address} ({key})")]
     Bind {
         /// Which key of the configuration.
         key: &'static str,
