@@ -264,7 +264,7 @@ async fn change(brine: &Brine, sql: &str) {
 async fn nothing_that_identifies_is_found_anywhere() {
     let mut brine = Builder::new()
         .set("LOG", "trace")
-        .set("LIMITS__ADDRESS_BURST", "30")
+        .set("LIMITS__ADDRESS_BURST", "15")
         .set("LIMITS__ADDRESS_PER_MINUTE", "1")
         .set("SERVER__TRUSTED_PROXIES", "[\"127.0.0.0/8\"]")
         .start();
