@@ -150,7 +150,8 @@ impl Question {
                 .map(|(key, row)| (key, vec![row]))
                 .collect();
         }
-        let mut by_time: BTreeMap<Vec<String>, Vec<(Vec<String>, Vec<usize>)>> = BTreeMap::new();
+        type Rows = Vec<(Vec<String>, Vec<usize>)>;
+        let mut by_time: BTreeMap<Vec<String>, Rows> = BTreeMap::new();
         for (key, row) in rows {
             let time = key
                 .iter()
@@ -303,7 +304,9 @@ impl World<'_> {
             "visit:utm_term" => first.utm_term.clone(),
             "visit:days_since_last" => first.days_since_last.clone(),
             "visit:entry_page" => pages.next().map_or(String::new(), |page| page.path.clone()),
-            "visit:exit_page" => pages.last().map_or(String::new(), |page| page.path.clone()),
+            "visit:exit_page" => pages
+                .next_back()
+                .map_or(String::new(), |page| page.path.clone()),
             "time:month" | "time:week" | "time:day" | "time:hour" | "time:minute" => {
                 return self.time(dimension, event);
             }
