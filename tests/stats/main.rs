@@ -2,8 +2,11 @@
 
 mod figures;
 mod hostile;
+mod listener;
 mod model;
 mod property;
 mod protection;
 mod queries;
+#[path = "../support/mod.rs"]
+mod running;
 mod support;
