@@ -306,12 +306,15 @@ async fn session_keeps_tables_and_settings_but_not_the_requests_own() {
 #[tokio::test]
 async fn session_in_use_is_refused_and_idle_session_ends() {
     let engine = Engine::start();
-    let (_, ()) = tokio::join!(engine.post("session_id=s", "SELECT sleep(1)"), async {
-        eventually("the session is locked", async || {
-            engine.post("session_id=s", "SELECT 1").await.code() == 373
-        })
-        .await;
-    });
+    // Whichever comes first has the session; on a busy machine they may even miss each other.
+    eventually("one of two at once is refused", async || {
+        let (a, b) = tokio::join!(
+            engine.post("session_id=s", "SELECT sleep(1)"),
+            engine.post("session_id=s", "SELECT sleep(1)")
+        );
+        a.code() == 373 || b.code() == 373
+    })
+    .await;
     engine
         .post("session_id=short&session_timeout=1", "SELECT 1")
         .await
