@@ -141,7 +141,7 @@ impl Batcher {
         } = self.cut(id)?;
         let today = crate::consent::token_day(self.clock.now());
         for (number, (key, group)) in groups.iter().enumerate() {
-            // A segment has at most 65,535 records and so no more groups than that.
+            // Groups are days of expiry and months: a few sites' few days, far from 65,535 in one segment.
             let number = u16::try_from(number).unwrap_or(u16::MAX);
             let batch = BatchId::new(incarnation, id.as_u64(), number);
             if key.table == Table::Events && key.partition <= u32::from(today) {

@@ -234,6 +234,7 @@ impl Collector {
                 return (ended(refused, origin), ChoiceReply::Refused);
             }
         };
+        let mut withdrawn = None;
         let (site, word, kind, payload, reply) = match choice {
             Choice::Grant {
                 site,
@@ -248,13 +249,15 @@ impl Collector {
                 };
                 (site, "grant", kind::CONSENT, event::encode(&record), reply)
             }
-            Choice::Withdraw { site, record, .. } => (
+            Choice::Withdraw {
                 site,
-                "withdraw",
-                kind::CONSENT,
-                event::encode(&record),
-                ChoiceReply::Noted,
-            ),
+                record,
+                token,
+            } => {
+                withdrawn = Some((token.ledger(), token.last_day));
+                let payload = event::encode(&record);
+                (site, "withdraw", kind::CONSENT, payload, ChoiceReply::Noted)
+            }
             Choice::Deny { site, record } => (
                 site,
                 "deny",
@@ -282,7 +285,12 @@ impl Collector {
         // it none is let in: when it is answered, all of them are accounted for.
         let outcome = match self.spool.append(RecordKind(kind), &payload, || true).await {
             Ok(_) => Outcome::Accepted,
-            Err(error) => spool_outcome(&error),
+            Err(error) => {
+                if let Some(withdrawn) = withdrawn {
+                    self.keep_withdrawal(withdrawn).await;
+                }
+                spool_outcome(&error)
+            }
         };
         self.count_choice(site.id.as_str(), word, outcome);
         let reply = if outcome == Outcome::Accepted {
@@ -291,6 +299,16 @@ impl Collector {
             ChoiceReply::Refused
         };
         (answer(outcome, &site, origin), reply)
+    }
+
+    /// A withdrawal that the spool had no room for is answered 503, for its ledger row is missing; it must
+    /// hold through a restart all the same, and its 22 bytes go straight to the log.
+    async fn keep_withdrawal(&self, withdrawn: (LedgerId, u16)) {
+        let revocations = self.revocations.clone();
+        let kept = tokio::task::spawn_blocking(move || revocations.persist(&[withdrawn])).await;
+        if let Ok(Err(error)) = kept {
+            tracing::error!(%error, "a withdrawal holds until the next restart only");
+        }
     }
 
     /// Ends a request that did not get as far as a beacon.

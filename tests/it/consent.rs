@@ -381,3 +381,22 @@ async fn a_new_policy_lapses_old_consents() {
         .await
         .expect(204, "accepted");
 }
+
+/// A withdrawal that the spool cannot take is not confirmed, but it holds, also through a kill -9.
+#[tokio::test]
+async fn a_withdrawal_that_could_not_be_recorded_holds_all_the_same() {
+    let mut brine = Brine::start();
+    let token = brine.consent("portal").await;
+    brine.wait_for("SELECT count() FROM consents", 1);
+    let (spool, away) = (brine.data().join("spool"), brine.data().join("away"));
+    std::fs::rename(&spool, &away).expect("moved away");
+    let answer = brine.choose("portal", "withdraw", Some(&token)).await;
+    answer.expect(503, "spool.failed");
+    std::fs::rename(&away, &spool).expect("moved back");
+    brine.kill();
+    brine.restart();
+    brine
+        .event(&format!(r#"{{{PAGE},"c":"{token}"}}"#))
+        .await
+        .expect(204, "consent.withdrawn");
+}
