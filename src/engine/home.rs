@@ -14,7 +14,7 @@
 use std::{
     fmt,
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
-    io::{self, Write},
+    io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -23,9 +23,10 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use rustix::fs::{FlockOperation, flock};
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::config::{self, Limits};
+use crate::secret::{self, Secret};
 
 /// Longest path of a unix socket on Linux (`sun_path` without its NUL).
 const SOCKET_PATH_BYTES: usize = 107;
@@ -61,12 +62,6 @@ pub enum HomeError {
     KeyMalformed {
         /// The file.
         path: String,
-    },
-    /// No randomness to make a key of.
-    #[error("no random bytes for the engine key: {reason}")]
-    NoRandomness {
-        /// What the operating system says.
-        reason: String,
     },
     /// The socket's path does not fit into a socket address.
     #[error(
@@ -145,30 +140,9 @@ impl Key {
 
     fn create(data: &Path) -> Result<(), HomeError> {
         let path = data.join("engine.key");
-        let mut bytes = Zeroizing::new([0_u8; 32]);
-        getrandom::fill(&mut *bytes).map_err(|error| HomeError::NoRandomness {
-            reason: error.to_string(),
-        })?;
-        let mut text = BASE64_URL_SAFE_NO_PAD.encode(*bytes);
-        // A key that is half written must not be found at the next start: write aside, then rename.
-        let draft = data.join("engine.key.new");
-        let write = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&draft)?;
-            file.set_permissions(Permissions::from_mode(0o600))?;
-            file.write_all(text.as_bytes())?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            fs::rename(&draft, &path)?;
-            File::open(data)?.sync_all()
-        };
-        let written = write().map_err(io_at(&path));
-        text.zeroize();
-        written
+        let mut text = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(Secret::random().expose()));
+        text.push('\n');
+        secret::write_private(&path, text.as_bytes()).map_err(io_at(&path))
     }
 }
 
