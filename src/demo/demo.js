@@ -1,13 +1,12 @@
-// A site's own script: its pages, its question, and a window onto what it sends.
+// A site's own script: its pages, the choice that was made, and a window onto what it sends.
 const $ = (id) => document.getElementById(id);
 const names = { "/": "Home", "/products": "Products", "/products/portal": "Portal", "/contact": "Contact" };
 const said = {
   granted: "You said yes: this visit is counted.",
-  denied: "You said no: nothing more is sent, and nothing is kept on your device.",
-  none: "You have not said yes: nothing is sent, and nothing is kept on your device.",
+  denied: "You said no: nothing more is sent. Only that no is kept on your device.",
+  none: "You have not said yes: nothing is sent.",
   signal: "Your browser says no for you (Global Privacy Control or Do Not Track), and we heed it.",
 };
-let cameFrom = null;
 
 /** Shows the page of the address, as a router does. */
 function route() {
@@ -21,40 +20,14 @@ function route() {
   }
 }
 
-/** Shows the choice made, from the one place that knows it. */
+/** Shows the choice made, from the one place that knows it. A no from an earlier page is the banner's to know. */
 function show() {
   const { consent, signal } = brine.state();
   $("state").textContent = signal ? said.signal : said[consent];
   const isOnWithdraw = document.activeElement === $("withdraw");
   $("withdraw").hidden = consent !== "granted";
-  $("change").hidden = consent === "granted" || signal || !$("banner").hidden;
-  // A button that goes hands the focus to the one that takes its place.
-  if (isOnWithdraw && $("withdraw").hidden) $("change").focus();
-}
-
-/** Asks; the keyboard goes to the question, and back to where it was once it is answered. */
-function ask() {
-  cameFrom = document.activeElement === document.body ? null : document.activeElement;
-  $("banner").hidden = false;
-  $("question").focus({ preventScroll: true });
-  show();
-}
-
-function close() {
-  $("banner").hidden = true;
-  show();
-  // A button that is gone cannot take the focus back.
-  const next = cameFrom?.checkVisibility?.() ? cameFrom : $("title");
-  next.focus({ preventScroll: true });
-}
-
-async function choose(choice) {
-  close();
-  const isHeard = await brine.consent({ choice, source: "banner" });
-  show();
-  if (!isHeard && !brine.state().signal) {
-    $("state").textContent = `${said[brine.state().consent]} (The collector did not take the choice.)`;
-  }
+  // A button that goes hands the focus on.
+  if (isOnWithdraw && $("withdraw").hidden) $("title").focus({ preventScroll: true });
 }
 
 document.addEventListener("click", (event) => {
@@ -67,14 +40,7 @@ document.addEventListener("click", (event) => {
 });
 window.addEventListener("popstate", route);
 document.addEventListener("brine:consent", show);
-document.addEventListener("keydown", (event) => {
-  // Putting the question aside is no answer, least of all a yes.
-  if (event.key === "Escape" && !$("banner").hidden) close();
-});
-$("yes").addEventListener("click", () => choose("grant"));
-$("no").addEventListener("click", () => choose("deny"));
-$("change").addEventListener("click", ask);
-$("withdraw").addEventListener("click", () => brine.withdraw({ source: "banner" }).then(show));
+$("withdraw").addEventListener("click", () => brine.withdraw({ source: "page" }));
 $("signup").addEventListener("click", () => brine("Signup", { props: { plan: "trial" } }));
 
 /** Writes down one request; the token is cut, as it is the visitor's own. */
@@ -102,8 +68,4 @@ window.fetch = (url, init) => fetch(url, init).then(
 
 route();
 // Modules and scripts with `defer` run in the order of the document; then this is heard.
-document.addEventListener("DOMContentLoaded", () => {
-  const { consent, signal } = brine.state();
-  if (consent === "none" && !signal) ask();
-  else show();
-});
+document.addEventListener("DOMContentLoaded", show);

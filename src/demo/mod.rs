@@ -1,7 +1,7 @@
 //! `brine demo`: a small site that asks for consent and then sends beacons.
 //!
-//! Comes in: a path. Goes out: a file of the demo, or nothing. The pages keep nothing on the device: a no is
-//! remembered while the page is open, and asked about again by the next one.
+//! Comes in: a path. Goes out: a file of the demo, or nothing. It asks by brine's own banner, and its pages
+//! keep nothing on the device by themselves.
 
 use bytes::Bytes;
 use hyper::StatusCode;

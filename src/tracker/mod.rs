@@ -1,71 +1,102 @@
-//! `/brine.js`: the tracker, and what serves it.
+//! The scripts that a site puts into its pages: the tracker, the banner, the adapters for consent managers.
 //!
-//! Comes in: a request's head. Goes out: `brine.js` without its comments and indentation (a reader of
-//! the source needs them, a phone does not), compressed where the browser takes gzip. The text is
-//! otherwise as written: names are not shortened, so that what runs can be read in the browser.
+//! Comes in: nothing, they are part of the binary. Goes out: each script's text, its content hash and its
+//! Subresource Integrity value. [`serve`] answers requests for them, `brine tracker` prints what to paste.
+//!
+//! The sources in this folder are for readers. What is served stands in `min/`, made from them by
+//! `tests/browser/minify.mjs`; a test fails when it is not what the sources give. The minified form is
+//! checked in so that the product builds without node, and so that the bytes whose hash a site has pasted
+//! do not change with the machine that built brine.
 
-use std::io::Write;
+pub mod serve;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::LazyLock;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::StatusCode;
-use hyper::header::{
-    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap,
-    HeaderValue, IF_NONE_MATCH, VARY,
-};
-use hyper::http::request::Parts;
+use sha2::{Digest, Sha384};
 
-use crate::route::{Reply, typed};
+/// Every script by name, the tracker first, then the banner, then the adapters.
+const MINIFIED: [(&str, &str); 8] = [
+    ("brine", include_str!("min/brine.js")),
+    ("banner", include_str!("min/banner.js")),
+    ("consent-mode", include_str!("min/consent-mode.js")),
+    (
+        "cookie-information",
+        include_str!("min/cookie-information.js"),
+    ),
+    ("cookiebot", include_str!("min/cookiebot.js")),
+    ("klaro", include_str!("min/klaro.js")),
+    ("tcf", include_str!("min/tcf.js")),
+    (
+        "vanilla-cookieconsent",
+        include_str!("min/vanilla-cookieconsent.js"),
+    ),
+];
 
-const MEDIA_TYPE: &str = "text/javascript; charset=utf-8";
-
-/// One representation of the script: its bytes and their validator (RFC 9110, section 8.8.3).
-struct Served {
-    bytes: Bytes,
-    tag: HeaderValue,
+/// One script as it is served.
+#[derive(Debug)]
+pub struct Script {
+    /// Its name without ending; for an adapter the word that `data-with` takes.
+    pub name: &'static str,
+    /// Its text, ES2018.
+    pub plain: Bytes,
+    /// The same, compressed as well as gzip can.
+    pub gzip: Bytes,
+    /// 16 hexadecimal digits of its SHA-384: enough to tell versions apart, short enough for an address.
+    pub hash: String,
+    /// Its Subresource Integrity value, `sha384-…`.
+    pub integrity: String,
 }
 
-static PLAIN: LazyLock<Served> =
-    LazyLock::new(|| served(Bytes::from(bare(include_str!("brine.js")).into_bytes())));
-static GZIP: LazyLock<Served> = LazyLock::new(|| served(gzip(&PLAIN.bytes)));
+static SCRIPTS: LazyLock<Vec<Script>> = LazyLock::new(|| {
+    let script = |&(name, text): &(&'static str, &'static str)| Script::new(name, text);
+    MINIFIED.iter().map(script).collect()
+});
 
-/// Serves the tracker; browsers ask again after an hour and get 304 while it is the same.
-pub fn script(head: &Parts) -> Reply {
-    let is_gzip = accepts_gzip(&head.headers);
-    let served = if is_gzip { &*GZIP } else { &*PLAIN };
-    let is_known = head.headers.get(IF_NONE_MATCH) == Some(&served.tag);
-    let (status, body) = match is_known {
-        true => (StatusCode::NOT_MODIFIED, Bytes::new()),
-        false => (StatusCode::OK, served.bytes.clone()),
-    };
-    let mut reply = typed(status, MEDIA_TYPE, body);
-    let headers = reply.headers_mut();
-    if is_gzip && !is_known {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+/// Returns all scripts, the tracker first.
+pub fn scripts() -> &'static [Script] {
+    &SCRIPTS
+}
+
+impl Script {
+    fn new(name: &'static str, text: &'static str) -> Script {
+        let digest = Sha384::digest(text);
+        let mut hash = String::new();
+        for byte in &digest[..8] {
+            // Writing to a string cannot fail.
+            write!(hash, "{byte:02x}").expect("a string takes every byte");
+        }
+        Script {
+            name,
+            plain: Bytes::from_static(text.as_bytes()),
+            gzip: gzip(text.as_bytes()),
+            hash,
+            integrity: format!("sha384-{}", STANDARD.encode(digest)),
+        }
     }
-    headers.insert(ETAG, served.tag.clone());
-    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    headers.insert(
-        CACHE_CONTROL,
-        HeaderValue::from_static("public, max-age=3600"),
-    );
-    // Subresource Integrity reads scripts of other origins only with CORS.
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    reply
-}
 
-/// Drops comment lines and indentation. Only whole `//` lines: telling a comment from a string within a
-/// line would need a parser, and a test sees to it that the source has no text over several lines.
-fn bare(source: &str) -> String {
-    let is_code = |line: &&str| !line.is_empty() && !line.starts_with("//");
-    source
-        .lines()
-        .map(str::trim)
-        .filter(is_code)
-        .flat_map(|line| [line, "\n"])
-        .collect()
+    /// Returns the path under which the present version is always found.
+    pub fn path(&self) -> String {
+        format!("{}.js", self.stem())
+    }
+
+    /// Returns the path that only ever gives this very text.
+    pub fn pinned_path(&self) -> String {
+        format!("{}.{}.js", self.stem(), self.hash)
+    }
+
+    fn stem(&self) -> String {
+        match self.name {
+            "brine" => "/brine".to_owned(),
+            name => format!("/brine/{name}"),
+        }
+    }
 }
 
 fn gzip(bytes: &[u8]) -> Bytes {
@@ -78,83 +109,47 @@ fn gzip(bytes: &[u8]) -> Bytes {
         .into()
 }
 
-fn served(bytes: Bytes) -> Served {
-    let tag = format!("\"{}\"", &blake3::hash(&bytes).to_hex()[..16]);
-    // Hexadecimal digits in quotes are a valid header value.
-    let tag = HeaderValue::from_str(&tag).expect("digits and quotes");
-    Served { bytes, tag }
-}
-
-/// Tells whether gzip is among the accepted encodings (RFC 9110, section 12.5.3). `*` alone is left out:
-/// every browser names gzip.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|coding| {
-            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-            let is_refused = weight
-                .trim()
-                .strip_prefix("q=")
-                .is_some_and(|q| q.parse() == Ok(0.0));
-            name.trim().eq_ignore_ascii_case("gzip") && !is_refused
-        })
-}
-
 #[cfg(test)]
 mod tests {
-    use hyper::Request;
-    use hyper::body::Body;
-    use hyper::header::CONTENT_TYPE;
-
     use super::*;
 
-    fn ask(headers: &[(&str, &str)]) -> Reply {
-        let mut request = Request::get("/brine.js");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        script(&request.body(()).unwrap().into_parts().0)
-    }
-
-    /// The size that README states.
+    /// The sizes that README states, in bytes gzipped.
     #[test]
     fn the_tracker_is_at_most_2500_bytes_gzipped() {
-        let n_bytes = GZIP.bytes.len();
-        println!("brine.js: {} bytes, {n_bytes} gzipped", PLAIN.bytes.len());
-        assert!(n_bytes <= 2_500, "brine.js has {n_bytes} bytes gzipped");
-    }
-
-    #[test]
-    fn only_comments_and_indentation_are_dropped() {
-        let source = "// What it is.\n(() => {\n  // Why.\n  f(\"a // b\");\n\n})();\n";
-        assert_eq!(bare(source), "(() => {\nf(\"a // b\");\n})();\n");
-        // A template or an escaped line end would let text span lines, and lose its indentation; a block
-        // comment would stay.
-        let written = include_str!("brine.js");
-        for mark in ["`", "\\\n", "/*"] {
-            assert!(!written.contains(mark), "{mark:?}");
+        for script in scripts() {
+            let limit = match script.name {
+                "brine" => 2_500,
+                "banner" => 4_500,
+                _ => 1_000,
+            };
+            let n_bytes = script.gzip.len();
+            println!(
+                "{}: {} bytes, {n_bytes} gzipped",
+                script.name,
+                script.plain.len()
+            );
+            assert!(
+                n_bytes <= limit,
+                "{} has {n_bytes} bytes gzipped",
+                script.name
+            );
         }
     }
 
+    /// What no browser older than ES2018 reads, and what a strict policy forbids, would show in the text.
     #[test]
-    fn a_browser_gets_what_it_can_read_and_only_when_it_changed() {
-        let plain = ask(&[]);
-        assert_eq!(plain.headers()[CONTENT_TYPE], MEDIA_TYPE);
-        assert!(!plain.headers().contains_key(CONTENT_ENCODING));
-        let packed = ask(&[("accept-encoding", "br, gzip;q=0.8")]);
-        assert_eq!(packed.headers()[CONTENT_ENCODING], "gzip");
-        assert_ne!(packed.headers()[ETAG], plain.headers()[ETAG]);
-        assert!(
-            !ask(&[("accept-encoding", "br, gzip;q=0")])
-                .headers()
-                .contains_key(CONTENT_ENCODING)
-        );
-        let tag = packed.headers()[ETAG].to_str().unwrap();
-        let again = ask(&[("accept-encoding", "gzip"), ("if-none-match", tag)]);
-        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
-        assert_eq!(again.body().size_hint().exact(), Some(0));
+    fn no_script_needs_eval_or_an_inline_style() {
+        for script in scripts() {
+            let text = std::str::from_utf8(&script.plain).unwrap();
+            for mark in [
+                "eval(",
+                "new Function",
+                "innerHTML",
+                ".cssText",
+                "setAttribute(\"style\"",
+            ] {
+                assert!(!text.contains(mark), "{}: {mark}", script.name);
+            }
+        }
     }
 }
