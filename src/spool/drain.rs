@@ -10,9 +10,9 @@ use tokio::sync::{oneshot, watch};
 use super::Spool;
 use super::error::SegmentError;
 use super::fs;
-use super::quarantine::{self, QuarantinedFile, Replayed, SetAside};
+use super::quarantine::{self, Erased, QuarantinedFile, Replayed, SetAside};
 use super::reader::SegmentReader;
-use super::record::SegmentId;
+use super::record::{Record, SegmentId};
 use super::segment;
 use super::state::{Command, Entry, Flow};
 
@@ -91,7 +91,55 @@ impl Spool {
         state.released.remove(&id);
         state.sealed.remove(&id);
         state.bytes -= entry.length;
+        drop(state);
+        self.shared.announce_change();
         Ok(())
+    }
+
+    /// Waits until no segment up to `last` is there any more: each is released, durably, or moved to quarantine. A
+    /// segment that is still being written is waited for as well; [`seal_now`](Spool::seal_now) hastens it.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again.
+    pub async fn drained_through(&self, last: SegmentId) {
+        let mut changes: watch::Receiver<u64> = self.shared.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            let is_there = {
+                let state = self.shared.lock();
+                let open = state.open.map(|open| open.header.id);
+                let first = state.sealed.keys().next().copied();
+                first.into_iter().chain(open).any(|id| id <= last)
+            };
+            // The sender lives in `self.shared`: it cannot be gone.
+            if !is_there || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Returns the newest segment that is sealed and still there; none: everything sealed has been taken.
+    pub fn newest_sealed(&self) -> Option<SegmentId> {
+        self.shared.lock().sealed.keys().next_back().copied()
+    }
+
+    /// Takes records out of the quarantine for good: sound ones that `is_erased` names, and whole files of
+    /// damaged bytes that hold one of `marks`, since nobody can tell whose they are. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::Quarantine`] if the disk failed; some files may be done, and the call can be repeated.
+    pub fn erase_quarantined(
+        &self,
+        is_erased: &dyn Fn(&Record) -> bool,
+        marks: &[Vec<u8>],
+    ) -> Result<Erased, SegmentError> {
+        let _moves = self.shared.lock_moves();
+        let erased = quarantine::erase::erase(&self.shared, is_erased, marks)
+            .map_err(SegmentError::Quarantine)?;
+        self.measure_quarantine()?;
+        Ok(erased)
     }
 
     /// Moves a whole segment to quarantine, with `reason` beside it. Blocks.
@@ -135,6 +183,7 @@ impl Spool {
         state.sealed.remove(&id);
         state.bytes -= entry.length;
         drop(state);
+        self.shared.announce_change();
         self.measure_quarantine()
     }
 

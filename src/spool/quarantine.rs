@@ -14,6 +14,8 @@
 //!
 //! `<created>` is in milliseconds since 1970: what is older than retention must be dropped here too.
 
+pub(super) mod erase;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
@@ -52,6 +54,15 @@ pub struct SetAside {
     pub records: u32,
     /// Records whose bytes are damaged.
     pub damaged: u32,
+}
+
+/// What an erasure took out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Sound records.
+    pub records: u64,
+    /// Files of damaged bytes.
+    pub files: u64,
 }
 
 /// What a replay put back.

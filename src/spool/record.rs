@@ -29,6 +29,11 @@ pub struct Record {
 pub struct SegmentId(pub(super) u64);
 
 impl SegmentId {
+    /// Takes a number that [`as_u64`](SegmentId::as_u64) gave.
+    pub fn from_u64(number: u64) -> SegmentId {
+        SegmentId(number)
+    }
+
     /// Returns the number, 1 to 2^48 - 1.
     pub fn as_u64(self) -> u64 {
         self.0

@@ -2,6 +2,7 @@
 
 mod damage;
 mod disk;
+mod erasing;
 mod faults;
 mod full_disk;
 mod lifecycle;
