@@ -6,15 +6,24 @@ use std::hint::black_box;
 use brine::beacon;
 use brine::client::Client;
 use brine::config::{Config, REFERENCE, load};
+use brine::consent;
+use brine::consent::revoked::Revocations;
 use brine::consent::token::{Mint, Purpose, Purposes};
+use brine::enrich::step::{Enrichers, enrich};
 use brine::event::{self, Event, Record};
+use brine::filter::step::{SiteFilters, filter};
 use brine::limit::Limiter;
-use brine::pseudonym::{Domain, pseudonym};
+use brine::open_visits::OpenVisits;
+use brine::pseudonym::{Domain, pseudonym, pseudonymise};
+use brine::salts::Keeper;
 use brine::secret::Secret;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 use jiff::Timestamp;
+
+/// The token in [`BODY`].
+const BODY_TOKEN: &str = "AQEAAVErUd8tXgU16ZO1faD4B7-PysjG9x6DAA75CCPKTIuEvCDvz_RqrnY";
 
 const BODY: &str = r#"{"n":"pageview","u":"https://portal.example.test/products/7/item-3?utm_source=news","d":"portal","r":"https://www.google.com/search","w":1280,"c":"AQEAAVErUd8tXgU16ZO1faD4B7-PysjG9x6DAA75CCPKTIuEvCDvz_RqrnY","s":{"id":"0123456789abcdef0123456789abcdef","started":1795370000000}}"#;
 
@@ -120,5 +129,45 @@ fn steps(c: &mut Criterion) {
     record.finish();
 }
 
-criterion_group!(benches, steps);
+/// Everything between a body in memory and a payload for the spool: what a beacon costs beside hyper, spool and kernel.
+fn all_steps(c: &mut Criterion) {
+    let config = config();
+    let directory = tempfile::tempdir().expect("a directory");
+    #[allow(clippy::disallowed_methods)] // Any time will do.
+    let now = Timestamp::now();
+    let mint = Mint::new(&Secret::from_bytes([7; 32]));
+    let today = consent::token_day(now);
+    let purposes = Purposes::default().with(Purpose::Measurement);
+    let portal = config.sites.find("portal").expect("it is there");
+    let policy = portal.policy_version;
+    let (token, _) = mint.issue("portal", purposes, policy, today..=today + 180, [9; 16]);
+    let body = BODY
+        .replace(BODY_TOKEN, &token)
+        .replace("1795370000000", &now.as_millisecond().to_string());
+    let revocations =
+        Revocations::open(&directory.path().join("revocations.log"), today).expect("a log");
+    let filters = SiteFilters::new(&config.sites).expect("sound rules");
+    let enrichers = Enrichers::open(&config.enrich).expect("nothing to open");
+    let salts = Keeper::open(&directory.path().join("salts")).expect("a directory");
+    salts.tick(&config.sites, now).expect("salts are made");
+    let open_visits = OpenVisits::new(1_000);
+    let headers = headers();
+    let proxies = ["127.0.0.1/32".parse().expect("a network")];
+    let peer = "127.0.0.1".parse().expect("an address");
+    c.bench_function("all steps: from a body to a payload", |b| {
+        b.iter(|| {
+            let client = Client::read(black_box(&headers), peer, &proxies);
+            let beacon =
+                beacon::from_body(black_box(body.as_bytes()), None, client, &config.sites, now);
+            let consented = consent::gate(beacon.expect("sound"), None, &mint, &revocations);
+            let filtered = filter(consented.expect("a yes"), &filters, &enrichers);
+            let enriched = enrich(filtered.expect("it counts"), &enrichers);
+            let living = salts.living();
+            let event = pseudonymise(enriched, living.get(&portal.id), &open_visits);
+            event::encode(&event.expect("a salt lives"))
+        });
+    });
+}
+
+criterion_group!(benches, steps, all_steps);
 criterion_main!(benches);

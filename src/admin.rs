@@ -1,4 +1,4 @@
-//! The admin listener: metrics, health, queries. Loopback by default.
+//! The admin listener: metrics, health, queries, visitors' requests by mail. Loopback by default.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,6 +12,8 @@ use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 
 use crate::collector::Collector;
+use crate::rights;
+use crate::rights::desk::Rights;
 use crate::route::{self, Reply, not_allowed, plain, problem, ready, typed};
 use crate::stats::request::MAX_BODY;
 use crate::stats::{self, QueryError};
@@ -23,6 +25,7 @@ use crate::store::Store;
 pub struct Admin {
     pub collector: Arc<Collector>,
     pub store: Store,
+    pub rights: Arc<Rights>,
 }
 
 impl Admin {
@@ -41,8 +44,9 @@ impl Admin {
             (&Method::GET | &Method::HEAD, "/health") => plain(StatusCode::OK, "alive\n"),
             (&Method::GET | &Method::HEAD, "/ready") => ready(&self.collector),
             (&Method::POST, "/api/v1/query") => self.query(&head, body).await,
+            (&Method::POST, "/api/v1/rights") => self.rights(&head, body).await,
             (_, "/metrics" | "/health" | "/ready") => not_allowed("GET"),
-            (_, "/api/v1/query") => not_allowed("POST"),
+            (_, "/api/v1/query" | "/api/v1/rights") => not_allowed("POST"),
             _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
         })
     }
@@ -65,6 +69,15 @@ impl Admin {
                 reply
             }
             Err(error) => query_problem(&error),
+        }
+    }
+
+    /// Does what a visitor asked for by mail.
+    async fn rights(&self, head: &Parts, body: Incoming) -> Reply {
+        let timeout = self.collector.config.server.body_timeout;
+        match read_query(head, body, timeout).await {
+            Ok(body) => rights::http::operator(&self.rights, &body).await,
+            Err((status, detail)) => problem(status, None, &detail),
         }
     }
 }

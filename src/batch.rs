@@ -342,6 +342,8 @@ impl Batcher {
                 Record::Event(event) => writer.event(event, seq).await?,
                 Record::Consent(consent) => writer.consent(consent, seq).await?,
                 Record::Salt(salt) => writer.salt(salt, seq).await?,
+                Record::Request(request) => writer.request(request, seq).await?,
+                Record::Restriction(restriction) => writer.restriction(restriction, seq).await?,
                 Record::Denial(denial) => {
                     denials
                         .entry((denial.site.clone(), denial.day))
@@ -475,6 +477,14 @@ fn group_of(record: &Record<'_>) -> GroupKey {
         Record::Salt(_) => GroupKey {
             table: Table::SaltEvents,
             partition: 0,
+        },
+        Record::Request(request) => GroupKey {
+            table: Table::Requests,
+            partition: month(request.expires),
+        },
+        Record::Restriction(restriction) => GroupKey {
+            table: Table::Restrictions,
+            partition: month(restriction.expires),
         },
     }
 }

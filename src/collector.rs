@@ -15,7 +15,7 @@ use crate::beacon::{self, Beacon, Refused};
 use crate::client::Client;
 use crate::clock::SharedClock;
 use crate::config::{Config, Site, Sites};
-use crate::consent::choice::{self, Choice, Desk};
+use crate::consent::choice::{self, Choice, Desk, Erasure};
 use crate::consent::revoked::Revocations;
 use crate::consent::token::{LedgerId, Mint, Token};
 use crate::consent::{self, Consented};
@@ -26,8 +26,11 @@ use crate::limit::Limiter;
 use crate::metrics::{Metrics, NO_SITE, SiteCounters};
 use crate::open_visits::OpenVisits;
 use crate::outcome::Outcome;
+use crate::policy::Policy;
 use crate::pseudonym::pseudonymise;
+use crate::rights::receipt::{Receipt, Receipts};
 use crate::salts::Keeper;
+use crate::salts::period::{next_period, period_of, start_of};
 use crate::secret::random_bytes;
 use crate::spool::{AppendError, RecordKind, Spool};
 
@@ -41,6 +44,7 @@ pub struct Collector {
     pub config: Config,
     pub live: ArcSwap<Live>,
     pub mint: Mint,
+    pub receipts: Receipts,
     pub revocations: Arc<Revocations>,
     pub salts: Keeper,
     pub open_visits: OpenVisits,
@@ -61,6 +65,7 @@ impl std::fmt::Debug for Collector {
 #[allow(missing_docs)]
 pub struct Live {
     pub sites: Sites,
+    pub policy: Policy,
     pub limiter: Limiter,
     pub filters: SiteFilters,
     counters: Vec<SiteCounters>,
@@ -68,14 +73,22 @@ pub struct Live {
 }
 
 impl Live {
-    /// Prepares `sites` for requests.
+    /// Prepares the sites of `config` for requests, under the policy that it publishes at `now`.
     ///
     /// # Errors
-    /// Which rule of which site cannot be compiled.
-    pub fn new(config: &Config, sites: Sites, metrics: &Metrics) -> Result<Live, String> {
+    /// Which rule of which site cannot be compiled, or why the policy cannot be published.
+    pub fn publish(config: &Config, now: Timestamp, metrics: &Metrics) -> Result<Live, String> {
+        // Before the policy: what is not going to be in force must not be published.
+        let filters = SiteFilters::new(&config.sites)?;
+        let policy = Policy::publish(config, now)
+            .map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
+        let sites = config
+            .sites
+            .at_versions(|scope| (policy.version_of(scope), policy.in_force_since(scope)));
         Ok(Live {
             limiter: Limiter::new(&config.limits, &sites),
-            filters: SiteFilters::new(&sites)?,
+            filters,
+            policy,
             counters: sites
                 .iter()
                 .map(|site| metrics.site_counters(site.id.as_str()))
@@ -100,6 +113,8 @@ pub struct Ended {
     pub retry_after: Option<Duration>,
     /// The page may read the reply: its Origin is one of the site's own.
     pub is_own_origin: bool,
+    /// The visitor's receipt and the seconds until its period ends, where it was asked for.
+    pub receipt: Option<(String, i64)>,
 }
 
 /// What a consent choice gets.
@@ -112,6 +127,8 @@ pub enum ChoiceReply {
         expires: Timestamp,
     },
     Noted,
+    /// Withdrawn; this is to be erased.
+    Erase(Erasure),
     Standing {
         standing: Result<(), Outcome>,
         policy: u16,
@@ -135,6 +152,14 @@ pub enum Carrier<'a> {
     },
 }
 
+/// A beacon on the threshold of the spool.
+struct Prepared {
+    site: Arc<Site>,
+    payload: Vec<u8>,
+    ledger: LedgerId,
+    receipt: Option<(String, i64)>,
+}
+
 impl Collector {
     /// Walks one beacon from parse to spool. Counts its end, also where the client leaves before it.
     pub async fn event(
@@ -153,7 +178,12 @@ impl Collector {
             }
         };
         let prepared = parsed.and_then(|beacon| self.prepare(beacon, cookie, &live));
-        let (site, payload, ledger) = match prepared {
+        let Prepared {
+            site,
+            payload,
+            ledger,
+            receipt,
+        } = match prepared {
             Ok(prepared) => prepared,
             Err(refused) => return self.refuse(&live, refused, origin),
         };
@@ -175,7 +205,9 @@ impl Collector {
             Err(AppendError::Refused) => Outcome::ConsentWithdrawn,
             Err(error) => spool_outcome(&error),
         };
-        self.end(&live, Some(&site), outcome, String::new(), origin)
+        let ended = self.end(&live, Some(&site), outcome, String::new(), origin);
+        let receipt = receipt.filter(|_| outcome == Outcome::Accepted);
+        Ended { receipt, ..ended }
     }
 
     /// The steps between parse and spool; all of them run without waiting for anything.
@@ -184,13 +216,17 @@ impl Collector {
         beacon: Beacon,
         cookie: Option<&str>,
         live: &Live,
-    ) -> Result<(Arc<Site>, Vec<u8>, LedgerId), Refused> {
+    ) -> Result<Prepared, Refused> {
         if self.is_closing.load(Ordering::Relaxed) {
             return Err(Refused::plain(Outcome::ServerClosing, &beacon.site));
         }
         let consented = consent::gate(beacon, cookie, &self.mint, &self.revocations)?;
         let site = consented.beacon().site.clone();
         let ledger = consented.ledger();
+        // Not to senders that name their visitor themselves: whoever knows such an id could fetch another's.
+        let wants_receipt =
+            consented.beacon().wants_receipt && consented.beacon().visitor_id.is_none();
+        let received = consented.beacon().received;
         limit(&consented, &live.limiter)?;
         let filtered = filter(consented, &live.filters, &self.enrichers)?;
         let enriched = enrich(filtered, &self.enrichers);
@@ -200,7 +236,23 @@ impl Collector {
             &self.open_visits,
         )
         .map_err(|outcome| Refused::plain(outcome, &site))?;
-        Ok((site, event::encode(&event), ledger))
+        let receipt = wants_receipt.then(|| {
+            let period = period_of(event.day, site.rotation);
+            let after = next_period(period, site.rotation);
+            let receipt = Receipt {
+                days: period..after,
+                visitor: event.visitor,
+            };
+            let end = start_of(after, &site.time_zone).duration_since(received);
+            let text = self.receipts.issue(site.id.as_str(), &receipt);
+            (text, end.as_secs().max(0))
+        });
+        Ok(Prepared {
+            payload: event::encode(&event),
+            site,
+            ledger,
+            receipt,
+        })
     }
 
     /// Takes one consent choice. What the ledger must hold is durable before this returns.
@@ -223,17 +275,40 @@ impl Collector {
             Ok(()) => choice::read(desk, body, origin, &client, now, random_bytes()),
             Err(wait) => Err(limited_for(Outcome::LimitAddress, None, wait)),
         };
-        let choice = match choice {
-            Ok(choice) => choice,
+        match choice {
+            Ok(choice) => self.keep(choice, origin).await,
             Err(refused) => {
                 let site = refused
                     .site
                     .as_ref()
                     .map_or(NO_SITE, |site| site.id.as_str());
                 self.count_choice(site, "refused", refused.outcome);
-                return (ended(refused, origin), ChoiceReply::Refused);
+                (ended(refused, origin), ChoiceReply::Refused)
             }
+        }
+    }
+
+    /// Takes a consent back on its visitor's request. Durable before this returns, where it is accepted.
+    pub async fn withdraw(&self, site: &Arc<Site>, token: &Token, source: &str) -> Outcome {
+        let live = self.live.load_full();
+        let desk = Desk {
+            sites: &live.sites,
+            mint: &self.mint,
+            revocations: &self.revocations,
+            config: &self.config.consent,
         };
+        let now = self.clock.now();
+        let choice = Choice::Withdraw {
+            site: site.clone(),
+            record: choice::withdraw(desk, site, token, source.to_owned(), now),
+            token: token.clone(),
+            erasure: None,
+        };
+        self.keep(choice, None).await.0.outcome
+    }
+
+    /// Records a choice.
+    async fn keep(&self, choice: Choice, origin: Option<&str>) -> (Ended, ChoiceReply) {
         let mut withdrawn = None;
         let (site, word, kind, payload, reply) = match choice {
             Choice::Grant {
@@ -253,10 +328,12 @@ impl Collector {
                 site,
                 record,
                 token,
+                erasure,
             } => {
                 withdrawn = Some((token.ledger(), token.last_day));
                 let payload = event::encode(&record);
-                (site, "withdraw", kind::CONSENT, payload, ChoiceReply::Noted)
+                let reply = erasure.map_or(ChoiceReply::Noted, ChoiceReply::Erase);
+                (site, "withdraw", kind::CONSENT, payload, reply)
             }
             Choice::Deny { site, record } => (
                 site,
@@ -320,6 +397,7 @@ impl Collector {
             detail: detail.to_owned(),
             retry_after: None,
             is_own_origin: false,
+            receipt: None,
         }
     }
 
@@ -331,6 +409,7 @@ impl Collector {
             detail,
             retry_after: None,
             is_own_origin: false,
+            receipt: None,
         }
     }
 
@@ -401,6 +480,7 @@ fn ended(refused: Refused, origin: Option<&str>) -> Ended {
             .map(|wait| Duration::from_secs(wait.as_secs() + 1)),
         Outcome::SpoolFull
         | Outcome::SpoolFailed
+        | Outcome::StoreUnavailable
         | Outcome::ServerClosing
         | Outcome::SaltUnavailable => Some(RETRY_AFTER),
         _ => None,
@@ -410,10 +490,11 @@ fn ended(refused: Refused, origin: Option<&str>) -> Ended {
         detail: refused.detail,
         retry_after,
         is_own_origin,
+        receipt: None,
     }
 }
 
-fn spool_outcome(error: &AppendError) -> Outcome {
+pub(crate) fn spool_outcome(error: &AppendError) -> Outcome {
     match error {
         AppendError::Full(_) => Outcome::SpoolFull,
         AppendError::Failed(_) => Outcome::SpoolFailed,

@@ -123,6 +123,35 @@ pub struct SaltRecord {
     pub reason: String,
 }
 
+/// A step of a visitor's request; nothing of who asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // As the columns of `requests` in schema/.
+pub struct RequestRecord {
+    pub request: u64,
+    pub site: String,
+    pub ts_ms: i64,
+    pub step: String,
+    pub action: String,
+    pub channel: String,
+    pub periods: u32,
+    pub affected: u64,
+    pub verified: String,
+    /// First date on which the row must be gone: days since 1970-01-01.
+    pub expires: u16,
+}
+
+/// A pseudonym whose events are not to be counted, or are to be counted again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // As the columns of `restrictions` in schema/.
+pub struct RestrictionRecord {
+    pub site: String,
+    pub day: u16,
+    pub visitor: u64,
+    pub is_restricted: bool,
+    pub ts_ms: i64,
+    pub expires: u16,
+}
+
 /// An event on its way in: names from closed sets stay borrowed, what was read is owned.
 pub type Draft = Event<Cow<'static, str>>;
 
@@ -134,6 +163,8 @@ pub enum Record<'a> {
     Consent(ConsentRecord),
     Denial(DenialRecord),
     Salt(SaltRecord),
+    Request(RequestRecord),
+    Restriction(RestrictionRecord),
 }
 
 /// Record kinds in the spool. Numbers are never reused.
@@ -146,6 +177,10 @@ pub mod kind {
     pub const DENIAL: u8 = 3;
     /// [`super::SaltRecord`].
     pub const SALT: u8 = 4;
+    /// [`super::RequestRecord`].
+    pub const REQUEST: u8 = 5;
+    /// [`super::RestrictionRecord`].
+    pub const RESTRICTION: u8 = 6;
 }
 
 /// Why a payload is no record.
@@ -193,6 +228,12 @@ pub fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, RecordError> {
             .map(Record::Denial)
             .map_err(bad),
         kind::SALT => postcard::from_bytes(payload).map(Record::Salt).map_err(bad),
+        kind::REQUEST => postcard::from_bytes(payload)
+            .map(Record::Request)
+            .map_err(bad),
+        kind::RESTRICTION => postcard::from_bytes(payload)
+            .map(Record::Restriction)
+            .map_err(bad),
         kind => Err(RecordError::Kind { kind }),
     }
 }

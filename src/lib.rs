@@ -60,7 +60,11 @@ pub mod engine;
 
 pub mod stats;
 
+pub mod policy;
+
 pub mod collector;
+
+pub mod rights;
 
 pub mod tracker;
 

@@ -21,6 +21,7 @@ pub struct Limiter {
     key: Secret,
     beacons: Addresses,
     consents: Addresses,
+    rights: Addresses,
     sites: Vec<DefaultDirectRateLimiter>,
 }
 
@@ -47,10 +48,12 @@ impl Limiter {
         let beacons = Quota::per_minute(at_least_one(limits.address_per_minute))
             .allow_burst(at_least_one(limits.address_burst));
         let consents = Quota::per_minute(at_least_one(limits.consent_per_minute));
+        let rights = Quota::per_minute(at_least_one(limits.rights_per_minute));
         Limiter {
             key: Secret::random(),
             beacons: Addresses::new(beacons, limits.max_addresses),
             consents: Addresses::new(consents, limits.max_addresses),
+            rights: Addresses::new(rights, limits.max_addresses),
             sites: sites
                 .iter()
                 .map(|_| RateLimiter::direct(site_quota))
@@ -74,6 +77,14 @@ impl Limiter {
         self.consents.take(self.hash(address))
     }
 
+    /// Takes one request about rights of `address`.
+    ///
+    /// # Errors
+    /// As [`Limiter::beacon`].
+    pub fn rights(&self, address: IpAddr) -> Result<(), Duration> {
+        self.rights.take(self.hash(address))
+    }
+
     /// Takes one beacon for the site at `index`.
     ///
     /// # Errors
@@ -89,11 +100,12 @@ impl Limiter {
     pub fn sweep(&self) {
         self.beacons.sweep();
         self.consents.sweep();
+        self.rights.sweep();
     }
 
     /// Returns how many addresses are kept.
     pub fn keys(&self) -> usize {
-        self.beacons.buckets.len() + self.consents.buckets.len()
+        self.beacons.buckets.len() + self.consents.buckets.len() + self.rights.buckets.len()
     }
 
     fn hash(&self, address: IpAddr) -> u64 {
@@ -170,6 +182,7 @@ mod tests {
             site_per_second: 1,
             site_burst: 5,
             consent_per_minute: 2,
+            rights_per_minute: 2,
             max_addresses,
         };
         let text = "[[site]]\nid = \"a\"\ndomains = [\"a.test\"]\n";

@@ -20,6 +20,8 @@ pub struct Metrics {
     registry: Registry,
     beacons: IntCounterVec,
     pub consents: IntCounterVec,
+    pub rights: IntCounterVec,
+    pub erasures_pending: IntGauge,
     pub connections: IntGauge,
     pub connections_refused: IntCounter,
     pub requests_seconds: Histogram,
@@ -108,6 +110,15 @@ impl Metrics {
                 "brine_consent_choices_total",
                 "Consent choices by site, choice and outcome.",
                 &["site", "choice", "outcome"],
+            ),
+            rights: counters(
+                "brine_rights_requests_total",
+                "Visitors' requests by site, action and outcome.",
+                &["site", "action", "outcome"],
+            ),
+            erasures_pending: gauge(
+                "brine_erasures_pending",
+                "Erasures that are promised and not verified yet.",
             ),
             connections: gauge(
                 "brine_connections",

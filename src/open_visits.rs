@@ -85,6 +85,14 @@ impl OpenVisits {
         open
     }
 
+    /// Drops the visit of a visitor, whose events are erased.
+    pub fn forget(&self, visitor: u64) {
+        self.shard(visitor)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&visitor);
+    }
+
     /// Drops the visits that are over.
     pub fn sweep(&self, now_ms: i64) {
         for shard in &self.shards {

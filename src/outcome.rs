@@ -77,6 +77,12 @@ outcomes! {
     ConsentPurpose = "consent.purpose",
     /// The consent was withdrawn.
     ConsentWithdrawn = "consent.withdrawn",
+    /// The receipt cannot be read.
+    ReceiptMalformed = "receipt.malformed",
+    /// The receipt was not issued by this collector, or was altered.
+    ReceiptForged = "receipt.forged",
+    /// The receipt belongs to another site.
+    ReceiptOtherSite = "receipt.other_site",
     /// This address sends too much.
     LimitAddress = "limit.address",
     /// This site receives too much.
@@ -95,6 +101,8 @@ outcomes! {
     SpoolFull = "spool.full",
     /// The disk under the spool failed.
     SpoolFailed = "spool.failed",
+    /// ClickHouse cannot be asked now, or has not taken everything from the spool yet.
+    StoreUnavailable = "store.unavailable",
     /// The client left before the answer; the record is stored if the disk took it.
     ClientGone = "client.gone",
     /// The collector is shutting down.

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::beacon::VisitClaim;
 use crate::config::Site;
+use crate::consent::token::Token;
 use crate::enrich::step::Enriched;
 use crate::event::Draft;
 use crate::open_visits::OpenVisits;
@@ -48,6 +49,17 @@ pub fn pseudonym(salt: &Secret, domain: Domain, fields: &[&[u8]]) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     u64::from_le_bytes(first).max(1)
+}
+
+/// Returns the visitor of a consent: what its beacons are hashed with, where they name no id of their own. The
+/// first byte keeps the two kinds of id apart.
+pub(crate) fn visitor_of_token(token: &Token) -> Vec<u8> {
+    [b"c", token.visitor_bits().as_slice()].concat()
+}
+
+/// Returns the visitor of an id that the sender names.
+pub(crate) fn visitor_of_id(id: &str) -> Vec<u8> {
+    [b"v", id.as_bytes()].concat()
 }
 
 /// Who sent an event, as far as hashing needs it; dropped when this step returns.

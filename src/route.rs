@@ -23,11 +23,16 @@ use crate::client::Client;
 use crate::collector::{Carrier, ChoiceReply, Collector, Ended, Unread};
 use crate::consent::COOKIE as CONSENT_COOKIE;
 use crate::outcome::Outcome;
-use crate::tracker;
+use crate::policy;
+use crate::rights;
+use crate::rights::desk::Rights;
+use crate::rights::subject::MAX_BODY;
+use crate::tracker::serve;
 
 /// Every reply's body is in memory.
 pub type Reply = Response<Full<Bytes>>;
 
+static BRINE_RECEIPT: HeaderName = HeaderName::from_static("brine-receipt");
 static BRINE_OUTCOME: HeaderName = HeaderName::from_static("brine-outcome");
 
 /// A transparent pixel, 43 bytes.
@@ -41,6 +46,7 @@ const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!
 /// Never: whatever happens has a reply.
 pub fn public(
     collector: Arc<Collector>,
+    rights: Arc<Rights>,
     request: Request<Incoming>,
     peer: IpAddr,
 ) -> impl Future<Output = Result<Reply, Infallible>> + Send {
@@ -54,13 +60,38 @@ pub fn public(
         Ok(match (&head.method, head.uri.path()) {
             (&Method::POST, "/api/event") => event(&collector, &head, body, peer, unread).await,
             (&Method::GET, "/pixel.gif") => pixel(&collector, &head, peer, unread).await,
-            (&Method::POST, "/api/consent") => consent(&collector, &head, body, peer).await,
-            (&Method::OPTIONS, "/api/event" | "/api/consent") => preflight(&collector, &head),
-            (&Method::GET | &Method::HEAD, "/brine.js") => tracker::script(&head),
+            (&Method::POST, "/api/consent") => {
+                consent(&collector, &rights, &head, body, peer).await
+            }
+            (&Method::GET | &Method::POST | &Method::DELETE, "/api/subject") => {
+                rights::http::subject(&collector, &rights, &head, body, peer).await
+            }
+            (&Method::OPTIONS, "/api/event" | "/api/consent" | "/api/subject") => {
+                preflight(&collector, &head)
+            }
+            (&Method::GET | &Method::HEAD, path) if serve::owns(path) => {
+                serve::script(path, &head.headers)
+            }
+            (&Method::GET | &Method::HEAD, path) if rights::page::owns(path) => {
+                rights::page::answer(&collector.live.load().sites, &head)
+            }
+            (&Method::GET | &Method::HEAD, path) if path.starts_with("/policy") => {
+                let live = collector.live.load_full();
+                let address = client(&collector, &head, peer).address;
+                policy::page::answer(&live, &head, address)
+                    .await
+                    .unwrap_or_else(|| problem(StatusCode::NOT_FOUND, None, "no such path"))
+            }
+            (&Method::GET | &Method::HEAD, "/.well-known/gpc.json") => {
+                policy::page::gpc(&collector.live.load(), &head)
+            }
             (&Method::GET | &Method::HEAD, "/health") => plain(StatusCode::OK, "alive\n"),
             (&Method::GET | &Method::HEAD, "/ready") => ready(&collector),
             (_, "/api/event" | "/api/consent") => not_allowed("POST, OPTIONS"),
-            (_, "/pixel.gif" | "/brine.js" | "/health" | "/ready") => not_allowed("GET"),
+            (_, "/api/subject") => not_allowed("GET, POST, DELETE, OPTIONS"),
+            (_, "/pixel.gif" | "/health" | "/ready") => not_allowed("GET"),
+            (_, path) if serve::owns(path) || rights::page::owns(path) => not_allowed("GET"),
+            (_, "/policy" | "/policy.json" | "/.well-known/gpc.json") => not_allowed("GET"),
             _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
         })
     }
@@ -116,10 +147,17 @@ async fn pixel(collector: &Collector, head: &Parts, peer: IpAddr, unread: Option
     beacon_reply(&ended, None, Some(GIF))
 }
 
-async fn consent(collector: &Collector, head: &Parts, body: Incoming, peer: IpAddr) -> Reply {
+async fn consent(
+    collector: &Collector,
+    rights: &Rights,
+    head: &Parts,
+    body: Incoming,
+    peer: IpAddr,
+) -> Reply {
     let client = client(collector, head, peer);
     let origin = header(head, &ORIGIN);
-    let body = match read_body(collector, head, body).await {
+    let limit = collector.config.server.max_body_bytes.max(MAX_BODY);
+    let body = match read_body(collector, head, body, limit).await {
         Ok(body) => body,
         Err((outcome, detail)) => {
             return beacon_reply(
@@ -156,6 +194,9 @@ async fn consent(collector: &Collector, head: &Parts, body: Incoming, peer: IpAd
                 "purposes": purposes,
             }),
         ),
+        ChoiceReply::Erase(erasure) => {
+            return rights::http::erase_withdrawn(rights, erasure, &ended, origin).await;
+        }
         ChoiceReply::Noted => {
             let mut reply = empty(StatusCode::NO_CONTENT);
             annotate(&mut reply, &ended, origin);
@@ -245,7 +286,7 @@ pub fn ready(collector: &Collector) -> Reply {
     )
 }
 
-fn client(collector: &Collector, head: &Parts, peer: IpAddr) -> Client {
+pub(crate) fn client(collector: &Collector, head: &Parts, peer: IpAddr) -> Client {
     Client::read(
         &head.headers,
         peer,
@@ -258,16 +299,18 @@ async fn read_beacon_body(
     head: &Parts,
     body: Incoming,
 ) -> Result<Bytes, Ended> {
-    read_body(collector, head, body)
+    let limit = collector.config.server.max_body_bytes;
+    read_body(collector, head, body, limit)
         .await
         .map_err(|(outcome, detail)| collector.refuse_unread(outcome, &detail))
 }
 
 /// Reads a JSON body under its limits of type, size and time.
-async fn read_body(
+pub(crate) async fn read_body(
     collector: &Collector,
     head: &Parts,
     body: Incoming,
+    limit: usize,
 ) -> Result<Bytes, (Outcome, String)> {
     let content_type = header(head, &CONTENT_TYPE).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -279,7 +322,6 @@ async fn read_body(
             "send application/json or text/plain".into(),
         ));
     }
-    let limit = collector.config.server.max_body_bytes;
     let too_large = || (Outcome::BeaconTooLarge, format!("more than {limit} bytes"));
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
@@ -303,7 +345,11 @@ pub fn status_of(outcome: Outcome) -> StatusCode {
         Outcome::BeaconIncomplete => StatusCode::REQUEST_TIMEOUT,
         Outcome::BeaconTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Outcome::BeaconMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Outcome::BeaconMalformed | Outcome::BeaconUrl => StatusCode::BAD_REQUEST,
+        Outcome::BeaconMalformed
+        | Outcome::BeaconUrl
+        | Outcome::ReceiptMalformed
+        | Outcome::ReceiptForged
+        | Outcome::ReceiptOtherSite => StatusCode::BAD_REQUEST,
         Outcome::SiteUnknown => StatusCode::NOT_FOUND,
         Outcome::SiteOrigin => StatusCode::FORBIDDEN,
         // The visitor's choice, or no choice yet: nothing is wrong, nothing is stored.
@@ -326,6 +372,7 @@ pub fn status_of(outcome: Outcome) -> StatusCode {
         Outcome::SaltUnavailable
         | Outcome::SpoolFull
         | Outcome::SpoolFailed
+        | Outcome::StoreUnavailable
         | Outcome::ClientGone
         | Outcome::ServerClosing => StatusCode::SERVICE_UNAVAILABLE,
     }
@@ -347,13 +394,19 @@ fn beacon_reply(ended: &Ended, origin: Option<&str>, picture: Option<&'static [u
     reply
 }
 
-fn annotate(reply: &mut Reply, ended: &Ended, origin: Option<&str>) {
+pub(crate) fn annotate(reply: &mut Reply, ended: &Ended, origin: Option<&str>) {
     let headers = reply.headers_mut();
     headers.insert(
         BRINE_OUTCOME.clone(),
         HeaderValue::from_static(ended.outcome.code()),
     );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Base64 and digits are a valid value.
+    if let Some((receipt, seconds)) = &ended.receipt
+        && let Ok(value) = HeaderValue::from_str(&format!("{receipt} {seconds}"))
+    {
+        headers.insert(BRINE_RECEIPT.clone(), value);
+    }
     if let Some(wait) = ended.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
     }
@@ -363,7 +416,7 @@ fn annotate(reply: &mut Reply, ended: &Ended, origin: Option<&str>) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("brine-outcome"),
+            HeaderValue::from_static("brine-outcome, brine-receipt"),
         );
         headers.insert(VARY, HeaderValue::from_static("origin"));
     }
@@ -438,12 +491,12 @@ pub fn not_allowed(allowed: &'static str) -> Reply {
     reply
 }
 
-fn header<'a>(head: &'a Parts, name: &HeaderName) -> Option<&'a str> {
+pub(crate) fn header<'a>(head: &'a Parts, name: &HeaderName) -> Option<&'a str> {
     head.headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// Finds a cookie (RFC 6265, section 5.4).
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(COOKIE)
         .iter()
@@ -469,8 +522,8 @@ mod tests {
             400 beacon.malformed, 400 beacon.url, 404 site.unknown, 403 site.origin, 204 signal.gpc, 204 signal.dnt, \
             204 consent.missing, 204 consent.malformed, 204 consent.forged, 204 consent.other_site, \
             204 consent.future, 204 consent.expired, 204 consent.lapsed, 204 consent.purpose, 204 consent.withdrawn, \
-            429 limit.address, 429 limit.site, 204 filter.bot, 204 filter.referrer_spam, 204 filter.hostname, \
-            204 filter.rule, 503 salt.unavailable, 503 spool.full, 503 spool.failed, 503 client.gone, 503 server.closing";
+            400 receipt.malformed, 400 receipt.forged, 400 receipt.other_site, 429 limit.address, 429 limit.site, 204 filter.bot, 204 filter.referrer_spam, 204 filter.hostname, \
+            204 filter.rule, 503 salt.unavailable, 503 spool.full, 503 spool.failed, 503 store.unavailable, 503 client.gone, 503 server.closing";
         assert_eq!(table.join(", "), expected);
     }
 

@@ -10,11 +10,15 @@
 mod bare;
 mod load;
 mod server;
+#[allow(unreachable_pub)] // It serves the tests as well.
+#[path = "../../tests/support/storm.rs"]
+mod storm;
 
 use std::time::Duration;
 
 use self::load::{Figures, Load};
 use self::server::Server;
+use self::storm::Storm;
 
 /// Keep-alive connections of the generator.
 const CONNECTIONS: usize = 64;
@@ -72,7 +76,25 @@ fn main() {
             brine.cpu_us / bare.cpu_us
         );
     }
+    let storm = Storm {
+        crowd: 4 * CONNECTIONS as u32,
+        duration,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let tally = runtime.block_on(storm.rage(brine.address));
+    assert!(tally.broken.is_empty(), "{:?}", tally.broken);
+    println!(
+        "\nconsent storm: {:.0} grants and withdrawals a second, {:.0} requests a second with the beacons among them",
+        tally.choices_per_second(),
+        tally.requests_per_second()
+    );
     let stored = brine.wait_until_stored();
+    let ledger = brine.count("consents");
+    assert_eq!(ledger, tally.grants + tally.withdrawals, "ledger rows");
+    println!("  {ledger} ledger rows for as many choices");
     println!(
         "\naccepted to stored: {:.1} us CPU an event in all, of it engine {:.1} us ({} events)",
         stored.cpu_us, stored.engine_us, stored.events

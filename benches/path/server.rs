@@ -50,6 +50,7 @@ impl Server {
             .env("BRINE_SERVER__TRUSTED_PROXIES", "[\"127.0.0.1/32\"]")
             .env("BRINE_LIMITS__ADDRESS_PER_MINUTE", "100000000")
             .env("BRINE_LIMITS__ADDRESS_BURST", "100000000")
+            .env("BRINE_LIMITS__CONSENT_PER_MINUTE", "100000000")
             .env("BRINE_LIMITS__SITE_PER_SECOND", "100000000")
             .env("BRINE_LIMITS__SITE_BURST", "100000000")
             .env("BRINE_LOG", "warn")
@@ -78,13 +79,8 @@ impl Server {
 
     /// Prepared requests, with consent tokens under the running collector's own key.
     pub(crate) fn beacons(&self) -> Arc<Vec<Vec<u8>>> {
-        let data = self
-            .directory
-            .as_ref()
-            .expect("brine has one")
-            .path()
-            .join("data");
-        let key = secret::load_or_create(&data.join("consent.key")).expect("the key is there");
+        let key =
+            secret::load_or_create(&self.data().join("consent.key")).expect("the key is there");
         let mint = Mint::new(&key);
         let purposes = Purposes::default().with(Purpose::Measurement);
         #[allow(clippy::disallowed_methods)] // The client's clock.
@@ -123,34 +119,11 @@ impl Server {
 
     /// Waits until the spool is empty, then tells what an event cost, the engine included.
     pub(crate) fn wait_until_stored(&self) -> Stored {
-        let data = self
-            .directory
-            .as_ref()
-            .expect("brine has one")
-            .path()
-            .join("data");
-        let count = || -> u64 {
-            let output = Command::new(env!("CARGO_BIN_EXE_brine"))
-                .args([
-                    "sql",
-                    "--format",
-                    "TSV",
-                    "SELECT count() FROM events",
-                    "--data",
-                ])
-                .arg(&data)
-                .output()
-                .expect("brine sql runs");
-            String::from_utf8_lossy(&output.stdout)
-                .trim()
-                .parse()
-                .unwrap_or(0)
-        };
         let started = Instant::now();
-        let mut events = count();
+        let mut events = self.count("events");
         loop {
             std::thread::sleep(Duration::from_secs(6));
-            let now = count();
+            let now = self.count("events");
             if now == events || started.elapsed() > Duration::from_secs(120) {
                 break;
             }
@@ -163,6 +136,26 @@ impl Server {
             cpu_us: per_event(self.cpu() + engine),
             engine_us: per_event(engine),
         }
+    }
+
+    /// Returns how many rows a table has; 0 where brine cannot tell.
+    pub(crate) fn count(&self, table: &str) -> u64 {
+        let output = Command::new(env!("CARGO_BIN_EXE_brine"))
+            .args(["sql", "--format", "TSV"])
+            .arg(format!("SELECT count() FROM {table}"))
+            .arg("--data")
+            .arg(self.data())
+            .output()
+            .expect("brine sql runs");
+        String::from_utf8_lossy(&output.stdout)
+            .trim()
+            .parse()
+            .unwrap_or(0)
+    }
+
+    fn data(&self) -> std::path::PathBuf {
+        let directory = self.directory.as_ref().expect("brine has one");
+        directory.path().join("data")
     }
 
     /// Returns a line of /proc/PID/status in MiB.

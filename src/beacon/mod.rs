@@ -3,15 +3,21 @@
 //! Comes in: a request's head and body, or a pixel's query. Goes out: a [`Beacon`] whose every field is
 //! within its documented limit and whose site exists, or a [`Refused`] that says which key and why.
 //! Loses nothing silently: what breaks a limit is refused as a whole. Nothing here is stored.
+//!
+//! The keys are those of README, "Wire". Three kinds of values are mended instead of refused, because honest
+//! browsers send them: a long address loses its query, which is not stored anyway; engagement is cut to a day
+//! and scroll depth to the whole page (bars that hide, pages that shrink); times of web vitals are rounded to
+//! milliseconds, and layout shifts to four digits.
 
 mod pixel;
 mod wire;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use self::wire::{Amount, Text, Wire};
+use self::wire::{Amount, KeptVisit, Text, Wire, WireVisit};
 use crate::client::Client;
 use crate::config::{Site, Sites};
 use crate::outcome::Outcome;
@@ -34,7 +40,7 @@ pub const MAX_ID: usize = 128;
 pub const MAX_TOKEN: usize = 512;
 /// Largest revenue amount, either sign.
 pub const MAX_AMOUNT: f64 = 1e12;
-/// Longest engagement time of one beacon in milliseconds: a day.
+/// Longest engagement time of one beacon in milliseconds, a day; more is cut to it.
 pub const MAX_ENGAGEMENT_MS: f64 = 86_400_000.0;
 /// Coarse "days since the last visit" that `rv` may say.
 pub const DAYS_SINCE_LAST: [&str; 6] = ["new", "0", "1", "2-7", "8-30", "31+"];
@@ -63,6 +69,8 @@ pub struct Beacon {
     pub event_id: Option<String>,
     pub days_since_last: &'static str,
     pub vitals: Vitals,
+    /// The sender asks for the receipt of the period (see [`crate::rights`]).
+    pub wants_receipt: bool,
 }
 
 /// What the client says about its visit.
@@ -166,7 +174,7 @@ fn from_wire(
     if name.is_empty() || name.len() > MAX_NAME {
         return Err(bad("n: must be 1 to 120 bytes"));
     }
-    let url = wire.u.0;
+    let url = without_query_if_long(wire.u.0);
     if url.is_empty() || url.len() > MAX_URL {
         return Err(Refused::because(
             Outcome::BeaconUrl,
@@ -174,11 +182,10 @@ fn from_wire(
             "u: must be 1 to 2000 bytes",
         ));
     }
-    let referrer = match &wire.r {
-        Some(Text(text)) if text.len() > MAX_URL => return Err(bad("r: more than 2000 bytes")),
-        Some(Text(text)) if !text.is_empty() => Some(text.clone().into_owned()),
-        _ => None,
-    };
+    let referrer = wire.r.map(|Text(text)| without_query_if_long(text));
+    if referrer.as_ref().is_some_and(|text| text.len() > MAX_URL) {
+        return Err(bad("r: more than 2000 bytes"));
+    }
     check_props(&wire.p.0).map_err(bad)?;
     let id = |key: &str, text: Option<Text<'_>>| match text {
         Some(Text(text)) => checked_id(key, &text)
@@ -186,15 +193,22 @@ fn from_wire(
             .map_err(|detail| bad(&detail)),
         None => Ok(None),
     };
-    let visit = match wire.s {
-        Some(visit) => Some(VisitClaim {
-            id: checked_id("s.id", &visit.id.0).map_err(|detail| bad(&detail))?,
-            started: timestamp_ms(visit.started).ok_or_else(|| bad("s.started: not a time"))?,
-        }),
-        None => None,
+    let claim = |id: &str, started: f64| {
+        Ok(VisitClaim {
+            id: checked_id("s.id", id).map_err(|detail| bad(&detail))?,
+            started: timestamp_ms(started).ok_or_else(|| bad("s.started: not a time"))?,
+        })
+    };
+    let (visit, told_days) = match &wire.s {
+        Some(WireVisit::Named(visit)) => (Some(claim(&visit.id.0, visit.started)?), ""),
+        Some(WireVisit::Kept(text)) => {
+            let kept = KeptVisit::read(&text.0).ok_or_else(|| bad("s: not a visit"))?;
+            (Some(claim(kept.id, kept.started)?), kept.days_since_last)
+        }
+        None => (None, ""),
     };
     let days_since_last = match &wire.rv {
-        None => "",
+        None => told_days,
         Some(Text(text)) => DAYS_SINCE_LAST
             .into_iter()
             .find(|bucket| bucket == text)
@@ -209,20 +223,26 @@ fn from_wire(
         received,
         name: name.to_owned(),
         url: url.into_owned(),
-        referrer,
+        referrer: referrer
+            .filter(|text| !text.is_empty())
+            .map(Cow::into_owned),
         revenue: wire.revenue.map(revenue).transpose().map_err(bad)?,
         is_interactive: wire.i.unwrap_or(true),
         scroll_depth: wire
             .sd
             .map_or(Some(255), |sd| {
-                ranged(sd, 0.0, 255.0).map(|sd| if sd > 100.0 { 255 } else { sd as u8 })
+                ranged(sd, 0.0, 255.0).map(|sd| match sd.round() as u8 {
+                    255 => 255,
+                    depth => depth.min(100),
+                })
             })
             .ok_or_else(|| bad("sd: must be from 0 to 100, or 255 for unknown"))?,
         engagement_ms: wire
             .e
-            .map_or(Some(0.0), |e| ranged(e, 0.0, MAX_ENGAGEMENT_MS))
-            .ok_or_else(|| bad("e: must be from 0 to 86400000 milliseconds"))?
-            as u32,
+            .map_or(Some(0.0), |e| ranged(e, 0.0, f64::MAX))
+            .ok_or_else(|| bad("e: must not be negative"))?
+            .min(MAX_ENGAGEMENT_MS)
+            .round() as u32,
         viewport_width: wire
             .w
             .map(|w| ranged(w, 0.0, 100_000.0).ok_or_else(|| bad("w: must be from 0 to 100000")))
@@ -239,10 +259,19 @@ fn from_wire(
             .transpose()
             .map_err(bad)?
             .unwrap_or_default(),
+        wants_receipt: wire.rc.unwrap_or(false),
         props: wire.p.0,
         site: site.clone(),
         client,
     })
+}
+
+/// Long addresses are long for their query, which is not stored; parameters that were to be kept go with it.
+fn without_query_if_long(url: Cow<'_, str>) -> Cow<'_, str> {
+    match url.find(['?', '#']) {
+        Some(end) if url.len() > MAX_URL => Cow::Owned(url[..end].to_owned()),
+        _ => url,
+    }
 }
 
 fn malformed(site: Option<&Arc<Site>>, detail: impl Into<String>) -> Refused {
@@ -352,13 +381,14 @@ fn vitals(wire: wire::WireVitals) -> Result<Vitals, &'static str> {
     let time = |value: Option<f64>| match value {
         None => Ok(None),
         Some(ms) => ranged(ms, 0.0, 3_600_000.0)
-            .map(|ms| Some(ms as f32))
+            .map(|ms| Some(ms.round() as f32))
             .ok_or("wv: a time must be from 0 to 3600000 milliseconds"),
     };
     let cls = match wire.cls {
         None => None,
         Some(cls) => {
-            Some(ranged(cls, 0.0, 1_000.0).ok_or("wv: cls must be from 0 to 1000")? as f32)
+            let cls = ranged(cls, 0.0, 1_000.0).ok_or("wv: cls must be from 0 to 1000")?;
+            Some(((cls * 10_000.0).round() / 10_000.0) as f32)
         }
     };
     Ok(Vitals {

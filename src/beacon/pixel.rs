@@ -37,6 +37,7 @@ pub fn from_query(
         id: None,
         rv: None,
         wv: None,
+        rc: None,
     };
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         match key.as_ref() {

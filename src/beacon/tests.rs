@@ -141,7 +141,7 @@ fn every_broken_limit_names_its_key() {
             "sd:",
         ),
         (
-            format!(r#"{{"n":"a","e":1e99,{PAGE}}}"#),
+            format!(r#"{{"n":"a","e":-1,{PAGE}}}"#),
             Outcome::BeaconMalformed,
             "e:",
         ),
@@ -156,6 +156,16 @@ fn every_broken_limit_names_its_key() {
             "s.started:",
         ),
         (
+            format!(r#"{{"n":"a","s":"abc.1",{PAGE}}}"#),
+            Outcome::BeaconMalformed,
+            "s:",
+        ),
+        (
+            format!(r#"{{"n":"a","s":7,{PAGE}}}"#),
+            Outcome::BeaconMalformed,
+            "visit",
+        ),
+        (
             format!(r#"{{"n":"a","wv":{{"lcp":-1}},{PAGE}}}"#),
             Outcome::BeaconMalformed,
             "wv:",
@@ -165,6 +175,63 @@ fn every_broken_limit_names_its_key() {
         assert_eq!(found, outcome, "{body}: {detail}");
         assert!(detail.contains(word), "{body}: {detail}");
     }
+}
+
+#[test]
+fn a_visit_may_come_as_the_tracker_keeps_it() {
+    for (kept, days) in [
+        ("1763800000000.new", "new"),
+        ("1763800000000.NaN", "new"),
+        ("1763800000000.0", "0"),
+        ("1763800000000.1", "1"),
+        ("1763800000000.2", "2-7"),
+        ("1763800000000.8", "8-30"),
+        ("1763800000000.31", "31+"),
+        ("1763800000000.-1", "new"),
+        ("1763800000000.", "new"),
+    ] {
+        let beacon = parse(&format!(r#"{{"n":"a","s":"{kept}",{PAGE}}}"#)).expect(kept);
+        let visit = beacon.visit.expect(kept);
+        assert_eq!(visit.id, "1763800000000");
+        assert_eq!(visit.started.as_millisecond(), 1_763_800_000_000);
+        assert_eq!(beacon.days_since_last, days, "{kept}");
+    }
+    let told = parse(&format!(
+        r#"{{"n":"a","s":"1763800000000.1","rv":"8-30",{PAGE}}}"#
+    ));
+    assert_eq!(told.unwrap().days_since_last, "8-30");
+}
+
+/// What browsers measure may be a little beyond the limit, and is rounded here to spare them the bytes.
+#[test]
+fn measurements_are_rounded_and_cut_to_what_is_possible() {
+    let beacon = parse(&format!(
+        r#"{{"n":"a","sd":100.6,"e":1e9,"wv":{{"lcp":1234.5678,"cls":0.123456,"inp":null}},{PAGE}}}"#
+    ))
+    .unwrap();
+    assert_eq!(
+        (beacon.scroll_depth, beacon.engagement_ms),
+        (100, 86_400_000)
+    );
+    let vitals = Vitals {
+        lcp_ms: Some(1_235.0),
+        cls: Some(0.1235),
+        ..Vitals::default()
+    };
+    assert_eq!(beacon.vitals, vitals);
+    let unknown = parse(&format!(r#"{{"n":"a","sd":255,{PAGE}}}"#)).unwrap();
+    assert_eq!(unknown.scroll_depth, 255);
+}
+
+#[test]
+fn a_long_address_loses_its_query() {
+    let long = "x".repeat(3_000);
+    let beacon = parse(&format!(
+        r#"{{"n":"a","u":"https://portal.example.test/a?q={long}","r":"https://x.example/b?q={long}","d":"portal"}}"#
+    ))
+    .unwrap();
+    assert_eq!(beacon.url, "https://portal.example.test/a");
+    assert_eq!(beacon.referrer.as_deref(), Some("https://x.example/b"));
 }
 
 #[test]
@@ -215,6 +282,7 @@ proptest! {
         value in prop::sample::select(vec![
             "null", "true", "-1", "1e400", "\"\"", "\"x\"", "[]", "{}", "{\"id\":1}", "\"\\ud800\"", "\"{\"",
             "{\"amount\":{},\"currency\":1}", "9007199254740993", "{\"id\":\"a\",\"started\":1e308}",
+            "\"1.\"", "\"9e99.1\"", "\"99999999999999999999.2\"",
         ]),
     ) {
         drop(parse(&format!(r#"{{"n":"a",{PAGE},"{key}":{value}}}"#)));

@@ -2,6 +2,10 @@
 //!
 //! Unknown keys are ignored, as every collector that existing trackers talk to does; a key given twice
 //! is malformed.
+//!
+//! `brine.js` sends `n u d c s id w rc` with every event, `r` with a page view, `e sd` with `engagement`, `wv`
+//! with `web_vitals`, and whatever the site gives under the long keys (`props revenue interactive`). Its
+//! visit `s` is a text and carries what others say by `rv`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -44,15 +48,76 @@ pub(super) struct Wire<'a> {
     pub(super) rv: Option<Text<'a>>,
     #[serde(default)]
     pub(super) wv: Option<WireVitals>,
+    #[serde(default)]
+    pub(super) rc: Option<bool>,
 }
 
-/// The visit as its client knows it.
+/// The visit as its client knows it: an object, or what brine.js keeps of it.
+#[derive(Debug)]
+pub(super) enum WireVisit<'a> {
+    Named(NamedVisit<'a>),
+    /// See [`KeptVisit`].
+    Kept(Text<'a>),
+}
+
 #[derive(Debug, Deserialize)]
-pub(super) struct WireVisit<'a> {
+pub(super) struct NamedVisit<'a> {
     #[serde(borrow)]
     pub(super) id: Text<'a>,
     /// Milliseconds since 1970 by the client's clock.
     pub(super) started: f64,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for WireVisit<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct VisitVisitor;
+        impl<'de> Visitor<'de> for VisitVisitor {
+            type Value = WireVisit<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a visit as object or text")
+            }
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(WireVisit::Kept(Text(Cow::Borrowed(text))))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(WireVisit::Kept(Text(Cow::Owned(text.to_owned()))))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                NamedVisit::deserialize(de::value::MapAccessDeserializer::new(map))
+                    .map(WireVisit::Named)
+            }
+        }
+        deserializer.deserialize_any(VisitVisitor)
+    }
+}
+
+/// What brine.js keeps of a visit and sends as it is: `<milliseconds since 1970 of its begin>.<days since the
+/// one before>`. The days are the least of their bucket: 0, 1, 2, 8 or 31; anything else: there was none.
+/// Within one visitor the begin names the visit.
+pub(super) struct KeptVisit<'a> {
+    pub(super) id: &'a str,
+    pub(super) started: f64,
+    pub(super) days_since_last: &'static str,
+}
+
+impl<'a> KeptVisit<'a> {
+    /// Reads it; `None` where it is something else.
+    pub(super) fn read(text: &'a str) -> Option<KeptVisit<'a>> {
+        let (id, days) = text.split_once('.')?;
+        let is_number = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
+        Some(KeptVisit {
+            id: is_number.then_some(id)?,
+            started: id.parse().ok()?,
+            days_since_last: match days {
+                "0" => "0",
+                "1" => "1",
+                "2" => "2-7",
+                "8" => "8-30",
+                "31" => "31+",
+                _ => "new",
+            },
+        })
+    }
 }
 
 /// Amount and currency; trackers send the amount as number or text.

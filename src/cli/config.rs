@@ -18,6 +18,9 @@ pub(super) fn run(action: &ConfigAction, environment: &Environment) -> anyhow::R
                 args.config.display(),
                 config.sites.len()
             )?;
+            for gap in config.policy.gaps() {
+                writeln!(out, "warning: {gap}")?;
+            }
         }
         ConfigAction::Show(args) => {
             // Settings hold paths to secrets, never secrets.

@@ -1,9 +1,12 @@
 //! The command line: what brine can be told to do.
 
 mod config;
+mod policy;
 mod query;
+mod rights;
 mod serve;
 mod sql;
+mod tracker;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,6 +30,8 @@ Examples:
   brine demo                                   try it: a demo site, the engine, everything on loopback
   brine config init > brine.toml               a configuration to start from, every key explained
   brine serve --config brine.toml              the real thing
+  brine tracker --config brine.toml            the scripts, and the line to paste
+  brine policy diff brine.toml planned.toml     what a change of the configuration means for consents
   brine sql \"SELECT count() FROM events\"       read-only SQL, beside a running brine
   brine query portal --metrics visitors,pageviews --dimensions event:page --from 2026-11-01 --to 2026-11-30";
 
@@ -40,8 +45,14 @@ enum Command {
     Sql(SqlArgs),
     /// Count visitors, visits and events of a site.
     Query(query::QueryArgs),
+    /// List the scripts and print what to paste into a site's pages.
+    Tracker(tracker::TrackerArgs),
+    /// Do what a visitor asked for by mail: find, export, restrict or erase their events.
+    Rights(rights::RightsArgs),
     /// Check, show or start a configuration.
     Config(ConfigArgs),
+    /// The public policy: what it says, its versions, what a change means for consents, the record of processing.
+    Policy(policy::PolicyArgs),
     /// The embedded ClickHouse engine (brine serve starts it by itself).
     Engine(engine::cli::EngineArgs),
 }
@@ -121,7 +132,10 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::serve(&args, environment),
         Command::Sql(args) => sql::run(&args, environment),
         Command::Query(args) => query::run(&args, environment),
+        Command::Tracker(args) => tracker::run(&args, environment),
+        Command::Rights(args) => rights::run(&args, environment),
         Command::Config(args) => config::run(&args.action, environment),
+        Command::Policy(args) => policy::run(&args, environment),
         Command::Engine(args) => engine::cli::run(args),
     }
 }

@@ -152,6 +152,8 @@ mod tests {
         let (settings, config) =
             from_text(REFERENCE, "reference", &env(&[])).expect("reference parses");
         let defaults = Settings {
+            controller: settings.controller.clone(),
+            processing: settings.processing.clone(),
             sites: settings.sites.clone(),
             ..Settings::default()
         };
@@ -198,12 +200,28 @@ mod tests {
             referrer_spam: Some("a".into()),
         };
         settings.sites[0].group = Some("g".into());
+        settings.sites[0].name = Some("n".into());
+        settings.policy.directory = Some("d".into());
+        let contact = super::super::notice::Contact::default();
+        settings.controller.dpo = Some(contact.clone());
+        settings.controller.representative = Some(contact.clone());
+        settings.controller.joint = vec![contact];
+        let text = super::super::notice::Text::default();
+        settings.processing.measures = vec![text.clone()];
+        settings.recipients = vec![super::super::notice::Recipient {
+            name: "r".into(),
+            role: super::super::notice::Role::Processor,
+            country: "DK".into(),
+            task: text.clone(),
+            safeguard: text,
+        }];
         let written = toml::to_string(&settings).expect("serializes");
         for line in written.lines() {
             if let Some((key, _)) = line.split_once(" = ") {
+                // A key stands at the start of a line, or inside of an inline table.
                 let documented = REFERENCE
-                    .lines()
-                    .any(|l| l.trim_start_matches("# ").split(" = ").next() == Some(key));
+                    .split(['\n', '{', ','])
+                    .any(|l| l.trim_start_matches(['#', ' ']).split(" = ").next() == Some(key));
                 assert!(documented, "{key} is not documented in reference.toml");
             }
         }

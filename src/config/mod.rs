@@ -4,6 +4,7 @@
 //! value is in range and every name resolves, or the list of *all* faults with key, value and reason.
 
 pub mod load;
+pub mod notice;
 pub mod settings;
 pub mod sites;
 
@@ -20,8 +21,8 @@ pub use self::sites::{Site, SiteId, Sites};
 /// The configuration as documented, key by key.
 pub const REFERENCE: &str = include_str!("reference.toml");
 
-/// A checked configuration. Parts that SIGHUP may change stand in [`Sites`]; the rest lasts as long as
-/// the process.
+/// A checked configuration. SIGHUP may change the sites, the limits and the policy ([`Config::reloaded`]); the rest
+/// lasts as long as the process.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // The keys are documented in reference.toml.
 pub struct Config {
@@ -34,6 +35,7 @@ pub struct Config {
     pub consent: Consent,
     pub enrich: settings::Enrich,
     pub query: settings::Query,
+    pub policy: notice::Notice,
     pub sites: Sites,
 }
 
@@ -110,6 +112,7 @@ pub struct Limits {
     pub site_per_second: u32,
     pub site_burst: u32,
     pub consent_per_minute: u32,
+    pub rights_per_minute: u32,
     pub max_addresses: usize,
 }
 
@@ -186,12 +189,28 @@ impl Config {
             consent: check_consent(settings, &mut faults),
             enrich: settings.enrich.clone(),
             query: check_query(&settings.query, &mut faults),
+            policy: notice::check(settings, &mut faults),
             sites: sites::check(settings, &mut faults),
         };
         if faults.0.is_empty() {
             Ok(config)
         } else {
             Err(faults.0)
+        }
+    }
+
+    /// Returns what is in effect once a running brine has read `new`: what SIGHUP may change from there, the rest
+    /// as it was started. The policy is published from this, so that it says what is done.
+    #[must_use]
+    pub fn reloaded(&self, new: Config) -> Config {
+        Config {
+            sites: new.sites,
+            limits: new.limits,
+            policy: notice::Notice {
+                directory: self.policy.directory.clone(),
+                ..new.policy
+            },
+            ..self.clone()
         }
     }
 }
@@ -371,6 +390,12 @@ fn check_limits(written: &settings::Limits, faults: &mut Faults) -> Limits {
             1,
             MOST,
         ),
+        rights_per_minute: faults.range(
+            "limits.rights_per_minute",
+            written.rights_per_minute,
+            1,
+            MOST,
+        ),
         max_addresses: faults.range(
             "limits.max_addresses",
             written.max_addresses,
@@ -382,7 +407,6 @@ fn check_limits(written: &settings::Limits, faults: &mut Faults) -> Limits {
 
 fn check_consent(settings: &Settings, faults: &mut Faults) -> Consent {
     let written = &settings.consent;
-    faults.range("policy.version", settings.policy.version, 1, u16::MAX);
     Consent {
         // Two years is beyond any authority's advice; a longer life would be no consent.
         life_days: faults.range("consent.life_days", written.life_days, 1, 730),

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::notice;
+
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -22,7 +24,12 @@ pub struct Settings {
     pub batch: Batch,
     pub limits: Limits,
     pub consent: Consent,
-    pub policy: Policy,
+    pub policy: notice::Policy,
+    pub controller: notice::Controller,
+    pub processing: notice::Processing,
+    #[serde(rename = "recipient")]
+    pub recipients: Vec<notice::Recipient>,
+    pub authority: notice::Authority,
     pub enrich: Enrich,
     pub query: Query,
     #[serde(rename = "site")]
@@ -185,6 +192,7 @@ pub struct Limits {
     pub site_per_second: u32,
     pub site_burst: u32,
     pub consent_per_minute: u32,
+    pub rights_per_minute: u32,
     pub max_addresses: usize,
 }
 
@@ -196,6 +204,7 @@ impl Default for Limits {
             site_per_second: 20_000,
             site_burst: 40_000,
             consent_per_minute: 60,
+            rights_per_minute: 60,
             max_addresses: 100_000,
         }
     }
@@ -218,20 +227,6 @@ impl Default for Consent {
             ledger_days: 1_825,
             key_file: None,
         }
-    }
-}
-
-/// The published policy.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
-pub struct Policy {
-    pub version: u16,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self { version: 1 }
     }
 }
 
@@ -274,6 +269,7 @@ impl Default for Query {
 #[allow(missing_docs)]
 pub struct Site {
     pub id: String,
+    pub name: Option<String>,
     #[serde(default)]
     pub kind: SiteKind,
     #[serde(default)]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::Faults;
@@ -45,6 +46,8 @@ impl fmt::Display for SiteId {
 #[allow(missing_docs)] // The keys are documented in reference.toml.
 pub struct Site {
     pub id: SiteId,
+    /// What the public knows it by; its id where nothing else is configured.
+    pub name: String,
     /// Position in [`Sites`]; indexes tables of counters and limits until the next reload.
     pub index: usize,
     pub kind: SiteKind,
@@ -52,7 +55,11 @@ pub struct Site {
     pub sub_domains: bool,
     /// Sites of one scope share a consent: the group's name, or the site's id.
     pub scope: String,
+    /// The version of the policy that consents must name. The configured floor, until [`Sites::at_versions`] puts
+    /// the published one in its place.
     pub policy_version: u16,
+    /// Since when that version is in force: a page that was loaded before has shown another one.
+    pub policy_since: Timestamp,
     pub time_zone: TimeZone,
     pub honour_gpc: bool,
     pub honour_dnt: bool,
@@ -107,6 +114,23 @@ impl Sites {
         match self.by_name.get(bare) {
             Some(&index) => Some(&self.list[index]),
             None => self.list.iter().find(|site| site.owns_host(bare)),
+        }
+    }
+
+    /// Returns the sites with the policy version, and since when it is in force, that `version_of` tells for each scope.
+    #[must_use]
+    pub fn at_versions(&self, version_of: impl Fn(&str) -> (u16, Timestamp)) -> Sites {
+        let versioned = |site: &Arc<Site>| {
+            let (policy_version, policy_since) = version_of(&site.scope);
+            Arc::new(Site {
+                policy_version,
+                policy_since,
+                ..Site::clone(site)
+            })
+        };
+        Sites {
+            list: self.list.iter().map(versioned).collect(),
+            by_name: self.by_name.clone(),
         }
     }
 
@@ -239,6 +263,7 @@ fn check_site(
         }
     }
     Some(Site {
+        name: written.name.clone().unwrap_or_else(|| written.id.clone()),
         id,
         index,
         kind: written.kind,
@@ -246,6 +271,7 @@ fn check_site(
         sub_domains: written.sub_domains,
         scope,
         policy_version,
+        policy_since: Timestamp::UNIX_EPOCH,
         time_zone,
         honour_gpc: written.honour_gpc,
         honour_dnt: written.honour_dnt,

@@ -28,9 +28,16 @@ struct Wire {
     #[serde(default = "measurement")]
     purposes: Vec<String>,
     policy: Option<u16>,
+    /// Milliseconds since the page that asked was loaded.
+    age: Option<u64>,
     #[serde(default = "api")]
     source: String,
     token: Option<String>,
+    /// With a withdrawal: erase as well, by token and receipts.
+    #[serde(default)]
+    erase: bool,
+    #[serde(default)]
+    receipts: Vec<String>,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq)]
@@ -71,6 +78,8 @@ pub enum Choice {
         site: Arc<Site>,
         record: ConsentRecord,
         token: Token,
+        /// What is to be erased as well.
+        erasure: Option<Erasure>,
     },
     /// Whether a token still holds; nothing is recorded.
     Status {
@@ -78,6 +87,22 @@ pub enum Choice {
         token: Token,
         standing: Result<(), Outcome>,
     },
+}
+
+/// What a withdrawal is to erase: everything that these open.
+pub struct Erasure {
+    /// Id of the site.
+    pub site: String,
+    /// The consent token.
+    pub token: String,
+    /// Receipts.
+    pub receipts: Vec<String>,
+}
+
+impl std::fmt::Debug for Erasure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Erasure(hidden)")
+    }
 }
 
 /// Everything a choice is judged by.
@@ -156,6 +181,15 @@ pub fn read(
                 let reason = format!("policy: the current version is {}", site.policy_version);
                 return Err(Refused::because(Outcome::ConsentLapsed, Some(site), reason));
             }
+            // No page knows its policy's version before it asks us; how old it is it does.
+            let loaded = |age| now.as_millisecond().saturating_sub_unsigned(age);
+            if wire
+                .age
+                .is_some_and(|age| loaded(age) < site.policy_since.as_millisecond())
+            {
+                let reason = "age: the policy has changed since the page was loaded";
+                return Err(Refused::because(Outcome::ConsentLapsed, Some(site), reason));
+            }
             let purposes = read_purposes(&wire.purposes).map_err(|detail| bad(&detail))?;
             let issued = token_day(now);
             let days = issued..=issued.saturating_add(desk.config.life_days);
@@ -179,20 +213,17 @@ pub fn read(
         }
         WireChoice::Withdraw => {
             let token = token("token: a withdrawal names the token it takes back")?;
-            // In force before it is recorded: from here on no beacon of this token passes.
-            desk.revocations.insert(token.ledger(), token.last_day);
-            let record = record(
-                site,
-                &token,
-                ConsentChoice::Withdraw,
-                wire.source,
-                desk.config,
-                now,
-            );
+            let record = withdraw(desk, site, &token, wire.source, now);
+            let erasure = wire.erase.then(|| Erasure {
+                site: site.id.to_string(),
+                token: wire.token.unwrap_or_default(),
+                receipts: wire.receipts,
+            });
             Ok(Choice::Withdraw {
                 site: site.clone(),
                 record,
                 token,
+                erasure,
             })
         }
         WireChoice::Status => {
@@ -205,6 +236,26 @@ pub fn read(
             })
         }
     }
+}
+
+/// Takes a consent back: in force when this returns, before it is recorded. From here on no beacon of this token
+/// passes.
+pub fn withdraw(
+    desk: Desk<'_>,
+    site: &Site,
+    token: &Token,
+    source: String,
+    now: Timestamp,
+) -> ConsentRecord {
+    desk.revocations.insert(token.ledger(), token.last_day);
+    record(
+        site,
+        token,
+        ConsentChoice::Withdraw,
+        source,
+        desk.config,
+        now,
+    )
 }
 
 fn read_purposes(names: &[String]) -> Result<Purposes, String> {

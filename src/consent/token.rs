@@ -125,8 +125,8 @@ impl Token {
     }
 }
 
-/// Key of a consent in the ledger: a keyed hash of the token's random bits that no event carries, so
-/// that ledger and events cannot be joined.
+/// Key of a consent in the ledger: a keyed hash of the token's random bits that no event carries:
+/// no key joins ledger and events.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LedgerId(pub u128);
 

@@ -23,4 +23,6 @@ pub mod screen;
 pub mod data_file;
 pub mod mask;
 
+pub mod action;
+
 pub mod step;

@@ -7,21 +7,20 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
+use super::action::{event_name, is_interactive, props};
 use super::agent::Agents;
 use super::data_file::{DataFileError, Stamp, stamp};
 use super::geo::{Geo, GeoFile};
 use super::language::language;
-use super::mask::mask_cut;
 use super::referrer::{Arrival, Referrers};
 use super::screen::ScreenClass;
-use crate::beacon::{MAX_NAME, MAX_PROP_NAME, MAX_PROP_VALUE};
 use crate::config::Site;
 use crate::config::settings::{self, GeoDetail, SiteKind};
 use crate::event::Draft;
 use crate::filter::bots::Bots;
 use crate::filter::referrer_spam::SpamReferrers;
 use crate::filter::step::Filtered;
-use crate::pseudonym::Identity;
+use crate::pseudonym::{Identity, visitor_of_id, visitor_of_token};
 
 /// What is read from, shared by all requests.
 #[allow(missing_docs)]
@@ -141,22 +140,13 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         .referrers
         .load()
         .classify(referrer, arrival, |host| site.owns_host(host));
-    let props = beacon
-        .props
-        .iter()
-        .map(|(name, value)| {
-            (
-                owned(&mask_cut(name, MAX_PROP_NAME)),
-                owned(&mask_cut(value, MAX_PROP_VALUE)),
-            )
-        })
-        .collect();
     let is_placed = site.geo != GeoDetail::None;
     let mut path = scrubbed.page.path;
     if !scrubbed.page.query.is_empty() {
         path.push('?');
         path.push_str(&scrubbed.page.query);
     }
+    let props = props(&beacon.name, &path, &beacon.props);
     let (revenue, currency) = beacon
         .revenue
         .map_or((0.0, String::new()), |r| (r.amount, r.currency));
@@ -164,7 +154,7 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         site: site.id.to_string().into(),
         ts_ms: beacon.received.as_millisecond(),
         name: event_name(&beacon.name),
-        is_interactive: beacon.is_interactive && beacon.name != "engagement",
+        is_interactive: beacon.is_interactive && is_interactive(&beacon.name),
         hostname: scrubbed.page.hostname.into(),
         path: path.into(),
         referrer: source.referrer.into(),
@@ -212,10 +202,9 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         ..Draft::default()
     };
     let identity = Identity {
-        // The first byte keeps the two kinds of id apart.
         visitor: match beacon.visitor_id {
-            Some(id) => [b"v", id.as_bytes()].concat(),
-            None => [b"c", token.visitor_bits().as_slice()].concat(),
+            Some(id) => visitor_of_id(&id),
+            None => visitor_of_token(&token),
         },
         visit: beacon.visit,
     };
@@ -224,15 +213,6 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         identity,
         site,
         received: beacon.received,
-    }
-}
-
-/// Two names make up nearly all events; they need no masking and no copy.
-fn event_name(name: &str) -> Cow<'static, str> {
-    match name {
-        "pageview" => Cow::Borrowed("pageview"),
-        "engagement" => Cow::Borrowed("engagement"),
-        other => owned(&mask_cut(other, MAX_NAME)),
     }
 }
 
@@ -245,7 +225,7 @@ fn version(major: u16) -> Cow<'static, str> {
 }
 
 /// Copies a text, unless there is nothing to copy.
-fn owned(text: &str) -> Cow<'static, str> {
+pub(super) fn owned(text: &str) -> Cow<'static, str> {
     if text.is_empty() {
         Cow::Borrowed("")
     } else {

@@ -170,14 +170,22 @@ async fn files(collector: &Arc<Collector>, certificates: Option<&Arc<Certificate
     }
 }
 
-/// Takes over sites, rules and limits from the configuration file; all of it or nothing.
+/// Takes over sites, rules, limits and the policy from the configuration file; all of it or nothing.
 async fn sites(
     collector: &Arc<Collector>,
     read_config: &(dyn Fn() -> Result<Config, String> + Send + Sync),
 ) {
-    let live = read_config()
-        .and_then(|config| Live::new(&config, config.sites.clone(), &collector.metrics));
-    let word = match live {
+    let here = collector.clone();
+    let published = match read_config() {
+        Ok(config) => tokio::task::spawn_blocking(move || {
+            let config = here.config.reloaded(config);
+            Live::publish(&config, here.clock.now(), &here.metrics)
+        })
+        .await
+        .unwrap_or_else(|error| Err(error.to_string())),
+        Err(error) => Err(error),
+    };
+    let word = match published {
         Ok(live) => {
             collector.live.store(Arc::new(live));
             salts(collector).await;

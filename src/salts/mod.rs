@@ -68,6 +68,11 @@ impl SiteSalts {
     pub fn of(&self, period: u16) -> Option<&Secret> {
         self.by_period.get(&period)
     }
+
+    /// Returns the periods whose salts live, oldest first, with their salts.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &Secret)> {
+        self.by_period.iter().map(|(period, salt)| (*period, salt))
+    }
 }
 
 /// What requests read: every site's living salts at one moment.

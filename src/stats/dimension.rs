@@ -164,14 +164,14 @@ impl EventField {
         }
     }
 
-    /// Returns which events a breakdown by it is about. Engagement reports are nothing that a visitor did;
-    /// pages and hosts keep them, because the time and depth they report belong there.
+    /// Returns which events a breakdown by it is about. Engagement and web vitals are nothing that a
+    /// visitor did; pages and hosts keep them, because what they report belongs there.
     pub(super) fn only(&self) -> Option<&'static str> {
         match self {
             EventField::Currency | EventField::Name | EventField::Prop(_) => {
-                Some("name != 'engagement'")
+                Some("name NOT IN ('engagement', 'web_vitals')")
             }
-            EventField::Goal => Some("name NOT IN ('pageview', 'engagement')"),
+            EventField::Goal => Some("name NOT IN ('pageview', 'engagement', 'web_vitals')"),
             EventField::Hostname | EventField::Page => None,
         }
     }

@@ -245,7 +245,10 @@ impl Part {
             Part::Visitors => vec![column("visitor", "any(visitor)")],
             Part::Visits | Part::Began | Part::Bounces | Part::Duration => Vec::new(),
             Part::Pageviews => vec![column("pageviews", "countIf(name = 'pageview')")],
-            Part::Events => vec![column("events", "countIf(name != 'engagement')")],
+            Part::Events => vec![column(
+                "events",
+                "countIf(name NOT IN ('engagement', 'web_vitals'))",
+            )],
             Part::Engaged => vec![column("engaged", "sum(engagement_ms)")],
             Part::Scroll | Part::ScrollVisitors => {
                 // 255 is "unknown"; nothing is deeper than the whole page.
@@ -285,7 +288,10 @@ impl Part {
             Part::Visitors => column("visitor", "visitor"),
             Part::Visits | Part::Began | Part::Bounces => Some(Vec::new()),
             Part::Pageviews => column("pageviews", "toUInt64(name = 'pageview')"),
-            Part::Events => column("events", "toUInt64(name != 'engagement')"),
+            Part::Events => column(
+                "events",
+                "toUInt64(name NOT IN ('engagement', 'web_vitals'))",
+            ),
             Part::Engaged => column("engaged", "engagement_ms"),
             Part::Devices => column("devices", "arrayFilter(device -> device != 0, [device_id])"),
             Part::Revenue => column("revenue", "revenue"),

@@ -8,7 +8,7 @@
 //! # What the numbers mean
 //!
 //! **Event.** A row of `events`. `pageviews` counts events named `pageview`; `events` counts all but
-//! `engagement`, which reports time and depth of a page and is nothing that a visitor did.
+//! `engagement` and `web_vitals`, which browsers report of a page and are nothing that a visitor did.
 //!
 //! **Visit.** The events of one pseudonym `visit`: the client's own visit, or, where the client names none, a
 //! visitor's events with less than 30 minutes' silence between them. Its source, campaign, place, browser, …

@@ -20,6 +20,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         "0003_salt_events",
         include_str!("../../schema/0003_salt_events.sql"),
     ),
+    ("0004_rights", include_str!("../../schema/0004_rights.sql")),
 ];
 
 #[derive(Row, Serialize, Deserialize)]

@@ -248,7 +248,7 @@ fn query_id(batch: BatchId, attempt: u32) -> String {
     format!("brine-{:032x}-{attempt}", batch.0)
 }
 
-async fn within<T>(
+pub(crate) async fn within<T>(
     timeout: Duration,
     answer: impl Future<Output = clickhouse::error::Result<T>>,
 ) -> Result<T, StoreError> {
@@ -259,7 +259,7 @@ async fn within<T>(
 }
 
 /// The client waits without end for an answer that a dead peer cannot give.
-async fn in_time<T>(
+pub(crate) async fn in_time<T>(
     timeout: Duration,
     answer: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {

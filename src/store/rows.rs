@@ -7,7 +7,9 @@ use clickhouse::{Client, Row};
 use serde::Serialize;
 
 use super::{BatchId, StoreError};
-use crate::event::{ConsentRecord, DenialRecord, Event, SaltRecord};
+use crate::event::{
+    ConsentRecord, DenialRecord, Event, RequestRecord, RestrictionRecord, SaltRecord,
+};
 
 /// A table that batches go to. The order is part of how groups of a segment are numbered: append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +19,8 @@ pub enum Table {
     Consents,
     Denials,
     SaltEvents,
+    Requests,
+    Restrictions,
 }
 
 impl Table {
@@ -27,6 +31,8 @@ impl Table {
             Table::Consents => "consents",
             Table::Denials => "denials",
             Table::SaltEvents => "salt_events",
+            Table::Requests => "requests",
+            Table::Restrictions => "restrictions",
         }
     }
 }
@@ -115,11 +121,41 @@ struct SaltRow<'a> {
     seq: u32,
 }
 
+#[derive(Row, Serialize)]
+struct RequestRow<'a> {
+    request: u64,
+    site: &'a str,
+    ts: i64,
+    step: &'a str,
+    action: &'a str,
+    channel: &'a str,
+    periods: u32,
+    affected: u64,
+    verified: &'a str,
+    expires: u16,
+    batch_id: u128,
+    seq: u32,
+}
+
+#[derive(Row, Serialize)]
+struct RestrictionRow<'a> {
+    site: &'a str,
+    day: u16,
+    visitor: u64,
+    is_restricted: bool,
+    ts: i64,
+    expires: u16,
+    batch_id: u128,
+    seq: u32,
+}
+
 enum Open {
     Events(Insert<EventRow<'static>>),
     Consents(Insert<ConsentRow<'static>>),
     Denials(Insert<DenialRow<'static>>),
     Salts(Insert<SaltRow<'static>>),
+    Requests(Insert<RequestRow<'static>>),
+    Restrictions(Insert<RestrictionRow<'static>>),
 }
 
 /// One insert under way. Dropping it before [`Writer::end`] leaves no row: the body ends without its end.
@@ -165,6 +201,8 @@ impl Writer {
             Table::Consents => insert!(ConsentRow, Consents),
             Table::Denials => insert!(DenialRow, Denials),
             Table::SaltEvents => insert!(SaltRow, Salts),
+            Table::Requests => insert!(RequestRow, Requests),
+            Table::Restrictions => insert!(RestrictionRow, Restrictions),
         };
         Ok(Writer { open, batch })
     }
@@ -294,6 +332,56 @@ impl Writer {
         insert.write(&row).await.map_err(StoreError::from_client)
     }
 
+    /// Writes a step of a visitor's request.
+    ///
+    /// # Errors
+    /// As [`Writer::event`].
+    pub async fn request(&mut self, record: &RequestRecord, seq: u32) -> Result<(), StoreError> {
+        let Open::Requests(insert) = &mut self.open else {
+            return Err(wrong_table());
+        };
+        let row = RequestRow {
+            request: record.request,
+            site: &record.site,
+            ts: record.ts_ms,
+            step: &record.step,
+            action: &record.action,
+            channel: &record.channel,
+            periods: record.periods,
+            affected: record.affected,
+            verified: &record.verified,
+            expires: record.expires,
+            batch_id: self.batch.0,
+            seq,
+        };
+        insert.write(&row).await.map_err(StoreError::from_client)
+    }
+
+    /// Writes that a pseudonym's events are not to be counted, or are to be counted again.
+    ///
+    /// # Errors
+    /// As [`Writer::event`].
+    pub async fn restriction(
+        &mut self,
+        record: &RestrictionRecord,
+        seq: u32,
+    ) -> Result<(), StoreError> {
+        let Open::Restrictions(insert) = &mut self.open else {
+            return Err(wrong_table());
+        };
+        let row = RestrictionRow {
+            site: &record.site,
+            day: record.day,
+            visitor: record.visitor,
+            is_restricted: record.is_restricted,
+            ts: record.ts_ms,
+            expires: record.expires,
+            batch_id: self.batch.0,
+            seq,
+        };
+        insert.write(&row).await.map_err(StoreError::from_client)
+    }
+
     /// Ends the body and waits for the answer: `Ok` means written, an error means uncertain unless
     /// [`StoreError::is_clear_refusal`].
     ///
@@ -305,6 +393,8 @@ impl Writer {
             Open::Consents(insert) => insert.end().await,
             Open::Denials(insert) => insert.end().await,
             Open::Salts(insert) => insert.end().await,
+            Open::Requests(insert) => insert.end().await,
+            Open::Restrictions(insert) => insert.end().await,
         }
         .map_err(StoreError::from_client)
     }

@@ -116,6 +116,11 @@ fn limited(mut name: String) -> String {
     name
 }
 
+/// Returns host and masked path of an address, as a referrer is stored; `None` where it is no web address.
+pub(super) fn label(address: &str) -> Option<String> {
+    Referrer::read(address).map(Referrer::into_label)
+}
+
 /// A referrer that can be read, before masking.
 struct Referrer {
     host: String,

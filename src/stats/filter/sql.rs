@@ -72,7 +72,7 @@ impl Leaf {
             .map(|goal| match goal.strip_prefix("Visit ") {
                 Some(path) => format!("(name = 'pageview' AND path = {})", literal(path)),
                 None => format!(
-                    "(name = {} AND name NOT IN ('pageview', 'engagement'))",
+                    "(name = {} AND name NOT IN ('pageview', 'engagement', 'web_vitals'))",
                     literal(goal)
                 ),
             })
@@ -131,7 +131,7 @@ mod tests {
                     ["is", "event:goal", ["Buy", "Visit /thanks"]]
                 ]]),
                 "((visit NOT IN (SELECT visit FROM events WHERE site = 'portal' AND \
-                 ((name = 'Buy' AND name NOT IN ('pageview', 'engagement')) OR \
+                 ((name = 'Buy' AND name NOT IN ('pageview', 'engagement', 'web_vitals')) OR \
                  (name = 'pageview' AND path = '/thanks')))))",
             ),
         ] {

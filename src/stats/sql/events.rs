@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::config::Site;
 use crate::config::settings::Rotation;
+use crate::rights::rows::restricted;
 use crate::salts::period::date_of;
 use crate::stats::dimension::{AT, VisitField};
 use crate::stats::literal::literal;
@@ -46,10 +47,12 @@ impl Events<'_> {
 
     fn on_days(&self, first: u16, last: u16) -> String {
         let id = literal(self.site.id.as_str());
+        // Those whose visitors had them restricted are kept, but not counted.
         format!(
-            "site = {id} AND day BETWEEN '{}' AND '{}'",
+            "site = {id} AND day BETWEEN '{}' AND '{}' AND visitor NOT IN ({})",
             date_of(first),
-            date_of(last)
+            date_of(last),
+            restricted(&id),
         )
     }
 }
@@ -97,7 +100,7 @@ pub(super) fn visits_columns(fields: &[VisitField], is_described: bool) -> Vec<S
                 .into(),
             "countIf(name = 'pageview') AS v_pageviews".into(),
             "countIf(name = 'pageview') = 1 AND \
-                 countIf(interactive AND name NOT IN ('pageview', 'engagement')) = 0 AS v_bounce"
+                 countIf(interactive AND name NOT IN ('pageview', 'engagement', 'web_vitals')) = 0 AS v_bounce"
                 .into(),
         ]);
     }
@@ -116,12 +119,13 @@ pub(in crate::stats) fn about(site: &Site, range: Range) -> String {
          assumeNotNull((SELECT count() FROM consents WHERE site = {id} AND choice = 'grant' AND {})) AS grants, \
          toUInt64(ifNull((SELECT sum(denials) FROM denials WHERE site = {id} AND day BETWEEN '{}' AND '{}'), 0)) \
          AS denials, \
-         toInt64(ifNull((SELECT max(toUnixTimestamp64Milli(ts)) FROM events WHERE site = {id} AND day = {}), 0)) \
-         AS newest_ms",
+         toInt64(ifNull((SELECT max(toUnixTimestamp64Milli(ts)) FROM events WHERE site = {id} AND day = {} \
+         AND visitor NOT IN ({})), 0)) AS newest_ms",
         between(from, until),
         date_of(first),
         date_of(last),
         edge_day(&id, "DESC"),
+        restricted(&id),
     )
 }
 
@@ -137,6 +141,7 @@ pub(in crate::stats) fn first_day(site: &Site) -> String {
 /// A site's days lie in order: the first or last is found without reading the others.
 fn edge_day(id: &str, direction: &str) -> String {
     format!(
-        "(SELECT day FROM events WHERE site = {id} ORDER BY site {direction}, day {direction} LIMIT 1)"
+        "(SELECT day FROM events WHERE site = {id} AND visitor NOT IN ({}) ORDER BY site {direction}, day {direction} LIMIT 1)",
+        restricted(id),
     )
 }
