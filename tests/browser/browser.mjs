@@ -41,6 +41,15 @@ export async function open(browser, url, prepare = async () => {}) {
   return page;
 }
 
+/** Selects an element of the banner, in its shadow tree: its dialog, or a button by id. */
+export const banner = (inside = "dialog") => `brine-banner >>> ${inside}`;
+
+/** Tells whether the banner asks by itself. */
+export const isAsking = (page) => page.evaluate(() => {
+  const dialog = document.querySelector("brine-banner").shadowRoot.querySelector("dialog");
+  return dialog.open && !dialog.matches(":modal");
+});
+
 /** Everything a site can leave on a device, as this page and the whole browser see it. */
 export async function stored(page) {
   const here = await page.evaluate(async () => ({

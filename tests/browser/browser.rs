@@ -1,8 +1,11 @@
 //! Runs one scenario of `run.mjs` in node and says what it printed when it fails.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -14,7 +17,13 @@ pub fn my_turn() -> MutexGuard<'static, ()> {
 
 /// Runs `scenario` against the collector at `public`; returns the JSON it hands back.
 #[track_caller]
-pub fn run(scenario: &str, public: std::net::SocketAddr) -> serde_json::Value {
+pub fn run(scenario: &str, public: SocketAddr) -> Value {
+    run_with(scenario, public, &Value::Null)
+}
+
+/// Runs a scenario that is given something.
+#[track_caller]
+pub fn run_with(scenario: &str, public: SocketAddr, given: &Value) -> Value {
     let folder = folder();
     assert!(
         folder.join("node_modules/puppeteer-core").exists(),
@@ -23,7 +32,7 @@ pub fn run(scenario: &str, public: std::net::SocketAddr) -> serde_json::Value {
     );
     let output = Command::new("node")
         .arg(folder.join("run.mjs"))
-        .args([scenario, &public.to_string()])
+        .args([scenario, &public.to_string(), &given.to_string()])
         .stdin(Stdio::null())
         .output()
         .expect("node runs");
@@ -39,6 +48,7 @@ pub fn run(scenario: &str, public: std::net::SocketAddr) -> serde_json::Value {
     serde_json::from_str(last).unwrap_or_else(|e| panic!("{scenario}: {e}: {printed}{said}"))
 }
 
-fn folder() -> PathBuf {
+/// Returns the folder of the scenarios and of what they need.
+pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser")
 }

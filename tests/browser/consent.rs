@@ -15,7 +15,7 @@ fn before_yes_the_tracker_sends_and_stores_nothing() {
     assert_eq!(demo.metrics("brine_consent_choices_total"), [""; 0]);
 }
 
-/// A no is counted, by site and day, and leaves nothing else.
+/// A no is counted, by site and day; all that it leaves is itself, on the device.
 #[test]
 fn a_no_is_counted_and_leaves_no_row() {
     let _turn = my_turn();
@@ -35,17 +35,19 @@ fn after_yes_a_visit_is_measured() {
     let _turn = my_turn();
     let demo = Demo::start();
     let kept = run("a_visit", demo.public);
-    // All that stays on the device: the consent, and for half an hour the visit.
+    // All that stays on the device: the consent, the day, and for half an hour the visit.
     assert_eq!(
         kept["cookies"],
         json!([
             "brine_consent .portal.example.test",
+            "brine_day .portal.example.test",
             "brine_visit .portal.example.test"
         ])
     );
+    assert_eq!(kept["local"], json!(["brine_receipts"]));
     assert_eq!(
-        [&kept["local"], &kept["session"], &kept["databases"]],
-        [&json!([]), &json!([]), &json!([])]
+        [&kept["session"], &kept["databases"]],
+        [&json!([]), &json!([])]
     );
     demo.wait_for(
         "SELECT path, name, hostname FROM events ORDER BY path, name",
@@ -53,8 +55,10 @@ fn after_yes_a_visit_is_measured() {
             "/contact\tSignup\tportal.example.test",
             "/contact\tengagement\tportal.example.test",
             "/contact\tpageview\tportal.example.test",
+            "/contact\tweb_vitals\tportal.example.test",
             "/products\tengagement\tportal.example.test",
             "/products\tpageview\tportal.example.test",
+            "/products\tweb_vitals\tportal.example.test",
         ],
     );
     assert_eq!(
@@ -87,7 +91,11 @@ fn the_demo_works_at_the_address_it_prints() {
     let kept = run("on_loopback", demo.public);
     assert_eq!(
         kept["cookies"],
-        json!(["brine_consent 127.0.0.1", "brine_visit 127.0.0.1"])
+        json!([
+            "brine_consent 127.0.0.1",
+            "brine_day 127.0.0.1",
+            "brine_visit 127.0.0.1"
+        ])
     );
     let views = "SELECT hostname FROM events WHERE name = 'pageview'";
     demo.wait_for(views, &["127.0.0.1"]);
@@ -147,7 +155,11 @@ fn a_consent_holds_on_sub_domains_and_nowhere_else() {
     run("sub_domains", demo.public);
     demo.wait_for(
         "SELECT DISTINCT hostname FROM events WHERE name = 'pageview' ORDER BY hostname",
-        &["a.portal.example.test", "portal.example.test"],
+        &[
+            "a.portal.example.test",
+            "b.portal.example.test",
+            "portal.example.test",
+        ],
     );
     assert_eq!(
         demo.sql("SELECT uniqExact(visitor), uniqExact(visit) FROM events"),

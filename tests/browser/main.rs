@@ -10,8 +10,16 @@
 mod support;
 
 mod access;
+mod adapters;
+mod banner;
 mod browser;
 mod consent;
 mod demo;
+mod device;
+mod events;
 mod measuring;
 mod plausible;
+mod policy;
+mod rights;
+mod scripts;
+mod vitals;

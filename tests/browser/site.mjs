@@ -10,11 +10,12 @@ const here = (path) => fileURLToPath(new URL(`.${path}`, import.meta.url));
  * Runs `work(site)` beside a site on portal.example.test. `site.url` is its origin, `site.collector` that
  * of brine under another name of the same site: what a page sends there crosses origins. `site.seen` is
  * what the proxy was sent and `site.cookies` with which cookies; `site.down` how many of the next such
- * requests get 503; `site.ahead` which pages were fetched before anybody asked to see them.
+ * requests get 503; `site.ahead` which pages were fetched before anybody asked to see them; `site.files`
+ * what else it has, by path: `{ type, text, policy }`.
  */
 export async function withSite(address, work) {
   const collector = `http://collect.portal.example.test:${address.split(":")[1]}`;
-  const site = { collector, down: 0, seen: [], cookies: [], ahead: [] };
+  const site = { collector, down: 0, seen: [], cookies: [], ahead: [], files: {} };
   const server = http.createServer((request, reply) => answer(site, address, request, reply).catch((fault) => {
     reply.writeHead(500).end(String(fault));
   }));
@@ -30,7 +31,9 @@ export async function withSite(address, work) {
 
 async function answer(site, address, request, reply) {
   const { pathname } = new URL(request.url, site.url);
-  if (pathname.startsWith("/api/") || pathname === "/brine.js") return proxy(site, address, request, reply);
+  const file = site.files[pathname];
+  if (file) return reply.writeHead(200, headers(file.type, file.policy)).end(file.text);
+  if (/^\/(api|brine)[/.]/.test(pathname)) return proxy(site, address, request, reply);
   if (/^\/(node_modules|pages)\//.test(pathname)) return asset(pathname, reply);
   if (pathname === "/favicon.ico") return reply.writeHead(204).end();
   if (request.headers["sec-purpose"]?.includes("prerender")) site.ahead.push(pathname);
@@ -45,10 +48,16 @@ async function answer(site, address, request, reply) {
   reply.end(page.replaceAll("COLLECTOR", site.collector));
 }
 
+const headers = (type, policy) => ({
+  "content-type": `${type}; charset=utf-8`,
+  ...(policy ? { "content-security-policy": policy } : {}),
+});
+
 // Ways to put brine.js into a page.
 const TRACKED = {
   tracker: '<script defer src="COLLECTOR/brine.js" data-site="portal" data-cookie-domain="portal.example.test"></script>',
   hash: '<script defer src="COLLECTOR/brine.js" data-site="portal" data-hash></script>',
+  banner: '<script defer src="/brine.js" data-site="portal" data-cookie-domain="portal.example.test" data-with="banner"></script>',
   own: '<script defer src="/brine.js" data-site="portal"></script>',
   early: '<script src="/pages/early.js"></script><script defer src="/brine.js" data-site="portal"></script>',
 };

@@ -50,6 +50,11 @@ const MARKED: [(&str, &str); 19] = [
 
 /// Everything marked, and what the tokens hold.
 fn markers(tokens: &[&str]) -> Markers {
+    markers_with(tokens, &[])
+}
+
+/// And of receipts: as they are, and their MAC. (The pseudonym in one is in `events`, as it should be.)
+fn markers_with(tokens: &[&str], receipts: &[&str]) -> Markers {
     let decoded: Vec<Vec<u8>> = tokens
         .iter()
         .map(|token| URL_SAFE_NO_PAD.decode(token).expect("base64"))
@@ -67,6 +72,14 @@ fn markers(tokens: &[&str]) -> Markers {
         // The visitor's id: the random bits.
         all.push(("random bits of the token", &bytes[12..28]));
         all.push(("MAC of the token", &bytes[28..]));
+    }
+    let macs: Vec<Vec<u8>> = receipts
+        .iter()
+        .map(|receipt| URL_SAFE_NO_PAD.decode(receipt).expect("base64")[17..].to_vec())
+        .collect();
+    for (receipt, mac) in receipts.iter().zip(&macs) {
+        all.push(("receipt", receipt.as_bytes()));
+        all.push(("MAC of the receipt", mac));
     }
     Markers::new(all)
 }
@@ -223,6 +236,54 @@ async fn send_everything(brine: &Brine, token: &str, withdrawn: &str, address: &
     }
 }
 
+/// Gets the receipt of a visitor.
+async fn receipt(brine: &Brine, token: &str) -> String {
+    let body = format!(
+        r#"{{"n":"pageview","u":"https://portal.example.test/","d":"portal","rc":true,"c":"{token}"}}"#
+    );
+    let answer = brine.event(&body).await;
+    let header = answer.headers["brine-receipt"].to_str().expect("text");
+    header.split(' ').next().expect("a receipt").to_owned()
+}
+
+/// Asks for everything by a receipt and a token: done, refused and malformed.
+async fn use_rights(brine: &Brine, token: &str, receipt: &str) {
+    let held = format!(r#""site":"portal","token":"{token}","receipts":["{receipt}"]"#);
+    let mut forged = receipt.to_owned();
+    forged.replace_range(20..24, "AAAA");
+    for body in [
+        format!(r#"{{{held}}}"#),
+        format!(r#"{{{held},"action":"restrict"}}"#),
+        format!(
+            r#"{{{held},"action":"correct","property":"who","from":"ZqMarkedOther","to":"zq3.marked@example.org"}}"#
+        ),
+        format!(r#"{{{held},"action":"unrestrict"}}"#),
+        format!(r#"{{"site":"portal","receipts":["{forged}"]}}"#),
+        format!(r#"{{"site":"pernexus","receipts":["{receipt}"]}}"#),
+        format!(r#"{{{held},"ZqMarkedOther":"ZqMarkedOther"}}"#),
+        format!(r#"{{{held},"action":"ZqMarkedOther"}}"#),
+        format!(r#"{{{held},"source":"Zq Marked Other"}}"#),
+        format!(r#"{{{held}"#),
+        r#"{"site":"ZqMarkedOther"}"#.to_owned(),
+    ] {
+        let headers = [("content-type", "application/json"), ("user-agent", AGENT)];
+        let answer = brine
+            .request(Method::POST, "/api/subject", &headers, &body)
+            .await;
+        assert!(
+            answer.status != 429 && answer.status != 404 || body.contains("ZqMarkedOther"),
+            "{}",
+            answer.text()
+        );
+    }
+    let page = format!("/my-data?site=ZqMarkedOther&lang=ZqMarkedOther&r={receipt}");
+    let answer = brine.request(Method::GET, &page, &[], "").await;
+    assert!(
+        !answer.text().contains("ZqMarked"),
+        "the page repeats what it was sent"
+    );
+}
+
 /// Dumps every row of every table of brine's, and what ClickHouse remembers about statements and errors.
 fn dump(brine: &Brine) -> String {
     let mut tables: Vec<String> = brine
@@ -277,7 +338,8 @@ async fn nothing_that_identifies_is_found_anywhere() {
             .status,
         204
     );
-    let markers = markers(&[&token, &withdrawn]);
+    let receipt = receipt(&brine, &token).await;
+    let markers = markers_with(&[&token, &withdrawn], &[&receipt]);
     change(
         &brine,
         "ALTER TABLE brine.events ADD CONSTRAINT fine CHECK name != 'refuse-me'",
@@ -305,6 +367,9 @@ async fn nothing_that_identifies_is_found_anywhere() {
     );
     markers.expect_absent_below(&brine.data());
     process::signal(engine, "CONT");
+
+    use_rights(&brine, &token, &receipt).await;
+    markers.expect_absent_below(&brine.data());
 
     // Over the limit, and killed in the middle of it.
     for _ in 0..2 {

@@ -38,7 +38,9 @@ impl Row<'_> {
             "visits" => Some(visits),
             "devices" => Some(distinct(&|event| event.device_id) as f64),
             "pageviews" => Some(pageviews),
-            "events" => Some(count(&|event| event.name != "engagement")),
+            "events" => Some(count(&|event| {
+                !["engagement", "web_vitals"].contains(&event.name.as_str())
+            })),
             "views_per_visit" => ratio(pageviews, visits),
             "percentage" => ratio(100.0 * n_visitors, self.matched as f64),
             "engagement_time" => {
@@ -116,7 +118,7 @@ impl Row<'_> {
         for event in of_visit {
             match event.name.as_str() {
                 "pageview" => pageviews += 1,
-                "engagement" => {}
+                "engagement" | "web_vitals" => {}
                 _ => interactions += usize::from(event.is_interactive),
             }
         }

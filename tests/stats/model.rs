@@ -242,7 +242,10 @@ impl Filter {
                 let event = &world.events[i];
                 let is_goal = values.iter().any(|goal| match goal.strip_prefix("Visit ") {
                     Some(path) => event.name == "pageview" && event.path == path,
-                    None => event.name == *goal && !["pageview", "engagement"].contains(goal),
+                    None => {
+                        event.name == *goal
+                            && !["pageview", "engagement", "web_vitals"].contains(goal)
+                    }
                 });
                 is_goal == (*operator == "is")
             }
@@ -378,9 +381,11 @@ fn visitors(rows: &[usize], events: &[Event]) -> usize {
 /// Which events a breakdown is about.
 fn is_about(dimension: &str, event: &Event) -> bool {
     match dimension {
-        "event:goal" => !["pageview", "engagement"].contains(&event.name.as_str()),
+        "event:goal" => !["pageview", "engagement", "web_vitals"].contains(&event.name.as_str()),
         "event:page" | "event:hostname" => true,
-        dimension if dimension.starts_with("event:") => event.name != "engagement",
+        dimension if dimension.starts_with("event:") => {
+            !["engagement", "web_vitals"].contains(&event.name.as_str())
+        }
         _ => true,
     }
 }

@@ -70,6 +70,7 @@ fn one_event(zone: TimeZone) -> impl Strategy<Value = Event> {
             "pageview",
             "pageview",
             "engagement",
+            "web_vitals",
             "Signup",
             "Buy",
         ]),
@@ -119,7 +120,7 @@ fn one_event(zone: TimeZone) -> impl Strategy<Value = Event> {
             visitor,
             visit,
             device_id,
-            is_interactive: is_interactive && name != "engagement",
+            is_interactive: is_interactive && !["engagement", "web_vitals"].contains(&name),
             hostname: hostname.into(),
             path: path.into(),
             source: source.into(),
@@ -158,9 +159,9 @@ fn filters() -> impl Strategy<Value = Filter> {
         subsequence(vec!["/", "/a", "/it's \\ 100%", "/none"], 1..3).prop_flat_map(
             |v| operator().prop_map(move |o| Filter::Leaf(o, "event:page", v.clone()))
         ),
-        select(vec!["pageview", "Signup", "engagement"]).prop_flat_map(
-            |v| operator().prop_map(move |o| Filter::Leaf(o, "event:name", vec![v]))
-        ),
+        select(vec!["pageview", "Signup", "engagement", "web_vitals"]).prop_flat_map(|v| operator(
+        )
+        .prop_map(move |o| Filter::Leaf(o, "event:name", vec![v]))),
         select(vec!["free", "(not set)", "?fields; --"]).prop_map(|v| Filter::Leaf(
             "is",
             "event:props:plan",

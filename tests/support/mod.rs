@@ -12,6 +12,7 @@ pub mod markers;
 pub mod process;
 pub mod raw;
 pub mod standin;
+pub mod storm;
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};

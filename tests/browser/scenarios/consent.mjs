@@ -1,10 +1,14 @@
 // The visitor's choice, on the demo site.
 import assert from "node:assert/strict";
-import { NOTHING, eventually, open, pause, requested, stored, withBrowser } from "../browser.mjs";
+import { NOTHING, banner, eventually, isAsking, open, pause, requested, stored, withBrowser } from "../browser.mjs";
 
 const portal = (address, host = "portal.example.test") => `http://${host}:${address.split(":")[1]}`;
-const ASSETS = ["GET /", "GET /brine.js", "GET /demo.css", "GET /demo.js", "GET /demo.svg"];
+const ASSETS = ["GET /", "GET /brine.js", "GET /brine/banner.js", "GET /demo.css", "GET /demo.js", "GET /demo.svg"];
 const heard = (page) => page.evaluate(() => brine.state().consent);
+
+/** A cookie, its domain and its life in days. */
+const told = ({ name, value, domain, expires }) =>
+  `${name}=${value} ${domain} ${Math.round((expires - Date.now() / 1000) / 86400)}`;
 
 /** Looks around as a visitor does: follows links, scrolls, presses a button, leaves and comes back. */
 async function lookAround(page) {
@@ -45,20 +49,26 @@ export const nothing_before_yes = (address) => withBrowser(async (browser) => {
 
 export const a_no = (address) => withBrowser(async (browser) => {
   const page = await open(browser, portal(address));
-  await page.click("#no");
+  await page.click(banner("#no"));
   await requested(page, "POST /api/consent", 1);
-  await page.waitForSelector("#banner", { hidden: true });
+  assert.equal(await isAsking(page), false);
   assert.equal(await heard(page), "denied");
+  await lookAround(page);
+  // Nor is it asked about again.
+  await page.goto(`${portal(address)}/contact`, { waitUntil: "networkidle0" });
+  assert.equal(await isAsking(page), false);
+  assert.equal(await heard(page), "none");
   await lookAround(page);
   await page.goto("about:blank");
   await pause(300);
   assert.deepEqual(page.requests.filter((request) => request.startsWith("POST")), ["POST /api/consent"]);
-  assert.deepEqual(await browser.cookies(), []);
+  // All that stays is the no: the same for everybody, so that it tells nobody apart.
+  assert.deepEqual((await browser.cookies()).map(told), ["brine_denied=1 .portal.example.test 182"]);
 });
 
 /** Says yes on the page that is open, and waits for the page view that follows. */
 async function sayYes(page) {
-  await page.click("#yes");
+  await page.click(banner("#yes"));
   await page.waitForResponse((reply) => reply.url().endsWith("/api/event"));
   assert.equal(await heard(page), "granted");
 }
@@ -72,7 +82,7 @@ export const a_visit = (address) => withBrowser(async (browser) => {
   await page.evaluate(() => history.replaceState({ scroll: 0 }, "", location.href)); // as routers do
   await pause(300);
   await page.click("#signup");
-  await requested(page, "POST /api/event", 4); // two views, one engagement, one sign-up
+  await requested(page, "POST /api/event", 5); // two views, one sign-up, time and vitals of the page that was left
   await pause(300);
   const kept = await stored(page);
   await page.goto("about:blank"); // hides the page: the last engagement
@@ -94,7 +104,8 @@ export const a_withdrawal = (address) => withBrowser(async (browser) => {
   const token = (await browser.cookies()).find((cookie) => cookie.name === "brine_consent").value;
   await page.click("#withdraw");
   await requested(page, "POST /api/consent", 2);
-  await eventually(async () => assert.deepEqual(await browser.cookies(), []));
+  const isOnlyNo = async () => assert.deepEqual((await browser.cookies()).map(({ name }) => name), ["brine_denied"]);
+  await eventually(isOnlyNo);
   assert.equal(await heard(page), "denied");
   const before = page.requests.filter((request) => request === "POST /api/event").length;
   await lookAround(page);
@@ -108,13 +119,13 @@ export const a_withdrawal = (address) => withBrowser(async (browser) => {
   await page.goto("about:blank");
   await pause(300);
   assert.equal(page.requests.filter((request) => request === "POST /api/event").length, before + 1);
-  assert.deepEqual(await browser.cookies(), []);
+  await isOnlyNo();
 });
 
 export const a_signal = (address) => withBrowser(async (browser) => {
   // The browser that says so in its requests only, which is where the law of several places puts it.
   const page = await open(browser, portal(address), (page) => page.setExtraHTTPHeaders({ "Sec-GPC": "1" }));
-  await page.click("#yes");
+  await page.click(banner("#yes"));
   await requested(page, "POST /api/consent", 1);
   await pause(300);
   assert.deepEqual(await browser.cookies(), []);
@@ -128,9 +139,16 @@ export const a_signal = (address) => withBrowser(async (browser) => {
   await earlier.reload();
   assert.equal((await refused).headers()["brine-outcome"], "signal.gpc");
   await earlier.close();
-  // The browser that tells scripts as well: not even asked, nothing is sent.
+  // The browser that tells scripts as well: not even asked, and told why, nothing is sent.
   const silent = await open(browser, portal(address), (page) => page.evaluateOnNewDocument(() =>
     Object.defineProperty(Navigator.prototype, "globalPrivacyControl", { get: () => true })));
+  assert.equal(await isAsking(silent), false);
+  assert.match(await silent.$eval(banner("#choices"), (button) => button.textContent), /your browser says no/);
+  await silent.click(banner("#choices"));
+  assert.match(await silent.$eval(banner(".state"), (state) => state.textContent), /Global Privacy Control/);
+  assert.deepEqual(await silent.$$eval(banner("button"), (buttons) =>
+    buttons.filter((button) => button.checkVisibility()).map((button) => button.id)), ["mydata", "close", "choices"]);
+  await silent.keyboard.press("Escape");
   assert.deepEqual(await silent.evaluate(() => [brine.state().signal, brine.state().consent]), [true, "none"]);
   assert.equal(await silent.evaluate(() => brine.consent({ choice: "grant" })), false);
   await lookAround(silent);
@@ -138,16 +156,22 @@ export const a_signal = (address) => withBrowser(async (browser) => {
 });
 
 export const sub_domains = (address) => withBrowser(async (browser) => {
-  const first = await open(browser, portal(address));
+  const [at, a, b] = ["portal.example.test", "a.portal.example.test", "b.portal.example.test"];
+  const first = await open(browser, portal(address, at));
   await sayYes(first);
   await pause(200);
-  const second = await open(browser, portal(address, "a.portal.example.test"));
-  assert.equal(await heard(second), "granted");
-  await second.waitForSelector("#banner", { hidden: true });
-  await requested(second, "POST /api/event", 1);
+  const seen = async (host) => {
+    const page = await open(browser, portal(address, host));
+    assert.equal(await heard(page), "granted");
+    assert.equal(await isAsking(page), false);
+    await requested(page, "POST /api/event", 1);
+    return page;
+  };
+  await seen(b);
+  const second = await seen(a);
   const other = await open(browser, portal(address, "pernexus.example.test"));
   assert.equal(await heard(other), "none");
-  await other.waitForSelector("#banner", { visible: true });
+  assert.equal(await isAsking(other), true);
   assert.equal(await other.evaluate(() => document.cookie), "");
   assert.ok(!other.requests.some((request) => request.startsWith("POST")), String(other.requests));
   // Carried there by hand it is worth nothing.
@@ -157,10 +181,10 @@ export const sub_domains = (address) => withBrowser(async (browser) => {
     return (await fetch("/api/event", { method: "POST", body })).headers.get("brine-outcome");
   }, token);
   assert.equal(outcome, "consent.other_site");
-  // Taken back on the sub-domain, it is gone on both.
+  // Taken back on a sub-domain, it is gone on all.
   await second.bringToFront();
   await second.click("#withdraw");
-  await eventually(async () => assert.deepEqual(await browser.cookies(), []));
+  await eventually(async () => assert.deepEqual((await browser.cookies()).map(told), ["brine_denied=1 .portal.example.test 182"]));
   assert.equal(await heard(first), "none");
   const made = first.requests.length;
   await first.bringToFront();
@@ -168,4 +192,13 @@ export const sub_domains = (address) => withBrowser(async (browser) => {
   await pause(300);
   assert.equal(first.requests.length, made, String(first.requests));
   assert.match(await first.$eval("#state", (state) => state.textContent), /not said yes/);
+  // The no holds as far as the yes did: nobody under the portal asks again, the other site still does.
+  for (const host of [at, a, b]) {
+    const page = await open(browser, portal(address, host));
+    assert.equal(await isAsking(page), false, host);
+    assert.match(await page.$eval(banner(".state"), (state) => state.textContent), /You said no/);
+    await page.close();
+  }
+  await other.reload({ waitUntil: "networkidle0" });
+  assert.equal(await isAsking(other), true);
 });
