@@ -4,11 +4,14 @@
 //! about. Promises that no other module asks the operating system for the time of day, so that months
 //! of salts and retention can be lived through in seconds.
 
-use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::{fmt, fs};
 
 use jiff::Timestamp;
+
+use crate::config::settings::Environment;
 
 /// A source of the present instant.
 pub trait Clock: Send + Sync + fmt::Debug {
@@ -27,6 +30,37 @@ impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)] // The one permitted reader of the wall clock.
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+}
+
+/// Names, in debug builds alone, a file with the present in milliseconds since 1970 UTC: whole months of salts and
+/// retention are then lived through in seconds by the real binary. A release build does not know it: whoever could
+/// set its clock back could keep a salt alive.
+pub const FILE_VARIABLE: &str = "BRINE_CLOCK_FILE";
+
+/// Returns the clock a command is to live by: the system's, but for [`FILE_VARIABLE`].
+pub fn of_environment(environment: &Environment) -> SharedClock {
+    if cfg!(debug_assertions)
+        && let Some(path) = environment.get(FILE_VARIABLE)
+    {
+        tracing::warn!(path, "time is read from a file: for tests alone");
+        return Arc::new(FileClock { path: path.into() });
+    }
+    Arc::new(SystemClock)
+}
+
+/// A clock whose time another process writes into a file, by replacing it.
+#[derive(Debug)]
+struct FileClock {
+    path: PathBuf,
+}
+
+impl Clock for FileClock {
+    fn now(&self) -> Timestamp {
+        // For tests alone: a file that is missing or no number is the test's fault, and ends it.
+        let text = fs::read_to_string(&self.path).expect("the clock's file can be read");
+        let milliseconds = text.trim().parse().expect("it holds milliseconds");
+        Timestamp::from_millisecond(milliseconds).expect("of a year jiff knows")
     }
 }
 

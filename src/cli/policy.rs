@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock;
 use crate::config::settings::Environment;
 use crate::config::{Config, load};
 use crate::policy::archive::Archive;
@@ -88,7 +88,12 @@ fn show(args: &PolicyArgs, environment: &Environment) -> anyhow::Result<ExitCode
         let latest = archive.latest(&statement.scope)?;
         let published = latest.as_ref().map(number);
         let floor = config.policy.floor;
-        let next = successor(latest, statement, floor, SystemClock.now())?;
+        let next = successor(
+            latest,
+            statement,
+            floor,
+            clock::of_environment(environment).now(),
+        )?;
         lines.push(match (&next, &published) {
             (None, published) => format!(
                 "{}: published as version {}",

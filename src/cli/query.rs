@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{DataArgs, sql};
-use crate::clock::{Clock, SystemClock};
+use crate::clock;
 use crate::config::settings::{Environment, Settings};
 use crate::config::{Config, load};
 use crate::demo;
@@ -83,7 +83,7 @@ pub(super) fn run(args: &QueryArgs, environment: &Environment) -> anyhow::Result
         .build()?;
     let answer = runtime.block_on(async {
         let client = sql::client(&args.data, environment)?;
-        let now = SystemClock.now();
+        let now = clock::of_environment(environment).now();
         let answer = stats::answer(&client, &config.sites, &config.query, body.as_bytes(), now);
         anyhow::Ok(answer.await?)
     })?;

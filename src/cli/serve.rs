@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use super::{DemoArgs, ServeArgs};
-use crate::clock::SystemClock;
+use crate::clock;
 use crate::config::settings::Environment;
 use crate::config::{Config, load};
 use crate::demo;
@@ -117,7 +117,7 @@ fn go(
     let (stop, shutdown) = watch::channel(false);
     let reload = Arc::new(Notify::new());
     let control = Control {
-        clock: Arc::new(SystemClock),
+        clock: clock::of_environment(&environment),
         shutdown,
         reload: reload.clone(),
         read_config,

@@ -184,3 +184,45 @@ async fn another_day_has_another_pseudonym_and_the_old_salt_is_gone() {
     let destroyed = "SELECT count() FROM salt_events WHERE step = 'destroyed' AND site = 'portal'";
     brine.wait_for(destroyed, before.len() as u64);
 }
+
+/// README, "Salts": a visit that began before midnight stays one visit of one visitor, on the day it began; what
+/// begins after midnight is somebody else's. After the grace the old salt's file is gone.
+#[tokio::test]
+async fn a_visit_over_midnight_is_one_visit_of_one_visitor() {
+    // 2026-11-21 23:58 in Copenhagen.
+    let start = 1_795_301_880_000;
+    let minute = 60_000;
+    let brine = Builder::new().clock(start).start();
+    let token = brine.consent("portal").await;
+    let view = async |page: &str, began: i64| {
+        let body = format!(
+            r#"{{"n":"pageview","u":"https://portal.example.test/{page}","d":"portal","c":"{token}","s":{{"id":"{began}","started":{began}}}}}"#
+        );
+        brine.event(&body).await.expect(202, "accepted");
+    };
+    view("before", start).await;
+    brine.set_clock(start + 10 * minute);
+    brine.wait_for("SELECT count() FROM salt_events WHERE step = 'created'", 12);
+    view("after", start).await;
+    view("anew", start + 10 * minute).await;
+    brine.wait_drained().await;
+    let rows = brine.sql("SELECT day, uniqExact(visitor), uniqExact(visit), count() FROM events GROUP BY day ORDER BY day FORMAT TSV");
+    assert_eq!(rows, ["2026-11-21\t1\t1\t2", "2026-11-22\t1\t1\t1"]);
+    assert_eq!(
+        brine.sql("SELECT uniqExact(visitor) FROM events"),
+        ["2"],
+        "two days, two pseudonyms"
+    );
+    brine.set_clock(start + 180 * minute);
+    brine.wait_for(
+        "SELECT count() FROM salt_events WHERE step = 'destroyed'",
+        6,
+    );
+    view("late", start).await;
+    brine.wait_drained().await;
+    assert_eq!(
+        brine.sql("SELECT uniqExact(visitor) FROM events"),
+        ["2"],
+        "a visit after the grace is counted under the living salt"
+    );
+}
