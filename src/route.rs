@@ -14,7 +14,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH,
-    CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, ORIGIN, REFERER, RETRY_AFTER, VARY,
+    CONTENT_TYPE, COOKIE, EXPECT, HeaderName, HeaderValue, ORIGIN, REFERER, RETRY_AFTER, VARY,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
@@ -60,40 +60,52 @@ pub fn public(
         Ok(match (&head.method, head.uri.path()) {
             (&Method::POST, "/api/event") => event(&collector, &head, body, peer, unread).await,
             (&Method::GET, "/pixel.gif") => pixel(&collector, &head, peer, unread).await,
-            (&Method::POST, "/api/consent") => {
-                consent(&collector, &rights, &head, body, peer).await
-            }
-            (&Method::GET | &Method::POST | &Method::DELETE, "/api/subject") => {
-                rights::http::subject(&collector, &rights, &head, body, peer).await
-            }
-            (&Method::OPTIONS, "/api/event" | "/api/consent" | "/api/subject") => {
-                preflight(&collector, &head)
-            }
-            (&Method::GET | &Method::HEAD, path) if serve::owns(path) => {
-                serve::script(path, &head.headers)
-            }
-            (&Method::GET | &Method::HEAD, path) if rights::page::owns(path) => {
-                rights::page::answer(&collector.live.load().sites, &head)
-            }
-            (&Method::GET | &Method::HEAD, path) if path.starts_with("/policy") => {
-                let live = collector.live.load_full();
-                let address = client(&collector, &head, peer).address;
-                policy::page::answer(&live, &head, address)
-                    .await
-                    .unwrap_or_else(|| problem(StatusCode::NOT_FOUND, None, "no such path"))
-            }
-            (&Method::GET | &Method::HEAD, "/.well-known/gpc.json") => {
-                policy::page::gpc(&collector.live.load(), &head)
-            }
-            (&Method::GET | &Method::HEAD, "/health") => plain(StatusCode::OK, "alive\n"),
-            (&Method::GET | &Method::HEAD, "/ready") => ready(&collector),
-            (_, "/api/event" | "/api/consent") => not_allowed("POST, OPTIONS"),
-            (_, "/api/subject") => not_allowed("GET, POST, DELETE, OPTIONS"),
-            (_, "/pixel.gif" | "/health" | "/ready") => not_allowed("GET"),
-            (_, path) if serve::owns(path) || rights::page::owns(path) => not_allowed("GET"),
-            (_, "/policy" | "/policy.json" | "/.well-known/gpc.json") => not_allowed("GET"),
-            _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
+            // In a box: these futures take kilobytes, and a request's future is moved several times.
+            _ => Box::pin(other(&collector, &rights, &head, body, peer)).await,
         })
+    }
+}
+
+/// Answers whatever is no beacon.
+async fn other(
+    collector: &Arc<Collector>,
+    rights: &Arc<Rights>,
+    head: &Parts,
+    body: Incoming,
+    peer: IpAddr,
+) -> Reply {
+    match (&head.method, head.uri.path()) {
+        (&Method::POST, "/api/consent") => consent(collector, rights, head, body, peer).await,
+        (&Method::GET | &Method::POST | &Method::DELETE, "/api/subject") => {
+            rights::http::subject(collector, rights, head, body, peer).await
+        }
+        (&Method::OPTIONS, "/api/event" | "/api/consent" | "/api/subject") => {
+            preflight(collector, head)
+        }
+        (&Method::GET | &Method::HEAD, path) if serve::owns(path) => {
+            serve::script(path, &head.headers)
+        }
+        (&Method::GET | &Method::HEAD, path) if rights::page::owns(path) => {
+            rights::page::answer(&collector.live.load().sites, head)
+        }
+        (&Method::GET | &Method::HEAD, path) if path.starts_with("/policy") => {
+            let live = collector.live.load_full();
+            let address = client(collector, head, peer).address;
+            policy::page::answer(&live, head, address)
+                .await
+                .unwrap_or_else(|| problem(StatusCode::NOT_FOUND, None, "no such path"))
+        }
+        (&Method::GET | &Method::HEAD, "/.well-known/gpc.json") => {
+            policy::page::gpc(&collector.live.load(), head)
+        }
+        (&Method::GET | &Method::HEAD, "/health") => plain(StatusCode::OK, "alive\n"),
+        (&Method::GET | &Method::HEAD, "/ready") => ready(collector),
+        (_, "/api/event" | "/api/consent") => not_allowed("POST, OPTIONS"),
+        (_, "/api/subject") => not_allowed("GET, POST, DELETE, OPTIONS"),
+        (_, "/pixel.gif" | "/health" | "/ready") => not_allowed("GET"),
+        (_, path) if serve::owns(path) || rights::page::owns(path) => not_allowed("GET"),
+        (_, "/policy" | "/policy.json" | "/.well-known/gpc.json") => not_allowed("GET"),
+        _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
     }
 }
 
@@ -305,11 +317,18 @@ async fn read_beacon_body(
         .map_err(|(outcome, detail)| collector.refuse_unread(outcome, &detail))
 }
 
+/// Bytes of a refused body that are read and dropped, so that the client sees the reply; beyond them the connection
+/// is closed on it.
+const DISCARDED_BYTES: usize = 1 << 20;
+
 /// Reads a JSON body under its limits of type, size and time.
+///
+/// A body that is refused is read on and dropped for a while: a server that closes while its client still sends makes the
+/// client's system throw the reply away (RFC 9112, section 9.6).
 pub(crate) async fn read_body(
     collector: &Collector,
     head: &Parts,
-    body: Incoming,
+    mut body: Incoming,
     limit: usize,
 ) -> Result<Bytes, (Outcome, String)> {
     let content_type = header(head, &CONTENT_TYPE).unwrap_or_default();
@@ -317,6 +336,7 @@ pub(crate) async fn read_body(
     if !essence.eq_ignore_ascii_case("application/json")
         && !essence.eq_ignore_ascii_case("text/plain")
     {
+        discard(collector, head, &mut body).await;
         return Err((
             Outcome::BeaconMediaType,
             "send application/json or text/plain".into(),
@@ -324,18 +344,45 @@ pub(crate) async fn read_body(
     }
     let too_large = || (Outcome::BeaconTooLarge, format!("more than {limit} bytes"));
     if body.size_hint().lower() > limit as u64 {
+        discard(collector, head, &mut body).await;
         return Err(too_large());
     }
-    let collected = Limited::new(body, limit).collect();
+    let collected = Limited::new(&mut body, limit).collect();
     match tokio::time::timeout(collector.config.server.body_timeout, collected).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            discard(collector, head, &mut body).await;
+            Err(too_large())
+        }
         Ok(Err(_)) => Err((Outcome::BeaconIncomplete, "the body ended early".into())),
         Err(_) => Err((
             Outcome::BeaconIncomplete,
             "the body did not arrive in time".into(),
         )),
     }
+}
+
+/// Reads what is left of a refused body, at most [`DISCARDED_BYTES`] of it and for as long as a body may take.
+///
+/// Not of one whose client waits to be told to send it (RFC 9110, section 10.1.1): there the reply is what it waits for.
+pub(crate) async fn discard(collector: &Collector, head: &Parts, body: &mut Incoming) {
+    if head.headers.contains_key(EXPECT) {
+        return;
+    }
+    let reading = async {
+        let mut left = DISCARDED_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let read = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(read) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // In time or not, the reply follows.
+    let _ended_in_time = tokio::time::timeout(collector.config.server.body_timeout, reading)
+        .await
+        .is_ok();
 }
 
 /// Returns what a status is for each outcome. Design: "Replies".

@@ -27,7 +27,9 @@ use crate::config::{Site, Sites};
 use crate::consent::COOKIE;
 use crate::consent::choice::Erasure;
 use crate::outcome::Outcome;
-use crate::route::{Reply, annotate, client, cookie, header, json, problem, read_body, status_of};
+use crate::route::{
+    Reply, annotate, client, cookie, discard, header, json, problem, read_body, status_of,
+};
 
 /// How soon the state of an erasure is worth asking for.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -112,15 +114,18 @@ async fn answered(
 async fn read(
     collector: &Collector,
     head: &Parts,
-    body: Incoming,
+    mut body: Incoming,
     peer: IpAddr,
 ) -> Result<Wire, Refused> {
     let client = client(collector, head, peer);
     let limited = collector.live.load().limiter.rights(client.address);
-    limited.map_err(|wait| Refused {
-        wait: Some(wait),
-        ..Refused::because(Outcome::LimitAddress, None, "")
-    })?;
+    if let Err(wait) = limited {
+        discard(collector, head, &mut body).await;
+        return Err(Refused {
+            wait: Some(wait),
+            ..Refused::because(Outcome::LimitAddress, None, "")
+        });
+    }
     if head.method == Method::POST {
         let body = read_body(collector, head, body, MAX_BODY).await;
         let body = body.map_err(|(outcome, detail)| Refused::because(outcome, None, detail))?;

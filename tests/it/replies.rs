@@ -6,7 +6,7 @@ use brine::consent::token::{Mint, Purpose, Purposes};
 use hyper::Method;
 
 use crate::support::books::{Books, check_reply};
-use crate::support::raw::{self, post};
+use crate::support::raw::{self, Raw, post};
 use crate::support::{Brine, Builder};
 
 const PAGE: &str = r#""n":"pageview","u":"https://portal.example.test/a","d":"portal""#;
@@ -368,4 +368,39 @@ async fn consent_choices_that_cannot_be_read_are_counted() {
 fn today_as_tokens_count() -> u64 {
     let since = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
     since.as_secs() / 86_400
+}
+
+/// Whoever sends too much is told so, whole, on a connection that can be used again: closing it in the middle of the
+/// body would make the client's system throw the reply away.
+#[tokio::test]
+async fn a_body_that_is_refused_unread_still_gets_its_reply() {
+    let brine = Brine::start();
+    let long = vec![b'x'; 900_000];
+    let json = [("content-type", "application/json")];
+    let mut chunked = b"POST /api/event HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    for chunk in long.chunks(9_000) {
+        chunked.extend(format!("{:x}\r\n", chunk.len()).bytes());
+        chunked.extend_from_slice(chunk);
+        chunked.extend(b"\r\n");
+    }
+    chunked.extend(b"0\r\n\r\n");
+    for (request, status, outcome) in [
+        (post("/api/event", &json, &long), 413, "beacon.too_large"),
+        (chunked, 413, "beacon.too_large"),
+        (post("/api/event", &[], &long), 415, "beacon.media_type"),
+        (post("/api/subject", &json, &long), 413, "beacon.too_large"),
+    ] {
+        let mut client = Raw::connect(brine.public).await;
+        assert!(client.send(request).await, "all of it is taken");
+        client
+            .answer()
+            .await
+            .expect("an answer")
+            .expect(status, outcome);
+        client
+            .send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await;
+        let healthy = client.answer().await.expect("on the same connection");
+        assert_eq!(healthy.status, 200);
+    }
 }
