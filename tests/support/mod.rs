@@ -35,7 +35,7 @@ pub const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Quick batches and retries; generous limits, since tests send from one address; a proxy that may name another.
-const DEFAULTS: [(&str, &str); 8] = [
+const DEFAULTS: [(&str, &str); 9] = [
     ("BATCH__MAX_AGE_MS", "200"),
     ("BATCH__RETRY_MIN_MS", "50"),
     ("BATCH__RETRY_MAX_MS", "500"),
@@ -43,6 +43,7 @@ const DEFAULTS: [(&str, &str); 8] = [
     ("LIMITS__ADDRESS_PER_MINUTE", "10000000"),
     ("LIMITS__ADDRESS_BURST", "1000000"),
     ("LIMITS__CONSENT_PER_MINUTE", "10000000"),
+    ("LIMITS__RIGHTS_PER_MINUTE", "10000000"),
     ("SERVER__TRUSTED_PROXIES", "[\"127.0.0.1/32\"]"),
 ];
 
