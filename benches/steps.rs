@@ -15,7 +15,7 @@ use brine::filter::step::{SiteFilters, filter};
 use brine::limit::Limiter;
 use brine::open_visits::OpenVisits;
 use brine::pseudonym::{Domain, pseudonym, pseudonymise};
-use brine::salts::Keeper;
+use brine::salts::{Keeper, Keeping};
 use brine::secret::Secret;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hyper::HeaderMap;
@@ -148,8 +148,11 @@ fn all_steps(c: &mut Criterion) {
         Revocations::open(&directory.path().join("revocations.log"), today).expect("a log");
     let filters = SiteFilters::new(&config.sites).expect("sound rules");
     let enrichers = Enrichers::open(&config.enrich).expect("nothing to open");
-    let salts = Keeper::open(&directory.path().join("salts")).expect("a directory");
-    salts.tick(&config.sites, now).expect("salts are made");
+    let salts =
+        Keeper::open(&directory.path().join("salts"), Keeping::default()).expect("a directory");
+    salts
+        .tick(&config.sites, now, &mut Vec::new())
+        .expect("salts are made");
     let open_visits = OpenVisits::new(1_000);
     let headers = headers();
     let proxies = ["127.0.0.1/32".parse().expect("a network")];

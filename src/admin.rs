@@ -15,6 +15,8 @@ use crate::collector::Collector;
 use crate::rights;
 use crate::rights::desk::Rights;
 use crate::route::{self, Reply, not_allowed, plain, problem, ready, typed};
+use crate::run::maintain::record_salts;
+use crate::salts::order::{Action, Order};
 use crate::stats::request::MAX_BODY;
 use crate::stats::{self, QueryError};
 use crate::store::Store;
@@ -45,8 +47,9 @@ impl Admin {
             (&Method::GET | &Method::HEAD, "/ready") => ready(&self.collector),
             (&Method::POST, "/api/v1/query") => self.query(&head, body).await,
             (&Method::POST, "/api/v1/rights") => self.rights(&head, body).await,
+            (&Method::POST, "/api/v1/salts") => self.salts(&head, body).await,
             (_, "/metrics" | "/health" | "/ready") => not_allowed("GET"),
-            (_, "/api/v1/query" | "/api/v1/rights") => not_allowed("POST"),
+            (_, "/api/v1/query" | "/api/v1/rights" | "/api/v1/salts") => not_allowed("POST"),
             _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
         })
     }
@@ -70,6 +73,54 @@ impl Admin {
             }
             Err(error) => query_problem(&error),
         }
+    }
+
+    /// Says how the salts are, or does to them what an operator asked for.
+    async fn salts(&self, head: &Parts, body: Incoming) -> Reply {
+        let timeout = self.collector.config.server.body_timeout;
+        let body = match read_query(head, body, timeout).await {
+            Ok(body) => body,
+            Err((status, detail)) => return problem(status, None, &detail),
+        };
+        match serde_json::from_slice(&body) {
+            Ok(order) => self.obey(order).await,
+            Err(error) => problem(StatusCode::BAD_REQUEST, None, &error.to_string()),
+        }
+    }
+
+    async fn obey(&self, order: Order) -> Reply {
+        let live = self.collector.live.load_full();
+        let site = match order.site.as_deref().map(|name| live.sites.find(name)) {
+            Some(None) => return problem(StatusCode::NOT_FOUND, None, "no such site"),
+            Some(Some(site)) => Some(site.id.clone()),
+            None => None,
+        };
+        let (here, sites) = (self.collector.clone(), live.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            let mut records = Vec::new();
+            let now = here.clock.now();
+            let is_meant = |id: &str| site.as_ref().is_none_or(|site| site.as_str() == id);
+            let result = match order.action {
+                Action::Status => Ok(()),
+                action => here
+                    .salts
+                    .obey(action, &sites.sites, &is_meant, now, &mut records),
+            };
+            (records, result, here.salts.report(&sites.sites, now))
+        });
+        let Ok((records, result, report)) = done.await else {
+            return problem(StatusCode::INTERNAL_SERVER_ERROR, None, "the task failed");
+        };
+        record_salts(&self.collector, &records).await;
+        if let Err(error) = result {
+            let detail = format!("{:#}", anyhow::Error::new(error));
+            return problem(StatusCode::INTERNAL_SERVER_ERROR, None, &detail);
+        }
+        let n_destroyed = records.iter().filter(|r| r.step == "destroyed").count();
+        let mut body = json!(report);
+        body["destroyed"] = n_destroyed.into();
+        body["created"] = (records.len() - n_destroyed).into();
+        route::json(StatusCode::OK, &body)
     }
 
     /// Does what a visitor asked for by mail.

@@ -109,7 +109,7 @@ pub struct DenialRecord {
     pub day: u16,
 }
 
-/// A step in the life of a salt; neither the salt nor a hash of it.
+/// A step in the life of a salt; neither the salt nor a hash of it. What a spool of before may still hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct SaltRecord {
@@ -121,6 +121,32 @@ pub struct SaltRecord {
     pub step: String,
     /// Why, in a word: `rotation`, `first_start`, `grace_over`, `found_late`.
     pub reason: String,
+}
+
+/// A step in the life of a salt, and how it was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // As the columns of `salt_events` in schema/.
+pub struct SaltStep {
+    pub site: String,
+    /// First local date of the salt's period: days since 1970-01-01.
+    pub period: u16,
+    pub ts_ms: i64,
+    pub step: String,
+    pub reason: String,
+    pub how: String,
+}
+
+impl From<SaltRecord> for SaltStep {
+    fn from(record: SaltRecord) -> SaltStep {
+        SaltStep {
+            site: record.site,
+            period: record.period,
+            ts_ms: record.ts_ms,
+            step: record.step,
+            reason: record.reason,
+            how: String::new(),
+        }
+    }
 }
 
 /// A step of a visitor's request; nothing of who asked.
@@ -162,7 +188,7 @@ pub enum Record<'a> {
     Event(Box<Event<&'a str>>),
     Consent(ConsentRecord),
     Denial(DenialRecord),
-    Salt(SaltRecord),
+    Salt(SaltStep),
     Request(RequestRecord),
     Restriction(RestrictionRecord),
 }
@@ -181,6 +207,8 @@ pub mod kind {
     pub const REQUEST: u8 = 5;
     /// [`super::RestrictionRecord`].
     pub const RESTRICTION: u8 = 6;
+    /// [`super::SaltStep`].
+    pub const SALT_STEP: u8 = 12;
 }
 
 /// Why a payload is no record.
@@ -227,7 +255,10 @@ pub fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, RecordError> {
         kind::DENIAL => postcard::from_bytes(payload)
             .map(Record::Denial)
             .map_err(bad),
-        kind::SALT => postcard::from_bytes(payload).map(Record::Salt).map_err(bad),
+        kind::SALT => postcard::from_bytes::<SaltRecord>(payload)
+            .map(|record| Record::Salt(record.into()))
+            .map_err(bad),
+        kind::SALT_STEP => postcard::from_bytes(payload).map(Record::Salt).map_err(bad),
         kind::REQUEST => postcard::from_bytes(payload)
             .map(Record::Request)
             .map_err(bad),

@@ -32,6 +32,9 @@ pub struct Metrics {
     pub salt_oldest_seconds: Gauge,
     pub salt_overdue_seconds: Gauge,
     pub salt_failures: IntCounter,
+    pub salt_steps: IntCounterVec,
+    pub salts_off_chain: IntGauge,
+    pub secrets_unlocked: IntGauge,
     pub geo_age_seconds: GaugeVec,
     pub reloads: IntCounterVec,
     pub spool_bytes: IntGauge,
@@ -157,6 +160,19 @@ impl Metrics {
             salt_failures: counter(
                 "brine_salt_failures_total",
                 "Failed attempts to make or destroy a salt.",
+            ),
+            salt_steps: counters(
+                "brine_salt_steps_total",
+                "Salts made and destroyed, by reason.",
+                &["step", "reason"],
+            ),
+            salts_off_chain: gauge(
+                "brine_salts_off_chain",
+                "Living salts that other collectors of the chain do not have; above 0 is an alarm.",
+            ),
+            secrets_unlocked: gauge(
+                "brine_secrets_unlocked",
+                "Keys and salts whose memory could not be locked; above 0 is an alarm.",
             ),
             geo_age_seconds: register(
                 &r,

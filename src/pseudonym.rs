@@ -10,6 +10,7 @@
 
 use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp};
+use zeroize::Zeroizing;
 
 use crate::beacon::VisitClaim;
 use crate::config::Site;
@@ -20,7 +21,7 @@ use crate::open_visits::OpenVisits;
 use crate::outcome::Outcome;
 use crate::salts::SiteSalts;
 use crate::salts::period::{day_number, local_day, period_of, start_of};
-use crate::secret::Secret;
+use crate::secret::{Secret, leaving_no_trace};
 
 /// What a pseudonym stands for; hashed in, so that domains never meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,22 +34,43 @@ pub enum Domain {
     Visitor,
 }
 
-/// Hashes `fields` under `salt`. Never 0, which in `events` means "none".
+/// Inputs up to here are put together on the stack: ids have 129 bytes at most.
+const SHORT: usize = 384;
+
+/// Hashing such an input goes no deeper into the stack than this, key words and input included.
+const DEPTH: usize = 4_096;
+
+/// Hashes `fields` under `salt`. Never 0, which in `events` means "none". Neither the salt's words nor the fields are
+/// left on the stack.
 pub fn pseudonym(salt: &Secret, domain: Domain, fields: &[&[u8]]) -> u64 {
-    let mut hasher = blake3::Hasher::new_keyed(salt.expose());
-    hasher.update(&[match domain {
-        Domain::Visitor => 1,
-        Domain::Visit => 2,
-        Domain::Device => 3,
-    }]);
-    for field in fields {
-        hasher
-            .update(&(field.len() as u64).to_le_bytes())
-            .update(field);
-    }
-    let mut first = [0; 8];
-    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    u64::from_le_bytes(first).max(1)
+    leaving_no_trace::<DEPTH, _>(|| {
+        let n_bytes = 1 + fields.iter().map(|field| 8 + field.len()).sum::<usize>();
+        let mut short = [0; SHORT];
+        let mut long = Zeroizing::new(Vec::new());
+        let input = if n_bytes <= SHORT {
+            &mut short[..n_bytes]
+        } else {
+            long.resize(n_bytes, 0);
+            &mut long[..]
+        };
+        input[0] = match domain {
+            Domain::Visitor => 1,
+            Domain::Visit => 2,
+            Domain::Device => 3,
+        };
+        let mut rest = &mut input[1..];
+        for field in fields {
+            let (length, after) = rest.split_at_mut(8);
+            length.copy_from_slice(&(field.len() as u64).to_le_bytes());
+            let (bytes, after) = after.split_at_mut(field.len());
+            bytes.copy_from_slice(field);
+            rest = after;
+        }
+        let hash = blake3::keyed_hash(salt.expose(), input);
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash.as_bytes()[..8]);
+        u64::from_le_bytes(first).max(1)
+    })
 }
 
 /// Returns the visitor of a consent: what its beacons are hashed with, where they name no id of their own. The

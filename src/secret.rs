@@ -1,22 +1,91 @@
-//! Secrets in memory and in files: 256 random bits, wiped when dropped, never printed.
+//! Secrets in memory and in files: 256 random bits in a page of their own, wiped when dropped, never printed.
 //!
-//! Key files are 0600 and refused if wider, so that a careless copy is noticed at start, not at a leak.
+//! **In memory** a secret is one anonymous page: locked (mlock(2): never swapped), left out of core dumps
+//! (MADV_DONTDUMP), not inherited by children (MADV_DONTFORK, which goes further than MADV_WIPEONFORK: a child
+//! does not even have the address), overwritten with zeros before it is unmapped. Clones share the page, so that the
+//! bits stand in one place however often they are passed on. What computes with them works inside of
+//! [`leaving_no_trace`], which clears the stack that hashing left its key words on. Where a lock is refused
+//! (RLIMIT_MEMLOCK), brine goes on and counts it ([`unlocked`]).
+//!
+//! **In files** keys are 0600 and refused if wider, so that a careless copy is noticed at start, not at a leak.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
+use std::hint::black_box;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
+use memmap2::{Advice, MmapMut};
 use thiserror::Error;
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
 /// Bytes of a secret.
 pub const SECRET_BYTES: usize = 32;
 
-/// 256 secret bits. `Debug` hides them; there is no `Display`, no `Serialize`, no comparison.
+/// Secrets alive whose page could not be locked.
+static UNLOCKED: AtomicUsize = AtomicUsize::new(0);
+
+/// Returns how many living secrets the system may write to swap, because RLIMIT_MEMLOCK forbade to lock them.
+pub fn unlocked() -> usize {
+    UNLOCKED.load(Ordering::Relaxed)
+}
+
+/// 256 secret bits. `Debug` hides them; there is no `Display`, no `Serialize`, no comparison. A clone is the same
+/// memory again.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<[u8; SECRET_BYTES]>);
+pub struct Secret(Arc<Page>);
+
+/// The memory of one secret.
+struct Page {
+    bytes: MmapMut,
+    is_locked: bool,
+}
+
+impl Page {
+    fn new() -> Page {
+        // Fails only where the process may have no further memory at all; an allocation would end it just so.
+        let bytes = MmapMut::map_anon(SECRET_BYTES).expect("one page of memory can be had");
+        let is_locked = bytes.lock().is_ok();
+        if !is_locked && UNLOCKED.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!(
+                "memory of keys and salts cannot be locked; raise RLIMIT_MEMLOCK (systemd: LimitMEMLOCK)"
+            );
+        }
+        for (advice, what) in [
+            (Advice::DontDump, "MADV_DONTDUMP"),
+            (Advice::DontFork, "MADV_DONTFORK"),
+        ] {
+            if let Err(error) = bytes.advise(advice) {
+                // Core dumps are off for the whole process, and children exec at once: a second fence is missing.
+                tracing::warn!(%error, what, "memory of a secret");
+            }
+        }
+        Page { bytes, is_locked }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.bytes[..].zeroize();
+        if !self.is_locked {
+            UNLOCKED.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Tells whether a secret's memory is still there, without keeping it there.
+#[derive(Debug)]
+pub struct Trace(Weak<Page>);
+
+impl Trace {
+    /// Returns true once every holder has dropped the secret, and its memory is wiped.
+    pub fn is_wiped(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
 
 impl Secret {
     /// Takes random bits from the operating system.
@@ -24,23 +93,61 @@ impl Secret {
     /// # Panics
     /// Where the operating system has no random source; without one no promise of brine holds.
     pub fn random() -> Secret {
-        Secret::from_bytes(random_bytes())
+        // getrandom(2) fails only where the kernel offers no random source at all.
+        Secret::fill(getrandom::fill).expect("the operating system has a random source")
     }
 
-    /// Wraps existing bytes.
-    pub fn from_bytes(bytes: [u8; SECRET_BYTES]) -> Secret {
-        Secret(Zeroizing::new(bytes))
+    /// Lets `write` put the bits where they will stay: no copy of them is left elsewhere.
+    ///
+    /// # Errors
+    /// What `write` says; the memory is wiped then.
+    pub fn fill<E>(write: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Secret, E> {
+        let mut page = Page::new();
+        write(&mut page.bytes[..SECRET_BYTES])?;
+        Ok(Secret(Arc::new(page)))
+    }
+
+    /// Takes over existing bytes, and wipes what it was given. A caller's own copy is the caller's to wipe.
+    pub fn from_bytes(mut bytes: [u8; SECRET_BYTES]) -> Secret {
+        let mut page = Page::new();
+        page.bytes[..SECRET_BYTES].copy_from_slice(&bytes);
+        bytes.zeroize();
+        Secret(Arc::new(page))
     }
 
     /// Derives a key for another use; `context` is hard-coded, global and unique
     /// (BLAKE3, "derive_key").
     pub fn derive(&self, context: &str) -> Secret {
-        Secret::from_bytes(blake3::derive_key(context, &self.0[..]))
+        self.derive_for(context, &[])
+    }
+
+    /// The same for one of many: each of `fields` is hashed in with its length before it.
+    pub fn derive_for(&self, context: &str, fields: &[&[u8]]) -> Secret {
+        let mut page = Page::new();
+        leaving_no_trace::<16_384, _>(|| {
+            let mut hasher = blake3::Hasher::new_derive_key(context);
+            hasher.update(self.expose());
+            for field in fields {
+                hasher
+                    .update(&(field.len() as u64).to_le_bytes())
+                    .update(field);
+            }
+            hasher.finalize_xof().fill(&mut page.bytes[..SECRET_BYTES]);
+        });
+        Secret(Arc::new(page))
     }
 
     /// Returns the bytes, for hashing and for the file they live in.
     pub fn expose(&self) -> &[u8; SECRET_BYTES] {
-        &self.0
+        self.0
+            .bytes
+            .first_chunk()
+            .expect("a page holds a secret: it was made so long")
+    }
+
+    /// Returns what tells when the last holder is gone.
+    pub fn trace(&self) -> Trace {
+        Trace(Arc::downgrade(&self.0))
     }
 }
 
@@ -50,7 +157,29 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Returns `N` random bytes from the operating system.
+/// Runs `work`, which computes with a secret, and overwrites the `DEPTH` bytes of stack that it may have used.
+/// Hash functions leave their key there, in frames that nobody clears: a dump of the process would have it long
+/// after the key is destroyed. What `work` returns must be no secret.
+#[inline]
+pub fn leaving_no_trace<const DEPTH: usize, R>(work: impl FnOnce() -> R) -> R {
+    // Both have their frame at the same place: right below this one.
+    let result = apart(work);
+    burn::<DEPTH>();
+    result
+}
+
+#[inline(never)]
+fn apart<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+#[inline(never)]
+fn burn<const DEPTH: usize>() {
+    let zeros = [0_u8; DEPTH];
+    black_box(&zeros);
+}
+
+/// Returns `N` random bytes from the operating system, for ids and nonces.
 ///
 /// # Panics
 /// As [`Secret::random`].
@@ -122,18 +251,14 @@ fn read_private(path: &Path, mut file: File) -> Result<Secret, SecretError> {
             mode,
         });
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES + 1));
-    Read::by_ref(&mut file)
-        .take(SECRET_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(io_error)?;
-    match <[u8; SECRET_BYTES]>::try_from(&bytes[..]) {
-        Ok(array) => Ok(Secret::from_bytes(array)),
-        Err(_) => Err(SecretError::Length {
+    let found = file.metadata().map_err(io_error)?.len();
+    if found != SECRET_BYTES as u64 {
+        return Err(SecretError::Length {
             path: path.to_owned(),
-            found: bytes.len(),
-        }),
+            found: usize::try_from(found).unwrap_or(usize::MAX),
+        });
     }
+    Secret::fill(|bytes| file.read_exact(bytes)).map_err(io_error)
 }
 
 /// Writes `bytes` to a new 0600 file at `path`: whole or not at all, durable when it returns.

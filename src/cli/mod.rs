@@ -4,6 +4,7 @@ mod config;
 mod policy;
 mod query;
 mod rights;
+mod salts;
 mod serve;
 mod sql;
 mod tracker;
@@ -49,6 +50,8 @@ enum Command {
     Tracker(tracker::TrackerArgs),
     /// Do what a visitor asked for by mail: find, export, restrict or erase their events.
     Rights(rights::RightsArgs),
+    /// Look after the salts of a running brine; make or pass on the seed of many collectors.
+    Salts(salts::SaltsArgs),
     /// Check, show or start a configuration.
     Config(ConfigArgs),
     /// The public policy: what it says, its versions, what a change means for consents, the record of processing.
@@ -134,6 +137,7 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCode> {
         Command::Query(args) => query::run(&args, environment),
         Command::Tracker(args) => tracker::run(&args, environment),
         Command::Rights(args) => rights::run(&args, environment),
+        Command::Salts(args) => salts::run(&args, environment),
         Command::Config(args) => config::run(&args.action, environment),
         Command::Policy(args) => policy::run(&args, environment),
         Command::Engine(args) => engine::cli::run(args),

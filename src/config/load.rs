@@ -191,6 +191,13 @@ mod tests {
         settings.store.password_file = Some("p".into());
         settings.store.engine_library = Some("l".into());
         settings.consent.key_file = Some("k".into());
+        settings.salts = super::super::settings::Salts {
+            key_file: Some("k".into()),
+            key_credential: Some("k".into()),
+            key_variable: Some("k".into()),
+            chain: true,
+            seed_file: Some("s".into()),
+        };
         settings.enrich = super::super::settings::Enrich {
             geo_country: Some("a".into()),
             geo_city: Some("a".into()),

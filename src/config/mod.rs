@@ -17,6 +17,7 @@ use ipnet::IpNet;
 
 use self::settings::{Settings, Tls};
 pub use self::sites::{Site, SiteId, Sites};
+use crate::salts::wrap::KeyPlace;
 
 /// The configuration as documented, key by key.
 pub const REFERENCE: &str = include_str!("reference.toml");
@@ -33,6 +34,7 @@ pub struct Config {
     pub batch: Batch,
     pub limits: Limits,
     pub consent: Consent,
+    pub salts: Salts,
     pub enrich: settings::Enrich,
     pub query: settings::Query,
     pub policy: notice::Notice,
@@ -125,6 +127,16 @@ pub struct Consent {
     pub key_file: PathBuf,
 }
 
+/// How salts are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Salts {
+    pub directory: PathBuf,
+    pub key: Option<KeyPlace>,
+    /// Salts come from the chain, and a seed is looked for here.
+    pub seed_file: Option<PathBuf>,
+}
+
 /// One thing wrong with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -187,6 +199,7 @@ impl Config {
             batch: check_batch(&settings.batch, &mut faults),
             limits: check_limits(&settings.limits, &mut faults),
             consent: check_consent(settings, &mut faults),
+            salts: check_salts(settings, &mut faults),
             enrich: settings.enrich.clone(),
             query: check_query(&settings.query, &mut faults),
             policy: notice::check(settings, &mut faults),
@@ -415,6 +428,48 @@ fn check_consent(settings: &Settings, faults: &mut Faults) -> Consent {
             .key_file
             .clone()
             .unwrap_or_else(|| settings.data.directory.join("consent.key")),
+    }
+}
+
+fn check_salts(settings: &Settings, faults: &mut Faults) -> Salts {
+    let written = &settings.salts;
+    let directory = settings.data.directory.join("salts");
+    let mut places = Vec::new();
+    if let Some(path) = &written.key_file {
+        if path.starts_with(&directory) {
+            faults.add("salts.key_file", path, "must not be beside the salts");
+        }
+        places.push(KeyPlace::File(path.clone()));
+    }
+    if let Some(name) = &written.key_credential {
+        if name.is_empty() || name.contains('/') || name == ".." {
+            faults.add("salts.key_credential", name, "must be a credential's name");
+        }
+        places.push(KeyPlace::Credential(name.clone()));
+    }
+    if let Some(name) = &written.key_variable {
+        if name.is_empty() || name.contains('=') {
+            faults.add("salts.key_variable", name, "must be a variable's name");
+        }
+        places.push(KeyPlace::Variable(name.clone()));
+    }
+    if places.len() > 1 {
+        faults.add("salts", places.len(), "one place of the key, not several");
+    }
+    if written.seed_file.is_some() && !written.chain {
+        faults.add(
+            "salts.seed_file",
+            &written.seed_file,
+            "needs salts.chain = true",
+        );
+    }
+    let seed_file = written.seed_file.clone();
+    Salts {
+        seed_file: written
+            .chain
+            .then(|| seed_file.unwrap_or_else(|| settings.data.directory.join("salts.seed"))),
+        key: places.pop(),
+        directory,
     }
 }
 

@@ -24,6 +24,7 @@ pub struct Settings {
     pub batch: Batch,
     pub limits: Limits,
     pub consent: Consent,
+    pub salts: Salts,
     pub policy: notice::Policy,
     pub controller: notice::Controller,
     pub processing: notice::Processing,
@@ -228,6 +229,18 @@ impl Default for Consent {
             key_file: None,
         }
     }
+}
+
+/// How salts are kept and where they come from.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Salts {
+    pub key_file: Option<PathBuf>,
+    pub key_credential: Option<String>,
+    pub key_variable: Option<String>,
+    pub chain: bool,
+    pub seed_file: Option<PathBuf>,
 }
 
 /// Optional data files; built-in rules serve without them.

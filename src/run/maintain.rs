@@ -10,7 +10,7 @@ use crate::collector::{Collector, Live};
 use crate::config::Config;
 use crate::consent::token_day;
 use crate::engine::supervise::{EngineHandle, State};
-use crate::event::{encode, kind};
+use crate::event::{SaltStep, encode, kind};
 use crate::listener::tls::Certificates;
 use crate::shutdown;
 use crate::spool::RecordKind;
@@ -69,32 +69,42 @@ pub(super) async fn run(
 pub(super) async fn salts(collector: &Arc<Collector>) {
     let keeper = collector.clone();
     let ticked = tokio::task::spawn_blocking(move || {
-        keeper
-            .salts
-            .tick(&keeper.live.load().sites, keeper.clock.now())
+        let mut records = Vec::new();
+        let (sites, now) = (keeper.live.load(), keeper.clock.now());
+        let result = keeper.salts.tick(&sites.sites, now, &mut records);
+        (records, result)
     });
-    let records = match ticked.await {
-        Ok(Ok(records)) => records,
-        Ok(Err(error)) => {
-            collector.metrics.salt_failures.inc();
-            tracing::error!(%error, "salts cannot be renewed or destroyed; trying again");
-            return;
+    match ticked.await {
+        Ok((records, result)) => {
+            record_salts(collector, &records).await;
+            if let Err(error) = result {
+                collector.metrics.salt_failures.inc();
+                let error = format!("{:#}", anyhow::Error::new(error));
+                tracing::error!(error, "salts cannot be renewed or destroyed; trying again");
+            }
         }
-        Err(error) => {
-            tracing::error!(%error, "salt task");
-            return;
-        }
-    };
+        Err(error) => tracing::error!(%error, "salt task"),
+    }
+}
+
+/// Records the steps of salts' lives.
+pub(crate) async fn record_salts(collector: &Collector, records: &[SaltStep]) {
     for record in records {
         tracing::info!(
             site = record.site,
             step = record.step,
             reason = record.reason,
+            how = record.how,
             "salt"
         );
+        collector
+            .metrics
+            .salt_steps
+            .with_label_values(&[&record.step, &record.reason])
+            .inc();
         if let Err(error) = collector
             .spool
-            .append(RecordKind(kind::SALT), &encode(&record), || true)
+            .append(RecordKind(kind::SALT_STEP), &encode(record), || true)
             .await
         {
             // The step was taken; only its record is late. It stands in the log line above.
@@ -114,6 +124,10 @@ fn gauges(collector: &Collector, engine: Option<&EngineHandle>) {
     metrics.salts_living.set(ages.living as i64);
     metrics.salt_oldest_seconds.set(ages.oldest_s as f64);
     metrics.salt_overdue_seconds.set(ages.overdue_s as f64);
+    metrics.salts_off_chain.set(ages.off_chain as i64);
+    metrics
+        .secrets_unlocked
+        .set(crate::secret::unlocked() as i64);
     let spool = collector.spool.stats();
     metrics.spool_bytes.set(spool.bytes as i64);
     metrics.spool_segments.set(spool.segments as i64);

@@ -4,7 +4,7 @@
 //! Stop: listeners drain → spool committed and sealed → batches delivered → engine. Every task is owned
 //! here and awaited.
 
-mod maintain;
+pub(crate) mod maintain;
 mod observe;
 
 use std::ffi::OsString;
@@ -19,7 +19,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -30,7 +32,7 @@ use crate::batch::Batcher;
 use crate::clock::SharedClock;
 use crate::collector::{Collector, Live};
 use crate::config::settings::{Environment, Layout};
-use crate::config::{Config, Place};
+use crate::config::{self, Config, Place};
 use crate::consent::revoked::Revocations;
 use crate::consent::token::{LedgerId, Mint};
 use crate::consent::token_day;
@@ -44,7 +46,7 @@ use crate::metrics::Metrics;
 use crate::open_visits::OpenVisits;
 use crate::rights::desk::Rights;
 use crate::rights::receipt::Receipts;
-use crate::salts::Keeper;
+use crate::salts::{Keeper, Keeping, wrap};
 use crate::secret;
 use crate::spool::{Disk, Recovery, Spool, SpoolSettings};
 use crate::store::Store;
@@ -145,6 +147,13 @@ fn hide_memory() -> Result<(), RunError> {
         maximum: Some(0),
     };
     setrlimit(Resource::Core, none).map_err(|e| part("core dump limit", e))?;
+    // A page for each secret is to be locked: as many as the operator's limit allows, not the usual part of it.
+    let lockable = getrlimit(Resource::Memlock);
+    let all = Rlimit {
+        current: lockable.maximum,
+        ..lockable
+    };
+    setrlimit(Resource::Memlock, all).map_err(|e| part("memory lock limit", e))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|e| part("process not dumpable", e))
 }
@@ -228,7 +237,7 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
         .map_err(|e| part("consent key", chain(&e)))?;
     let revocations = Revocations::open(&directory.join("revocations.log"), token_day(clock.now()))
         .map_err(|e| part("revocation log", e))?;
-    let salts = Keeper::open(&directory.join("salts")).map_err(|e| part("salts", chain(&e)))?;
+    let salts = open_salts(&config.salts, &environment)?;
     let (spool, recovery) = open_spool(&config, &clock, &metrics)?;
     restore_withdrawals(&spool, &recovery, &revocations).await?;
     let enrichers =
@@ -385,7 +394,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn lock_directory(path: &Path) -> Result<File, RunError> {
+pub(crate) fn lock_directory(path: &Path) -> Result<File, RunError> {
     let fault = |source| RunError::Directory {
         path: path.to_owned(),
         source,
@@ -425,6 +434,18 @@ fn lock_directory(path: &Path) -> Result<File, RunError> {
         }
         Err(fs::TryLockError::Error(error)) => Err(fault(error)),
     }
+}
+
+fn open_salts(salts: &config::Salts, environment: &Environment) -> Result<Keeper, RunError> {
+    let key = match &salts.key {
+        Some(place) => Some(wrap::load(place, environment).map_err(|e| part("salts", chain(&e)))?),
+        None => None,
+    };
+    let keeping = Keeping {
+        key,
+        seed_file: salts.seed_file.clone(),
+    };
+    Keeper::open(&salts.directory, keeping).map_err(|e| part("salts", chain(&e)))
 }
 
 fn open_spool(

@@ -1,37 +1,61 @@
 //! Life of a salt: created → current → previous (grace) → destroyed.
 //!
-//! Comes in: the sites, the time. Goes out: for each site the salts that live now, for
-//! [`crate::pseudonym`] to hash with, and a record of each creation and destruction. Promises that a salt
-//! exists in one file (0600, in a 0700 directory) and in memory, and that after its period and the
-//! grace it is in neither: taken out of use, overwritten, unlinked, the directory fsynced, memory wiped.
-//! (On SSDs and copy-on-write file systems an overwrite may leave old blocks behind; README says so.)
+//! Comes in: the sites, the time, an operator's order, a seed. Goes out: for each site the salts that live now, for
+//! [`crate::pseudonym`] to hash with, and a record of each creation and destruction. Promises that a salt exists in one
+//! file ([`files`]; sealed where the operator keeps a key elsewhere, [`wrap`]) and in one locked page of memory
+//! ([`crate::secret`]), and that after its period and the grace it is in neither: taken out of use, overwritten,
+//! unlinked, the directory fsynced, memory wiped, that being waited for.
 //!
-//! Requests only read. One task calls [`Keeper::tick`]; a salt is made shortly before its period begins,
-//! so that midnight finds it ready. A clock set back finds the salts that still live and makes new ones
-//! where they are gone: a destroyed salt never returns, that day's visitors are then counted anew.
+//! Salts are random, each collector's own, or with `salts.chain` derived forwards from one seed ([`chain`]), so that
+//! many collectors agree without talking.
 //!
-//! The chain for many collectors will take the place of `Secret::random` in `create`.
+//! **Time.** Requests only read. One task calls [`Keeper::tick`] every second; a salt is made ten minutes before its
+//! period begins, so that midnight finds it ready. What is decided about clocks:
+//!
+//! - Midnight is the site's, by the time-zone database: a day of 23 or 25 hours has one salt, and where daylight saving
+//!   skips or repeats midnight, the first instant of the date counts. Leap seconds do not exist in the system's time.
+//! - A machine that slept, or a brine that was off: what is over is destroyed at the first tick, before the first beacon
+//!   (`found_late`), however many days late.
+//! - A clock set back: living salts serve on, and one that was destroyed never returns; the date's visitors are then
+//!   counted anew under another salt. The salts of the next eight days are kept for them, later ones destroyed.
+//! - A clock set forward: what is then over is destroyed, as if the time had passed. Put right again: as set back.
+//!   Always rather a visitor counted twice than a salt too long alive.
+//! - A rotation that was changed: salts that are no period's any more are destroyed at once.
 
+pub mod chain;
+mod files;
+pub mod order;
 pub mod period;
+pub mod wrap;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
+use self::chain::{Chain, Link, Seed};
+use self::files::{Files, Found};
 use self::period::{date_of, day_number, local_day, next_period, period_of, start_of};
 use crate::config::{Site, SiteId, Sites};
-use crate::event::SaltRecord;
-use crate::secret::{self, SECRET_BYTES, Secret, SecretError};
+use crate::event::SaltStep;
+use crate::secret::{Secret, SecretError, Trace};
 
 /// A salt is made this long before its period begins.
 const LEAD: SignedDuration = SignedDuration::from_mins(10);
+
+/// A salt whose period begins later than this was made by a clock that has been put right since. One of the next days is
+/// kept for them: they come soon, and who was counted under it meanwhile is then the same visitor.
+const FAR: SignedDuration = SignedDuration::from_hours(8 * 24);
+
+/// A destroyed salt's memory is waited for so long: a beacon under way hashes for microseconds.
+const WIPE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why the salts cannot be kept.
 #[derive(Debug, Error)]
@@ -55,36 +79,115 @@ pub enum SaltError {
     /// A salt file is damaged or too widely readable.
     #[error("salt file")]
     File(#[from] SecretError),
+    /// A salt file is sealed and no key is configured: name it again, or destroy the salts (`brine salts destroy`).
+    #[error(
+        "salt file {path} is sealed, and none of salts.key_file, salts.key_credential, salts.key_variable is set",
+        path = path.display()
+    )]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The seed file is none: make one with `brine salts seed`, or fetch one with `brine salts export`.
+    #[error("seed file {path} is none of `brine salts seed` or `brine salts export`", path = path.display())]
+    Seed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The chain's state is too old, or the clock far ahead; the operator looks at the clock, or gives a new seed.
+    #[error(
+        "the chain is at {from} and the clock at {to}: too far to walk; check the clock, or give a new seed"
+    )]
+    TooFar {
+        /// The state's date.
+        from: Date,
+        /// The date asked for.
+        to: Date,
+    },
+    /// There is no chain, or none that can be read.
+    #[error("{path} holds no state of a chain that can be read", path = path.display())]
+    NoChain {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// Where a salt's bits came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From the operating system: this collector's alone.
+    Own,
+    /// From the chain: the same in every collector that has it.
+    Shared,
+}
+
+impl Origin {
+    /// Returns the word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Origin::Own => "own",
+            Origin::Shared => "shared",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Salt {
+    secret: Secret,
+    origin: Origin,
 }
 
 /// The salts of one site that live now, by first local date of their period.
 #[derive(Clone, Debug, Default)]
 pub struct SiteSalts {
-    by_period: BTreeMap<u16, Secret>,
+    by_period: BTreeMap<u16, Salt>,
 }
 
 impl SiteSalts {
     /// Returns the salt of the period that starts on the local date `period`, if it lives.
     pub fn of(&self, period: u16) -> Option<&Secret> {
-        self.by_period.get(&period)
+        self.by_period.get(&period).map(|salt| &salt.secret)
     }
 
     /// Returns the periods whose salts live, oldest first, with their salts.
     pub fn iter(&self) -> impl Iterator<Item = (u16, &Secret)> {
-        self.by_period.iter().map(|(period, salt)| (*period, salt))
+        self.by_period
+            .iter()
+            .map(|(period, salt)| (*period, &salt.secret))
     }
 }
 
 /// What requests read: every site's living salts at one moment.
 pub type SaltSet = HashMap<SiteId, SiteSalts>;
 
+/// How salts are kept, as configured.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct Keeping {
+    /// What files are sealed with.
+    pub key: Option<Secret>,
+    /// Where a seed is looked for; with it, salts come from the chain.
+    pub seed_file: Option<PathBuf>,
+}
+
 /// Keeps the salts: the only module that makes, stores and destroys them.
 #[derive(Debug)]
 pub struct Keeper {
-    directory: PathBuf,
+    files: Files,
+    seed_file: Option<PathBuf>,
     living: ArcSwap<SaltSet>,
-    /// One tick at a time; also guards the directory.
-    ticking: Mutex<()>,
+    /// One change at a time; also guards the directory.
+    work: Mutex<Work>,
+}
+
+/// What only the one who changes salts sees.
+#[derive(Debug)]
+struct Work {
+    chain: Chain,
+    /// Salts found sealed with a key that is gone; recorded at the first tick.
+    lost: Vec<(SiteId, u16)>,
+    /// Sites whose next salt is made for this reason instead of the usual one.
+    reasons: HashMap<SiteId, &'static str>,
 }
 
 /// Figures for metrics.
@@ -96,59 +199,65 @@ pub struct SaltAges {
     pub oldest_s: i64,
     /// Seconds by which the most overdue salt has outlived its grace; 0 when none has.
     pub overdue_s: i64,
+    /// Living salts that other collectors of the chain do not have.
+    pub off_chain: usize,
 }
 
 impl Keeper {
-    /// Opens `directory` (made 0700 if missing) and reads the salts in it.
+    /// Opens `directory` (made 0700 if missing) and reads the salts in it. Salts sealed with another key than
+    /// `keeping` has are lost: they are destroyed here, and recorded at the first tick.
     ///
     /// # Errors
     /// [`SaltError`]; brine must not start with salts that others can read.
-    pub fn open(directory: &Path) -> Result<Keeper, SaltError> {
-        let io_error = |source| SaltError::Io {
-            path: directory.to_owned(),
-            source,
-        };
-        if !directory.exists() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(directory)
-                .map_err(io_error)?;
-        }
-        let mode = fs::metadata(directory)
-            .map_err(io_error)?
-            .permissions()
-            .mode()
-            & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(SaltError::TooWide {
-                path: directory.to_owned(),
-                mode,
-            });
-        }
+    pub fn open(directory: &Path, keeping: Keeping) -> Result<Keeper, SaltError> {
+        let files = Files::open(directory, keeping.key)?;
+        let names = files.names()?;
         let mut living = SaltSet::new();
-        for entry in fs::read_dir(directory).map_err(io_error)? {
-            let path = entry.map_err(io_error)?.path();
-            let Some((site, period)) = parse_name(&path) else {
-                if path.extension().is_some_and(|e| e == "new") {
-                    // Half-made when a crash came: never used, so nothing was hashed with it.
-                    destroy_file(&path).map_err(io_error)?;
-                } else {
-                    tracing::warn!(file = ?path.file_name(), "a file in the salt directory is no salt; left alone");
+        let mut lost = Vec::new();
+        for name in &names {
+            let Some((site, period, origin)) = parse_name(name) else {
+                if chain::parse_name(name).is_none() {
+                    tracing::warn!(name, "a file in the salt directory is no salt; left alone");
                 }
                 continue;
             };
-            let salt = secret::load_or_create(&path)?;
-            living
-                .entry(site)
-                .or_default()
-                .by_period
-                .insert(period, salt);
+            match files.read(name)? {
+                Found::Secret(secret) => {
+                    let salt = Salt { secret, origin };
+                    let of_site = living.entry(site).or_default();
+                    of_site.by_period.insert(period, salt);
+                }
+                Found::Lost => {
+                    files.destroy(name)?;
+                    lost.push((site, period));
+                }
+            }
         }
+        let (mut chain, is_chain_lost) = Chain::open(&files, &names)?;
+        if keeping.seed_file.is_none() && chain.position().is_some() {
+            tracing::warn!(
+                "salts.chain is false: the chain's state, which other collectors' salts follow from, is destroyed"
+            );
+            chain.destroy(&files)?;
+        }
+        if !lost.is_empty() || is_chain_lost {
+            tracing::error!(
+                salts = lost.len(),
+                chain = is_chain_lost,
+                "the key that salts were sealed with is gone: they are lost and destroyed; new ones are made, and who \
+                 was counted under them is counted anew"
+            );
+        }
+        let reasons = lost.iter().map(|(site, _)| (site.clone(), "key_lost"));
         Ok(Keeper {
-            directory: directory.to_owned(),
+            seed_file: keeping.seed_file,
             living: ArcSwap::from_pointee(living),
-            ticking: Mutex::new(()),
+            work: Mutex::new(Work {
+                chain,
+                reasons: reasons.collect(),
+                lost,
+            }),
+            files,
         })
     }
 
@@ -157,44 +266,37 @@ impl Keeper {
         self.living.load()
     }
 
-    /// Makes what is due, destroys what is over, and returns the records of both. Blocking.
+    /// Makes what is due, destroys what is over, and adds the records of both to `records`, also where it fails.
+    /// Blocking.
     ///
     /// # Errors
     /// [`SaltError`]; what was done so far stands, the rest is tried again at the next tick. A salt that
     /// could not be destroyed is out of use all the same.
-    pub fn tick(&self, sites: &Sites, now: Timestamp) -> Result<Vec<SaltRecord>, SaltError> {
-        let _one_at_a_time = self.ticking.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut records = Vec::new();
-        for site in sites.iter() {
-            let today = period_of(local_day(now, &site.time_zone), site.rotation);
-            let soon = period_of(local_day(now + LEAD, &site.time_zone), site.rotation);
-            for period in [today, soon] {
-                if !self.lives(&site.id, period) {
-                    records.push(self.create(site, period, now)?);
-                }
-            }
+    pub fn tick(
+        &self,
+        sites: &Sites,
+        now: Timestamp,
+        records: &mut Vec<SaltStep>,
+    ) -> Result<(), SaltError> {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        for (site, period) in work.lost.drain(..) {
+            records.push(destroyed(&site, period, now, "key_lost", true));
         }
-        for (site, period) in self.over(sites, now) {
-            let late = sites
-                .iter()
-                .find(|s| s.id == site)
-                .is_some_and(|s| overdue(s, period, now) > 3_600);
-            records.push(self.destroy(
-                &site,
-                period,
-                now,
-                if late { "found_late" } else { "grace_over" },
-            )?);
-        }
-        Ok(records)
+        // Each by itself: a full disk must not keep an old salt alive, nor a bad seed a new one unmade.
+        let seeded = self.take_seed(&mut work);
+        let made = self.make(&mut work, sites, now, records);
+        let ended = self.end(sites, now, records);
+        ended.and(made).and(seeded)
     }
 
     /// Returns ages for metrics.
     pub fn ages(&self, sites: &Sites, now: Timestamp) -> SaltAges {
         let mut ages = SaltAges::default();
         for (id, salts) in self.living().iter() {
-            for &period in salts.by_period.keys() {
+            for (&period, salt) in &salts.by_period {
                 ages.living += 1;
+                ages.off_chain +=
+                    usize::from(self.seed_file.is_some() && salt.origin == Origin::Own);
                 if let Some(site) = sites.iter().find(|s| s.id == *id) {
                     let age = now
                         .duration_since(start_of(period, &site.time_zone))
@@ -207,43 +309,144 @@ impl Keeper {
         ages
     }
 
+    /// Makes the salts that the sites need now and soon.
+    fn make(
+        &self,
+        work: &mut Work,
+        sites: &Sites,
+        now: Timestamp,
+        records: &mut Vec<SaltStep>,
+    ) -> Result<(), SaltError> {
+        let mut needed = Vec::new();
+        for site in sites.iter() {
+            for at in [now, now + LEAD] {
+                needed.push((
+                    site,
+                    period_of(local_day(at, &site.time_zone), site.rotation),
+                ));
+            }
+        }
+        let walked = match (
+            &self.seed_file,
+            needed.iter().map(|(_, period)| *period).max(),
+        ) {
+            (Some(_), Some(target)) => self.walk(work, sites, target, now, records),
+            _ => Ok(()),
+        };
+        for (site, period) in needed {
+            if self.lives(&site.id, period) {
+                continue;
+            }
+            let usual = match (&self.seed_file, self.living().contains_key(&site.id)) {
+                (Some(_), _) => {
+                    tracing::error!(site = %site.id, period = %date_of(period), "no chain reaches this period: the \
+                        salt is this collector's own, and who is counted here as well as elsewhere is counted twice");
+                    "off_chain"
+                }
+                (None, true) => "rotation",
+                (None, false) => "first_start",
+            };
+            let reason = work.reasons.remove(&site.id).unwrap_or(usual);
+            records.push(self.create(site, period, now, reason, Secret::random(), Origin::Own)?);
+        }
+        walked
+    }
+
+    /// Takes from the chain what the sites need up to the date `target`, and forgets how.
+    fn walk(
+        &self,
+        work: &mut Work,
+        sites: &Sites,
+        target: u16,
+        now: Timestamp,
+        records: &mut Vec<SaltStep>,
+    ) -> Result<(), SaltError> {
+        let reasons = &mut work.reasons;
+        work.chain.walk(&self.files, target, |day, link: &Link| {
+            for site in sites.iter() {
+                let starts = period_of(day, site.rotation) == day;
+                if !starts || self.lives(&site.id, day) || overdue(site, day, now) > 0 {
+                    continue;
+                }
+                let secret = link.salt(site.id.as_str());
+                let reason = reasons.remove(&site.id).unwrap_or("rotation");
+                records.push(self.create(site, day, now, reason, secret, Origin::Shared)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes over a seed that the operator has put there, and destroys its file.
+    fn take_seed(&self, work: &mut Work) -> Result<(), SaltError> {
+        let Some(path) = &self.seed_file else {
+            return Ok(());
+        };
+        if let Some(seed) = Seed::read(path)? {
+            let day = seed.day;
+            work.chain.adopt(&self.files, seed)?;
+            chain::destroy_seed(path)?;
+            tracing::info!(from = %date_of(day), "a seed was taken over, and its file destroyed");
+        }
+        Ok(())
+    }
+
     fn lives(&self, site: &SiteId, period: u16) -> bool {
         self.living()
             .get(site)
             .is_some_and(|salts| salts.of(period).is_some())
     }
 
-    fn create(&self, site: &Site, period: u16, now: Timestamp) -> Result<SaltRecord, SaltError> {
-        let salt = Secret::random();
-        let path = self.path(&site.id, period);
-        secret::write_private(&path, salt.expose())
-            .map_err(|source| SaltError::Io { path, source })?;
-        let is_first = !self.living().contains_key(&site.id);
+    fn create(
+        &self,
+        site: &Site,
+        period: u16,
+        now: Timestamp,
+        reason: &str,
+        secret: Secret,
+        origin: Origin,
+    ) -> Result<SaltStep, SaltError> {
+        self.files.write(&name(&site.id, period, origin), &secret)?;
         self.publish(|living| {
-            living
-                .entry(site.id.clone())
-                .or_default()
-                .by_period
-                .insert(period, salt);
+            let of_site = living.entry(site.id.clone()).or_default();
+            of_site.by_period.insert(period, Salt { secret, origin });
         });
-        Ok(record(
-            &site.id,
-            period,
-            now,
-            "created",
-            if is_first { "first_start" } else { "rotation" },
-        ))
+        let how = match origin {
+            Origin::Own => "random",
+            Origin::Shared => "chain",
+        };
+        Ok(step(&site.id, period, now, "created", reason, how))
     }
 
-    /// Lists the salts whose period and grace are over, and those of sites that are gone.
-    fn over(&self, sites: &Sites, now: Timestamp) -> Vec<(SiteId, u16)> {
+    /// Destroys what is over. All are taken out of use before the disk may fail over one of them.
+    fn end(
+        &self,
+        sites: &Sites,
+        now: Timestamp,
+        records: &mut Vec<SaltStep>,
+    ) -> Result<(), SaltError> {
+        let over = self.over(sites, now);
+        self.destroy(&over, now, records)
+    }
+
+    /// Lists the salts that may not live any more, and why.
+    fn over(&self, sites: &Sites, now: Timestamp) -> Vec<(SiteId, u16, &'static str)> {
         let mut over = Vec::new();
         for (id, salts) in self.living().iter() {
             let site = sites.iter().find(|s| s.id == *id);
             for &period in salts.by_period.keys() {
-                if site.is_none_or(|site| overdue(site, period, now) > 0) {
-                    over.push((id.clone(), period));
-                }
+                let reason = match site {
+                    None => "site_gone",
+                    Some(site) => match overdue(site, period, now) {
+                        3_601.. => "found_late",
+                        1.. => "grace_over",
+                        _ if period_of(period, site.rotation) != period => "rotation_changed",
+                        _ if start_of(period, &site.time_zone).duration_since(now) > FAR => {
+                            "far_ahead"
+                        }
+                        _ => continue,
+                    },
+                };
+                over.push((id.clone(), period, reason));
             }
         }
         over
@@ -251,23 +454,39 @@ impl Keeper {
 
     fn destroy(
         &self,
-        site: &SiteId,
-        period: u16,
+        salts: &[(SiteId, u16, &'static str)],
         now: Timestamp,
-        reason: &str,
-    ) -> Result<SaltRecord, SaltError> {
-        // Out of use first: whatever the disk does now, nothing more is hashed with it.
+        records: &mut Vec<SaltStep>,
+    ) -> Result<(), SaltError> {
+        if salts.is_empty() {
+            return Ok(());
+        }
+        // Out of use first: whatever the disk does now, nothing more is hashed with them.
+        let mut gone: Vec<Option<(Trace, Origin)>> = Vec::new();
         self.publish(|living| {
-            if let Some(salts) = living.get_mut(site) {
-                salts.by_period.remove(&period);
-                if salts.by_period.is_empty() {
+            for (site, period, _) in salts {
+                let of_site = living.entry(site.clone()).or_default();
+                let salt = of_site.by_period.remove(period);
+                gone.push(salt.map(|salt| (salt.secret.trace(), salt.origin)));
+                if of_site.by_period.is_empty() {
                     living.remove(site);
                 }
             }
         });
-        let path = self.path(site, period);
-        destroy_file(&path).map_err(|source| SaltError::Io { path, source })?;
-        Ok(record(site, period, now, "destroyed", reason))
+        let mut result = Ok(());
+        for ((site, period, reason), gone) in salts.iter().zip(gone) {
+            let Some((trace, origin)) = gone else {
+                continue;
+            };
+            match self.files.destroy(&name(site, *period, origin)) {
+                Ok(()) => {
+                    let is_wiped = wait_wiped(&trace);
+                    records.push(destroyed(site, *period, now, reason, is_wiped));
+                }
+                Err(error) => result = Err(error),
+            }
+        }
+        result
     }
 
     fn publish(&self, change: impl FnOnce(&mut SaltSet)) {
@@ -275,11 +494,21 @@ impl Keeper {
         change(&mut living);
         self.living.store(Arc::new(living));
     }
+}
 
-    fn path(&self, site: &SiteId, period: u16) -> PathBuf {
-        self.directory
-            .join(format!("{site}@{}.salt", date_of(period)))
+/// Waits until the last beacon under way has let go of a salt.
+fn wait_wiped(trace: &Trace) -> bool {
+    let pause = Duration::from_millis(2);
+    for _ in 0..WIPE_PATIENCE.as_millis() / pause.as_millis() {
+        if trace.is_wiped() {
+            return true;
+        }
+        thread::sleep(pause);
     }
+    tracing::error!(
+        "a destroyed salt is still held in memory; it is wiped as soon as its holder lets go"
+    );
+    false
 }
 
 /// Seconds since the salt of `period` should have been destroyed; negative while it may live. The grace
@@ -291,39 +520,49 @@ fn overdue(site: &Site, period: u16, now: Timestamp) -> i64 {
         .as_secs()
 }
 
-fn record(site: &SiteId, period: u16, now: Timestamp, step: &str, reason: &str) -> SaltRecord {
-    SaltRecord {
+fn destroyed(site: &SiteId, period: u16, now: Timestamp, reason: &str, is_wiped: bool) -> SaltStep {
+    let how = match is_wiped {
+        true => "overwritten, unlinked, wiped",
+        false => "overwritten, unlinked",
+    };
+    step(site, period, now, "destroyed", reason, how)
+}
+
+fn step(
+    site: &SiteId,
+    period: u16,
+    now: Timestamp,
+    step: &str,
+    reason: &str,
+    how: &str,
+) -> SaltStep {
+    SaltStep {
         site: site.to_string(),
         period,
         ts_ms: now.as_millisecond(),
         step: step.into(),
         reason: reason.into(),
+        how: how.into(),
     }
 }
 
-fn parse_name(path: &Path) -> Option<(SiteId, u16)> {
-    let (site, date) = path
-        .file_name()?
-        .to_str()?
-        .strip_suffix(".salt")?
-        .split_once('@')?;
-    Some((SiteId::new(site)?, day_number(date.parse().ok()?)))
-}
-
-/// Overwrites with random bytes, fsyncs, unlinks, fsyncs the directory.
-fn destroy_file(path: &Path) -> io::Result<()> {
-    let mut file = match OpenOptions::new().write(true).open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(e),
+fn name(site: &SiteId, period: u16, origin: Origin) -> String {
+    let kind = match origin {
+        Origin::Own => "salt",
+        Origin::Shared => "shared",
     };
-    file.write_all(&secret::random_bytes::<SECRET_BYTES>())?;
-    file.sync_all()?;
-    fs::remove_file(path)?;
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
+    format!("{site}@{}.{kind}", date_of(period))
+}
+
+fn parse_name(name: &str) -> Option<(SiteId, u16, Origin)> {
+    let (stem, kind) = name.rsplit_once('.')?;
+    let origin = match kind {
+        "salt" => Origin::Own,
+        "shared" => Origin::Shared,
+        _ => return None,
+    };
+    let (site, date) = stem.split_once('@')?;
+    Some((SiteId::new(site)?, day_number(date.parse().ok()?), origin))
 }
 
 #[cfg(test)]

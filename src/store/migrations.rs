@@ -21,6 +21,10 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../schema/0003_salt_events.sql"),
     ),
     ("0004_rights", include_str!("../../schema/0004_rights.sql")),
+    (
+        "0008_salt_steps",
+        include_str!("../../schema/0008_salt_steps.sql"),
+    ),
 ];
 
 #[derive(Row, Serialize, Deserialize)]

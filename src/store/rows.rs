@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{BatchId, StoreError};
 use crate::event::{
-    ConsentRecord, DenialRecord, Event, RequestRecord, RestrictionRecord, SaltRecord,
+    ConsentRecord, DenialRecord, Event, RequestRecord, RestrictionRecord, SaltStep,
 };
 
 /// A table that batches go to. The order is part of how groups of a segment are numbered: append only.
@@ -117,6 +117,7 @@ struct SaltRow<'a> {
     ts: i64,
     step: &'a str,
     reason: &'a str,
+    how: &'a str,
     batch_id: u128,
     seq: u32,
 }
@@ -316,7 +317,7 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Writer::event`].
-    pub async fn salt(&mut self, record: &SaltRecord, seq: u32) -> Result<(), StoreError> {
+    pub async fn salt(&mut self, record: &SaltStep, seq: u32) -> Result<(), StoreError> {
         let Open::Salts(insert) = &mut self.open else {
             return Err(wrong_table());
         };
@@ -326,6 +327,7 @@ impl Writer {
             ts: record.ts_ms,
             step: &record.step,
             reason: &record.reason,
+            how: &record.how,
             batch_id: self.batch.0,
             seq,
         };

@@ -17,3 +17,4 @@ mod replies;
 mod rights;
 mod salts;
 mod storm;
+mod unlinkability;

@@ -226,3 +226,242 @@ async fn a_visit_over_midnight_is_one_visit_of_one_visitor() {
         "a visit after the grace is counted under the living salt"
     );
 }
+
+/// The same at the midnight that ends a week, and a month: two periods, two pseudonyms, and still one visit.
+#[tokio::test]
+async fn a_visit_over_the_end_of_a_week_or_month_is_one_visit_of_one_visitor() {
+    // 2026-11-30 is a Monday. Sunday the 29th 23:58 in Copenhagen, and Monday, the last of the month.
+    let (sunday, monday, minute) = (1_795_993_080_000, 1_796_079_480_000, 60_000);
+    let rotation = |site: &str, word: &str| {
+        format!(
+            "[[site]]\nid = \"{site}\"\ndomains = [\"{site}.example.test\"]\ntime_zone = \"Europe/Copenhagen\"\nrotation = \"{word}\"\n"
+        )
+    };
+    let brine = Builder::new()
+        .clock(sunday)
+        .append(&rotation("weekly", "week"))
+        .append(&rotation("monthly", "month"))
+        .start();
+    for (site, start) in [("weekly", sunday), ("monthly", monday)] {
+        brine.set_clock(start);
+        let token = brine.consent(site).await;
+        let view = async |page: &str, began: i64| {
+            let body = format!(
+                r#"{{"n":"pageview","u":"https://{site}.example.test/{page}","d":"{site}","c":"{token}","s":{{"id":"{began}","started":{began}}}}}"#
+            );
+            brine.event(&body).await.expect(202, "accepted");
+        };
+        view("before", start).await;
+        brine.wait_for(
+            &format!("SELECT count() FROM salt_events WHERE step = 'created' AND site = '{site}'"),
+            2,
+        );
+        brine.set_clock(start + 10 * minute);
+        view("after", start).await;
+        view("anew", start + 10 * minute).await;
+        brine.wait_drained().await;
+        let rows = brine.sql(&format!(
+            "SELECT uniqExact(visitor), uniqExact(visit), count() FROM events WHERE site = '{site}' GROUP BY day ORDER BY day"
+        ));
+        assert_eq!(rows, ["1\t1\t2", "1\t1\t1"], "{site}");
+        let visitors = format!("SELECT uniqExact(visitor) FROM events WHERE site = '{site}'");
+        assert_eq!(
+            brine.sql(&visitors),
+            ["2"],
+            "two periods, two pseudonyms: {site}"
+        );
+        brine.set_clock(start + 180 * minute);
+        brine.wait_for(
+            &format!("SELECT count() FROM salt_events WHERE step = 'destroyed' AND site = '{site}' AND reason = 'grace_over'"),
+            1,
+        );
+    }
+}
+
+/// README, "Salts": `brine salts`, beside a running brine.
+#[tokio::test]
+async fn an_operator_sees_rotates_and_destroys_salts() {
+    // 2026-11-21 00:30 in Copenhagen: two salts a site once the clock was at 23:55.
+    let midnight = 1_795_215_600_000;
+    let mut brine = Builder::new().clock(midnight - 300_000).start();
+    brine.set_clock(midnight + 1_800_000);
+    brine.wait_metric("brine_salts", |n| n == 12.0).await;
+    let admin = brine.admin.to_string();
+    let salts = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_brine"))
+            .arg("salts")
+            .args(arguments)
+            .args(["--admin", &admin])
+            .output()
+            .expect("it runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.success(),
+            text(&output.stdout) + &text(&output.stderr),
+        )
+    };
+    let (is_done, said) = salts(&["status"]);
+    assert!(is_done, "{said}");
+    let line = |state: &str| said.lines().filter(|line| line.contains(state)).count();
+    assert_eq!((line(" current "), line(" previous ")), (6, 6), "{said}");
+    assert!(
+        said.contains("portal") && said.contains("2026-11-21T01:00:00Z"),
+        "{said}"
+    );
+
+    let token = brine.consent("portal").await;
+    let page =
+        format!(r#"{{"n":"a","u":"https://portal.example.test/","d":"portal","c":"{token}"}}"#);
+    brine.event(&page).await.expect(202, "accepted");
+    let (is_done, said) = salts(&["rotate", "--site", "portal.example.test"]);
+    assert!(
+        is_done && said.starts_with("1 destroyed, 1 made."),
+        "{said}"
+    );
+    brine.event(&page).await.expect(202, "accepted");
+    brine.wait_drained().await;
+    assert_eq!(
+        brine.sql("SELECT uniqExact(visitor), uniqExact(day) FROM events"),
+        ["2\t1"]
+    );
+    let (is_done, said) = salts(&["destroy"]);
+    assert!(
+        is_done && said.starts_with("12 destroyed, 6 made."),
+        "{said}"
+    );
+    brine.wait_for(
+        "SELECT count() FROM salt_events WHERE step = 'destroyed' AND reason = 'operator'",
+        13,
+    );
+    assert_eq!(files_below(&brine.data().join("salts")).len(), 6);
+    let (is_done, said) = salts(&["rotate", "--site", "nobody"]);
+    assert!(!is_done && said.contains("no such site"), "{said}");
+    let steps = "brine_salt_steps_total{reason=\"operator\",step=\"destroyed\"}";
+    assert_eq!(brine.metric(steps).await, 13.0);
+
+    // Out of service: by the files, under the lock.
+    let config = brine.directory.join("brine.toml");
+    let stopped = |brine: &Brine| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_brine"))
+            .args(["salts", "destroy", "--stopped", "--config"])
+            .arg(&config)
+            .env("BRINE_DATA__DIRECTORY", brine.data())
+            .output()
+            .expect("it runs")
+    };
+    let output = stopped(&brine);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("locked by another brine"),
+        "{said}"
+    );
+    assert_eq!(brine.terminate(), Some(0));
+    let output = stopped(&brine);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(
+        files_below(&brine.data().join("salts")),
+        Vec::<std::path::PathBuf>::new()
+    );
+}
+
+/// README, "Salts": whoever loses the key has lost the salts; that is said, recorded, and nothing else is lost.
+#[tokio::test]
+async fn salts_sealed_with_a_key_that_is_lost_are_lost_loudly() {
+    let builder = Builder::new();
+    let key = builder.directory().join("elsewhere.key");
+    let mut brine = builder
+        .set("SALTS__KEY_FILE", key.to_str().expect("a path"))
+        .start();
+    assert_eq!(mode(&key), 0o600);
+    let salts = brine.data().join("salts");
+    let before = files_below(&salts);
+    for path in &before {
+        assert_eq!(
+            std::fs::metadata(path).expect("a file").len(),
+            80,
+            "{}",
+            path.display()
+        );
+    }
+    assert_eq!(brine.terminate(), Some(0));
+    brine.restart();
+    brine.wait_for(
+        "SELECT count() FROM salt_events WHERE reason = 'key_lost'",
+        0,
+    );
+    assert_eq!(brine.terminate(), Some(0));
+    // What a power cut does to a key on tmpfs.
+    std::fs::remove_file(&key).expect("lost");
+    brine.restart();
+    assert!(
+        brine.log().contains("is gone: they are lost and destroyed"),
+        "{}",
+        brine.log_tail()
+    );
+    brine.wait_for(
+        "SELECT uniqExact(site, step) FROM salt_events WHERE reason = 'key_lost' AND step IN ('destroyed', 'created')",
+        12,
+    );
+    let token = brine.consent("portal").await;
+    let page =
+        format!(r#"{{"n":"a","u":"https://portal.example.test/","d":"portal","c":"{token}"}}"#);
+    brine.event(&page).await.expect(202, "accepted");
+}
+
+/// README, "Salts": two collectors of a chain give one visitor one pseudonym, without ever having talked.
+#[tokio::test]
+async fn two_collectors_of_a_chain_agree_without_talking() {
+    let noon = 1_795_258_800_000;
+    let builders = [Builder::new(), Builder::new()]
+        .map(|builder| builder.clock(noon).set("SALTS__CHAIN", "true"));
+    let seed = builders[0].directory().join("seed");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_brine"))
+        .args(["salts", "seed", "--from", "2026-11-01"])
+        .arg(&seed)
+        .output()
+        .expect("it runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(mode(&seed), 0o600);
+    let text = std::fs::read(&seed).expect("a seed");
+    let consent_key = [7; 32];
+    let brines = builders.map(|builder| {
+        let data = builder.directory().join("data");
+        std::fs::create_dir(&data).expect("made");
+        brine::secret::write_private(&data.join("salts.seed"), &text).expect("a copy");
+        brine::secret::write_private(&data.join("consent.key"), &consent_key).expect("shared");
+        builder.start()
+    });
+    let token = brines[0].consent("portal").await;
+    let page =
+        format!(r#"{{"n":"a","u":"https://portal.example.test/","d":"portal","c":"{token}"}}"#);
+    let mut visitors = Vec::new();
+    for day in 0..2 {
+        for brine in &brines {
+            assert!(!brine.data().join("salts.seed").exists());
+            brine.set_clock(noon + day * 24 * 3_600_000);
+            let rotated = format!(
+                "SELECT uniqExact(period) >= {} FROM salt_events WHERE step = 'created'",
+                day + 1
+            );
+            brine.wait_for(&rotated, 1);
+            brine.event(&page).await.expect(202, "accepted");
+            brine.wait_drained().await;
+        }
+        let of_day =
+            format!("SELECT DISTINCT visitor FROM events WHERE day = toDate('2026-11-21') + {day}");
+        let [one, two] = [0, 1].map(|n: usize| brines[n].sql(&of_day));
+        assert_eq!(one, two);
+        assert_eq!(one.len(), 1);
+        visitors.extend(one);
+    }
+    assert_ne!(visitors[0], visitors[1]);
+    assert_eq!(brines[0].metric("brine_salts_off_chain").await, 0.0);
+}

@@ -120,6 +120,12 @@ impl Builder {
         self
     }
 
+    /// Sets a variable of the environment by its own name.
+    pub fn variable(mut self, name: &str, value: &str) -> Builder {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Lives by a clock of its own, which stands still at `now` (milliseconds since 1970 UTC) until
     /// [`Brine::set_clock`] moves it.
     pub fn clock(mut self, now_ms: i64) -> Builder {
