@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::settings::Environment;
+use crate::demo::traffic::MOST_DAYS;
 use crate::engine;
 
 /// Privacy-first traffic measurement: consenting visitors only, exactly once.
@@ -29,6 +30,7 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   brine demo                                   try it: a demo site, the engine, everything on loopback
+  brine demo --fresh --days 30                 the same with a month of made-up visits to look at
   brine config init > brine.toml               a configuration to start from, every key explained
   brine serve --config brine.toml              the real thing
   brine tracker --config brine.toml            the scripts, and the line to paste
@@ -75,6 +77,22 @@ pub struct DemoArgs {
     /// Delete an earlier demo's files first.
     #[arg(long)]
     fresh: bool,
+    /// Begin with so many days of made-up visits to all six sites; a few seconds for a month.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=i64::from(MOST_DAYS)))]
+    days: u16,
+    /// Another seed makes other visits up; the same one the same.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// Make up so many times the visits (0.01 to 100).
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = scale)]
+    scale: f64,
+}
+
+fn scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(factor) if (0.01..=100.0).contains(&factor) => Ok(factor),
+        _ => Err("must be a number from 0.01 to 100".into()),
+    }
 }
 
 /// `brine serve`.

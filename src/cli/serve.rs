@@ -14,6 +14,8 @@ use crate::clock;
 use crate::config::settings::Environment;
 use crate::config::{Config, load};
 use crate::demo;
+use crate::demo::traffic::record::Record;
+use crate::demo::traffic::{Fill, countries_file};
 use crate::run::{self, Addresses, Control};
 
 pub(super) fn serve(args: &ServeArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
@@ -26,7 +28,7 @@ pub(super) fn serve(args: &ServeArgs, environment: &Environment) -> anyhow::Resu
     };
     go(
         config,
-        false,
+        Demo::Without,
         environment.clone(),
         Box::new(read_config),
         |addresses| {
@@ -43,19 +45,26 @@ pub(super) fn demo(args: &DemoArgs, environment: &Environment) -> anyhow::Result
     if args.fresh {
         forget(&args.data)?;
     }
-    let config = demo_config(args)?;
+    let has_traffic = args.days > 0 || Record::read(&args.data)?.is_some();
+    let config = demo_config(args, has_traffic)?;
+    let fill = (args.days > 0).then_some(Fill {
+        days: args.days,
+        seed: args.seed,
+        scale: args.scale,
+    });
     let again = config.clone();
     let read_config = move || Ok(again.clone());
     let data = args.data.clone();
     go(
         config,
-        true,
+        Demo::With(fill),
         environment.clone(),
         Box::new(read_config),
         move |addresses| {
             let mut out = io::stdout().lock();
             writeln!(out, "\n  demo site  http://{}/", addresses.public)?;
             writeln!(out, "  admin      http://{}/metrics", addresses.admin)?;
+            say_what_is_made_up(&mut out, &data)?;
             writeln!(
                 out,
                 "\nOpen the demo site, say yes, look around. Then, in another terminal:\n"
@@ -71,12 +80,35 @@ pub(super) fn demo(args: &DemoArgs, environment: &Environment) -> anyhow::Result
     )
 }
 
+/// Nobody is to take made-up visits for real ones.
+fn say_what_is_made_up(out: &mut impl Write, data: &Path) -> io::Result<()> {
+    match Record::read(data) {
+        Ok(Some(record)) => writeln!(
+            out,
+            "\nMADE UP: the visits from {} until {} never happened. {} of {} beacons were accepted (seed {}).",
+            record.first_day,
+            record.until,
+            record.n_beacons("accepted"),
+            record.n_all(),
+            record.seed
+        ),
+        Ok(None) => writeln!(
+            out,
+            "\nNothing is measured yet; `brine demo --fresh --days 30` begins with a month of made-up visits."
+        ),
+        Err(error) => writeln!(out, "\n{error}"),
+    }
+}
+
 /// The reference deployment on loopback; the portal answers to this machine's names as well.
-fn demo_config(args: &DemoArgs) -> anyhow::Result<Config> {
+fn demo_config(args: &DemoArgs, has_traffic: bool) -> anyhow::Result<Config> {
     let mut settings: crate::config::settings::Settings = toml::from_str(demo::SETTINGS)?;
     settings.server.listen = args.listen;
     settings.server.admin = args.admin;
     settings.data.directory = args.data.clone();
+    if has_traffic {
+        settings.enrich.geo_country = Some(countries_file(&args.data));
+    }
     // Somebody is watching: what they do should show within a second.
     settings.batch.max_age_ms = 1_000;
     if let Some(portal) = settings.sites.first_mut() {
@@ -107,13 +139,23 @@ fn forget(data: &Path) -> anyhow::Result<()> {
     std::fs::remove_dir_all(data).with_context(|| format!("cannot delete {}", data.display()))
 }
 
+/// Whether the demo site is served, and what it begins with.
+enum Demo {
+    Without,
+    With(Option<Fill>),
+}
+
 fn go(
     config: Config,
-    is_demo: bool,
+    demo: Demo,
     environment: Environment,
     read_config: Box<dyn Fn() -> Result<Config, String> + Send + Sync>,
     announce: impl FnOnce(Addresses) -> io::Result<()> + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
+    let (is_demo, fill) = match demo {
+        Demo::Without => (false, None),
+        Demo::With(fill) => (true, fill),
+    };
     let (stop, shutdown) = watch::channel(false);
     let reload = Arc::new(Notify::new());
     let control = Control {
@@ -127,6 +169,7 @@ fn go(
             }
         }),
         is_demo,
+        fill,
         environment,
     };
     // Signals have a small runtime of their own, so that they are heard before and while all else runs.

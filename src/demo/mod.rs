@@ -3,6 +3,8 @@
 //! Comes in: a path. Goes out: a file of the demo, or nothing. It asks by brine's own banner, and its pages
 //! keep nothing on the device by themselves.
 
+pub mod traffic;
+
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};

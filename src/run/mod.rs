@@ -4,6 +4,7 @@
 //! Stop: listeners drain → spool committed and sealed → batches delivered → engine. Every task is owned
 //! here and awaited.
 
+mod fill;
 pub(crate) mod maintain;
 mod observe;
 
@@ -36,6 +37,7 @@ use crate::config::{self, Config, Place};
 use crate::consent::revoked::Revocations;
 use crate::consent::token::{LedgerId, Mint};
 use crate::consent::token_day;
+use crate::demo::traffic::Fill;
 use crate::engine::config::Limits as EngineLimits;
 use crate::engine::fetch;
 use crate::engine::supervise::{EngineSettings, Supervisor};
@@ -117,6 +119,8 @@ pub struct Control {
     pub on_ready: Box<dyn FnOnce(Addresses) + Send>,
     /// Serve the demo site as well.
     pub is_demo: bool,
+    /// Made-up traffic of the days before now, to be lived through first.
+    pub fill: Option<Fill>,
     /// The process environment, as `main.rs` read it.
     pub environment: Environment,
 }
@@ -134,7 +138,16 @@ pub fn run(config: Config, control: Control) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(|e| part("runtime", e))?;
-    let result = runtime.block_on(start(config, control));
+    let result = runtime.block_on(async {
+        // One set for both: what the made-up traffic came to is counted like any other.
+        let metrics = Metrics::new();
+        if let Some(traffic) = &control.fill
+            && !fill::fill(&config, &control, traffic, &metrics).await?
+        {
+            return Ok(());
+        }
+        start(config, control, metrics).await
+    });
     runtime.shutdown_timeout(Duration::from_secs(5));
     result
 }
@@ -206,7 +219,7 @@ fn part(part: &'static str, error: impl std::fmt::Display) -> RunError {
 }
 
 #[allow(clippy::too_many_lines)] // The order of start and stop is the point; it reads best in one place.
-async fn start(config: Config, control: Control) -> Result<(), RunError> {
+async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(), RunError> {
     let Control {
         clock,
         mut shutdown,
@@ -214,9 +227,9 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
         read_config,
         on_ready,
         is_demo,
+        fill: _,
         environment,
     } = control;
-    let metrics = Metrics::new();
     let directory = config.directory.clone();
 
     // Listeners first: a taken port should not cost an engine's start. Nothing is accepted before ready.
@@ -233,39 +246,8 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
         None => None,
     };
 
-    let key = secret::load_or_create(&config.consent.key_file)
-        .map_err(|e| part("consent key", chain(&e)))?;
-    let revocations = Revocations::open(&directory.join("revocations.log"), token_day(clock.now()))
-        .map_err(|e| part("revocation log", e))?;
-    let salts = open_salts(&config.salts, &environment)?;
-    let (spool, recovery) = open_spool(&config, &clock, &metrics)?;
-    restore_withdrawals(&spool, &recovery, &revocations).await?;
-    let enrichers =
-        Enrichers::open(&config.enrich).map_err(|e| part("enrichment data", chain(&e)))?;
-    for gap in config.policy.gaps() {
-        tracing::warn!(
-            key = gap.key,
-            reason = gap.reason,
-            "the policy is incomplete"
-        );
-    }
-    let live = Live::publish(&config, clock.now(), &metrics).map_err(|e| part("sites", e))?;
-    let collector = Arc::new(Collector {
-        clock: clock.clone(),
-        live: ArcSwap::from_pointee(live),
-        mint: Mint::new(&key),
-        receipts: Receipts::new(&key),
-        revocations: Arc::new(revocations),
-        salts,
-        open_visits: OpenVisits::new(OPEN_VISITS),
-        enrichers,
-        spool: spool.clone(),
-        metrics: metrics.clone(),
-        is_closing: AtomicBool::new(false),
-        config,
-    });
-    // Salts before the first beacon.
-    maintain::salts(&collector).await;
+    let (collector, recovery) = open_collector(config, &clock, &metrics, &environment).await?;
+    let spool = collector.spool.clone();
 
     let (supervisor, store) = open_store(&collector.config, &environment).await?;
     let (stop_batches, batches_stopped) = watch::channel(false);
@@ -372,6 +354,52 @@ async fn start(config: Config, control: Control) -> Result<(), RunError> {
     let left = spool.stats();
     tracing::info!(spooled_records = left.records, "closed");
     Ok(())
+}
+
+/// Opens keys, revocations, salts, spool and rules, and makes the first salts: all that a beacon needs.
+async fn open_collector(
+    config: Config,
+    clock: &SharedClock,
+    metrics: &Metrics,
+    environment: &Environment,
+) -> Result<(Arc<Collector>, Recovery), RunError> {
+    let key = secret::load_or_create(&config.consent.key_file)
+        .map_err(|e| part("consent key", chain(&e)))?;
+    let revocations = Revocations::open(
+        &config.directory.join("revocations.log"),
+        token_day(clock.now()),
+    )
+    .map_err(|e| part("revocation log", e))?;
+    let salts = open_salts(&config.salts, environment)?;
+    let (spool, recovery) = open_spool(&config, clock, metrics)?;
+    restore_withdrawals(&spool, &recovery, &revocations).await?;
+    let enrichers =
+        Enrichers::open(&config.enrich).map_err(|e| part("enrichment data", chain(&e)))?;
+    for gap in config.policy.gaps() {
+        tracing::warn!(
+            key = gap.key,
+            reason = gap.reason,
+            "the policy is incomplete"
+        );
+    }
+    let live = Live::publish(&config, clock.now(), metrics).map_err(|e| part("sites", e))?;
+    let collector = Arc::new(Collector {
+        clock: clock.clone(),
+        live: ArcSwap::from_pointee(live),
+        mint: Mint::new(&key),
+        receipts: Receipts::new(&key),
+        revocations: Arc::new(revocations),
+        salts,
+        open_visits: OpenVisits::new(OPEN_VISITS),
+        enrichers,
+        spool,
+        metrics: metrics.clone(),
+        is_closing: AtomicBool::new(false),
+        config,
+    });
+    // Salts before the first beacon.
+    maintain::salts(&collector).await;
+    Ok((collector, recovery))
 }
 
 fn listen(key: &'static str, address: SocketAddr) -> Result<std::net::TcpListener, RunError> {

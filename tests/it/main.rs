@@ -6,6 +6,7 @@ mod support;
 mod accounting;
 mod connections;
 mod consent;
+mod demo;
 mod durability;
 mod erasure;
 mod identity;
