@@ -1,5 +1,6 @@
 //! The command line: what brine can be told to do.
 
+mod access;
 mod config;
 mod policy;
 mod query;
@@ -7,6 +8,7 @@ mod rights;
 mod serve;
 mod sql;
 mod tracker;
+mod typed;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +32,7 @@ Examples:
   brine demo                                   try it: a demo site, the engine, everything on loopback
   brine config init > brine.toml               a configuration to start from, every key explained
   brine serve --config brine.toml              the real thing
+  brine users add anna --role admin --config brine.toml   let somebody in
   brine tracker --config brine.toml            the scripts, and the line to paste
   brine policy diff brine.toml planned.toml     what a change of the configuration means for consents
   brine sql \"SELECT count() FROM events\"       read-only SQL, beside a running brine
@@ -49,6 +52,12 @@ enum Command {
     Tracker(tracker::TrackerArgs),
     /// Do what a visitor asked for by mail: find, export, restrict or erase their events.
     Rights(rights::RightsArgs),
+    /// Who may look: people, with roles and passwords.
+    Users(access::UsersArgs),
+    /// Who may look: programs, with API keys by site and scope.
+    Keys(access::KeysArgs),
+    /// Who may look: whoever has a read-only link, until it expires.
+    Links(access::LinksArgs),
     /// Check, show or start a configuration.
     Config(ConfigArgs),
     /// The public policy: what it says, its versions, what a change means for consents, the record of processing.
@@ -134,6 +143,9 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCode> {
         Command::Query(args) => query::run(&args, environment),
         Command::Tracker(args) => tracker::run(&args, environment),
         Command::Rights(args) => rights::run(&args, environment),
+        Command::Users(args) => access::users(&args, environment),
+        Command::Keys(args) => access::keys(&args, environment),
+        Command::Links(args) => access::links(&args, environment),
         Command::Config(args) => config::run(&args.action, environment),
         Command::Policy(args) => policy::run(&args, environment),
         Command::Engine(args) => engine::cli::run(args),

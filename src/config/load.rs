@@ -191,6 +191,7 @@ mod tests {
         settings.store.password_file = Some("p".into());
         settings.store.engine_library = Some("l".into());
         settings.consent.key_file = Some("k".into());
+        settings.access.url = Some("u".into());
         settings.enrich = super::super::settings::Enrich {
             geo_country: Some("a".into()),
             geo_city: Some("a".into()),

@@ -21,6 +21,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../schema/0003_salt_events.sql"),
     ),
     ("0004_rights", include_str!("../../schema/0004_rights.sql")),
+    ("0010_access", include_str!("../../schema/0010_access.sql")),
 ];
 
 #[derive(Row, Serialize, Deserialize)]
