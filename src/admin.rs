@@ -1,6 +1,7 @@
 //! The admin listener: metrics, health, queries, visitors' requests by mail. Loopback by default.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,12 +12,15 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 
+use crate::access::book::Scope;
+use crate::access::gate::{Action, Gate, Viewer, detail_of, see_other};
+use crate::access::http as access;
 use crate::collector::Collector;
 use crate::rights;
 use crate::rights::desk::Rights;
 use crate::route::{self, Reply, not_allowed, plain, problem, ready, typed};
 use crate::run::maintain::record_salts;
-use crate::salts::order::{Action, Order};
+use crate::salts::order::{self, Order};
 use crate::stats::request::MAX_BODY;
 use crate::stats::{self, QueryError};
 use crate::store::Store;
@@ -28,6 +32,7 @@ pub struct Admin {
     pub collector: Arc<Collector>,
     pub store: Store,
     pub rights: Arc<Rights>,
+    pub gate: Arc<Gate>,
 }
 
 impl Admin {
@@ -35,7 +40,11 @@ impl Admin {
     ///
     /// # Errors
     /// Never: whatever happens has a reply.
-    pub async fn answer(self, request: Request<Incoming>) -> Result<Reply, Infallible> {
+    pub async fn answer(
+        self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> Result<Reply, Infallible> {
         let (head, body) = request.into_parts();
         Ok(match (&head.method, head.uri.path()) {
             (&Method::GET | &Method::HEAD, "/metrics") => typed(
@@ -45,17 +54,39 @@ impl Admin {
             ),
             (&Method::GET | &Method::HEAD, "/health") => plain(StatusCode::OK, "alive\n"),
             (&Method::GET | &Method::HEAD, "/ready") => ready(&self.collector),
-            (&Method::POST, "/api/v1/query") => self.query(&head, body).await,
-            (&Method::POST, "/api/v1/rights") => self.rights(&head, body).await,
-            (&Method::POST, "/api/v1/salts") => self.salts(&head, body).await,
             (_, "/metrics" | "/health" | "/ready") => not_allowed("GET"),
-            (_, "/api/v1/query" | "/api/v1/rights" | "/api/v1/salts") => not_allowed("POST"),
-            _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
+            (_, path) if access::owns(path) => {
+                let sites = &self.collector.live.load_full().sites;
+                access::answer(&self.gate, sites, &head, body, peer).await
+            }
+            _ => match self.gate.admit(&head, peer).await {
+                Ok(viewer) => {
+                    let mut reply = self.inside(&viewer, &head, body).await;
+                    viewer.dress(&mut reply);
+                    reply
+                }
+                Err(reply) => *reply,
+            },
         })
     }
 
+    /// Answers somebody who may look.
+    async fn inside(&self, viewer: &Viewer, head: &Parts, body: Incoming) -> Reply {
+        match (&head.method, head.uri.path()) {
+            (&Method::POST, "/api/v1/query") => self.query(viewer, head, body).await,
+            (&Method::POST, "/api/v1/rights") => self.rights(viewer, head, body).await,
+            (&Method::POST, "/api/v1/salts") => self.salts(viewer, head, body).await,
+            (_, "/api/v1/query" | "/api/v1/rights" | "/api/v1/salts") => not_allowed("POST"),
+            (&Method::GET | &Method::HEAD, "/") => see_other("/account"),
+            _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
+        }
+    }
+
     /// Counts. A client that leaves drops this future, and with it the statement in ClickHouse.
-    async fn query(&self, head: &Parts, body: Incoming) -> Reply {
+    async fn query(&self, viewer: &Viewer, head: &Parts, body: Incoming) -> Reply {
+        if !viewer.may(Scope::Query) {
+            return lacks(Scope::Query);
+        }
         let body = match read_query(head, body, self.collector.config.server.body_timeout).await {
             Ok(body) => body,
             Err((status, detail)) => return problem(status, None, &detail),
@@ -63,8 +94,16 @@ impl Admin {
         let live = self.collector.live.load_full();
         let limits = &self.collector.config.query;
         let now = self.collector.clock.now();
-        match stats::answer(&self.store.client, &live.sites, limits, &body, now).await {
+        // What they may not see does not exist.
+        let sites = viewer.sites(&live.sites);
+        let (asked, detail) = asked(&body);
+        match stats::answer(&self.store.client, &sites, limits, &body, now).await {
             Ok(answer) => {
+                let site = sites.find(&asked).map_or("", |site| site.id.as_str());
+                let looked = self.gate.looked(viewer, Action::Query, site, &detail).await;
+                if let Err(reply) = looked {
+                    return *reply;
+                }
                 let mut reply = route::json(StatusCode::OK, &answer.to_json());
                 reply
                     .headers_mut()
@@ -76,32 +115,50 @@ impl Admin {
     }
 
     /// Says how the salts are, or does to them what an operator asked for.
-    async fn salts(&self, head: &Parts, body: Incoming) -> Reply {
+    async fn salts(&self, viewer: &Viewer, head: &Parts, body: Incoming) -> Reply {
+        if !viewer.may_order() {
+            return problem(StatusCode::FORBIDDEN, None, "salts are for admins");
+        }
         let timeout = self.collector.config.server.body_timeout;
         let body = match read_query(head, body, timeout).await {
             Ok(body) => body,
             Err((status, detail)) => return problem(status, None, &detail),
         };
         match serde_json::from_slice(&body) {
-            Ok(order) => self.obey(order).await,
+            Ok(order) => self.obey(viewer, order).await,
             Err(error) => problem(StatusCode::BAD_REQUEST, None, &error.to_string()),
         }
     }
 
-    async fn obey(&self, order: Order) -> Reply {
+    async fn obey(&self, viewer: &Viewer, order: Order) -> Reply {
         let live = self.collector.live.load_full();
         let site = match order.site.as_deref().map(|name| live.sites.find(name)) {
             Some(None) => return problem(StatusCode::NOT_FOUND, None, "no such site"),
             Some(Some(site)) => Some(site.id.clone()),
             None => None,
         };
+        let detail = match order.action {
+            order::Action::Status => "",
+            order::Action::Rotate => "salts rotate",
+            order::Action::Destroy => "salts destroy",
+        };
+        if !detail.is_empty() {
+            let site = site.as_ref().map_or("", |site| site.as_str());
+            let noted = self
+                .gate
+                .looked(viewer, Action::Changed, site, detail)
+                .await;
+            if let Err(reply) = noted {
+                return *reply;
+            }
+        }
         let (here, sites) = (self.collector.clone(), live.clone());
         let done = tokio::task::spawn_blocking(move || {
             let mut records = Vec::new();
             let now = here.clock.now();
             let is_meant = |id: &str| site.as_ref().is_none_or(|site| site.as_str() == id);
             let result = match order.action {
-                Action::Status => Ok(()),
+                order::Action::Status => Ok(()),
                 action => here
                     .salts
                     .obey(action, &sites.sites, &is_meant, now, &mut records),
@@ -124,13 +181,56 @@ impl Admin {
     }
 
     /// Does what a visitor asked for by mail.
-    async fn rights(&self, head: &Parts, body: Incoming) -> Reply {
+    async fn rights(&self, viewer: &Viewer, head: &Parts, body: Incoming) -> Reply {
+        if !viewer.may(Scope::Rights) {
+            return lacks(Scope::Rights);
+        }
         let timeout = self.collector.config.server.body_timeout;
         match read_query(head, body, timeout).await {
-            Ok(body) => rights::http::operator(&self.rights, &body).await,
+            Ok(body) => {
+                let (asked, action) = asked_right(&body);
+                let live = self.collector.live.load_full();
+                let site = live.sites.find(&asked);
+                if site.is_some_and(|site| !viewer.may_see(&site.id)) {
+                    return problem(StatusCode::NOT_FOUND, None, "no such site");
+                }
+                let site = site.map_or("", |site| site.id.as_str());
+                match self
+                    .gate
+                    .looked(viewer, Action::Rights, site, &action)
+                    .await
+                {
+                    Ok(()) => rights::http::operator(&self.rights, &body).await,
+                    Err(reply) => *reply,
+                }
+            }
             Err((status, detail)) => problem(status, None, &detail),
         }
     }
+}
+
+/// A key may not do what it asks for.
+fn lacks(scope: Scope) -> Reply {
+    let reason = format!("this needs an API key with the scope {}", scope.name());
+    problem(StatusCode::FORBIDDEN, None, &reason)
+}
+
+/// The site a query is about, and what `access_log` keeps of it.
+fn asked(body: &[u8]) -> (String, String) {
+    let query: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let site = query["site_id"].as_str().unwrap_or_default().to_owned();
+    (site, detail_of(&query))
+}
+
+/// The same of a visitor's request: its action, and nothing of who asked.
+fn asked_right(body: &[u8]) -> (String, String) {
+    let wire: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |key: &str| wire[key].as_str().unwrap_or_default().to_owned();
+    let action = match text("action") {
+        word if word.len() <= 20 && word.bytes().all(|b| b.is_ascii_lowercase()) => word,
+        _ => String::new(),
+    };
+    (text("site"), action)
 }
 
 /// Reads a query's body. Only JSON by its name: a page elsewhere cannot send that without asking first

@@ -344,6 +344,7 @@ impl Batcher {
                 Record::Salt(salt) => writer.salt(salt, seq).await?,
                 Record::Request(request) => writer.request(request, seq).await?,
                 Record::Restriction(restriction) => writer.restriction(restriction, seq).await?,
+                Record::Access(access) => writer.access(access, seq).await?,
                 Record::Denial(denial) => {
                     denials
                         .entry((denial.site.clone(), denial.day))
@@ -485,6 +486,10 @@ fn group_of(record: &Record<'_>) -> GroupKey {
         Record::Restriction(restriction) => GroupKey {
             table: Table::Restrictions,
             partition: month(restriction.expires),
+        },
+        Record::Access(access) => GroupKey {
+            table: Table::AccessLog,
+            partition: month(access.expires),
         },
     }
 }

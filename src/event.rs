@@ -178,6 +178,20 @@ pub struct RestrictionRecord {
     pub expires: u16,
 }
 
+/// Who looked at what. About those who use brine; nothing of visitors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // As the columns of `access_log` in schema/.
+pub struct AccessRecord {
+    pub ts_ms: i64,
+    pub who: String,
+    pub via: String,
+    pub action: String,
+    pub site: String,
+    pub detail: String,
+    /// First date on which the row must be gone: days since 1970-01-01.
+    pub expires: u16,
+}
+
 /// An event on its way in: names from closed sets stay borrowed, what was read is owned.
 pub type Draft = Event<Cow<'static, str>>;
 
@@ -191,6 +205,7 @@ pub enum Record<'a> {
     Salt(SaltStep),
     Request(RequestRecord),
     Restriction(RestrictionRecord),
+    Access(AccessRecord),
 }
 
 /// Record kinds in the spool. Numbers are never reused.
@@ -209,6 +224,8 @@ pub mod kind {
     pub const RESTRICTION: u8 = 6;
     /// [`super::SaltStep`].
     pub const SALT_STEP: u8 = 12;
+    /// [`super::AccessRecord`].
+    pub const ACCESS: u8 = 13;
 }
 
 /// Why a payload is no record.
@@ -264,6 +281,9 @@ pub fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, RecordError> {
             .map_err(bad),
         kind::RESTRICTION => postcard::from_bytes(payload)
             .map(Record::Restriction)
+            .map_err(bad),
+        kind::ACCESS => postcard::from_bytes(payload)
+            .map(Record::Access)
             .map_err(bad),
         kind => Err(RecordError::Kind { kind }),
     }

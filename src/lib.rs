@@ -70,6 +70,8 @@ pub mod tracker;
 
 pub mod metrics;
 
+pub mod access;
+
 pub mod admin;
 
 pub mod demo;

@@ -22,6 +22,9 @@ pub struct Metrics {
     pub consents: IntCounterVec,
     pub rights: IntCounterVec,
     pub erasures_pending: IntGauge,
+    pub sign_ins: IntCounterVec,
+    pub sessions: IntGauge,
+    pub access_unrecorded: IntCounter,
     pub connections: IntGauge,
     pub connections_refused: IntCounter,
     pub requests_seconds: Histogram,
@@ -122,6 +125,16 @@ impl Metrics {
             erasures_pending: gauge(
                 "brine_erasures_pending",
                 "Erasures that are promised and not verified yet.",
+            ),
+            sign_ins: counters(
+                "brine_sign_ins_total",
+                "Tries to sign in by outcome: in, refused, throttled.",
+                &["outcome"],
+            ),
+            sessions: gauge("brine_sessions", "Sessions of people who look."),
+            access_unrecorded: counter(
+                "brine_access_unrecorded_total",
+                "Looks and changes that access_log lacks because the spool did not take them; looks were refused.",
             ),
             connections: gauge(
                 "brine_connections",

@@ -239,6 +239,18 @@ pub fn load_or_create(path: &Path) -> Result<Secret, SecretError> {
     }
 }
 
+/// Reads the key at `path`; makes none.
+///
+/// # Errors
+/// As [`load_or_create`], and where there is none.
+pub fn load(path: &Path) -> Result<Secret, SecretError> {
+    let opened = File::open(path).map_err(|source| SecretError::Io {
+        path: path.to_owned(),
+        source,
+    });
+    read_private(path, opened?)
+}
+
 fn read_private(path: &Path, mut file: File) -> Result<Secret, SecretError> {
     let io_error = |source| SecretError::Io {
         path: path.to_owned(),

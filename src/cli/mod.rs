@@ -1,5 +1,6 @@
 //! The command line: what brine can be told to do.
 
+mod access;
 mod config;
 mod policy;
 mod query;
@@ -8,13 +9,17 @@ mod salts;
 mod serve;
 mod sql;
 mod tracker;
+mod typed;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use zeroize::Zeroizing;
 
+use crate::access::gate::operator_bearer;
 use crate::config::settings::Environment;
 use crate::demo::traffic::MOST_DAYS;
 use crate::engine;
@@ -33,6 +38,7 @@ Examples:
   brine demo --fresh --days 30                 the same with a month of made-up visits to look at
   brine config init > brine.toml               a configuration to start from, every key explained
   brine serve --config brine.toml              the real thing
+  brine users add anna --role admin --config brine.toml   let somebody in
   brine tracker --config brine.toml            the scripts, and the line to paste
   brine policy diff brine.toml planned.toml     what a change of the configuration means for consents
   brine sql \"SELECT count() FROM events\"       read-only SQL, beside a running brine
@@ -54,6 +60,12 @@ enum Command {
     Rights(rights::RightsArgs),
     /// Look after the salts of a running brine; make or pass on the seed of many collectors.
     Salts(salts::SaltsArgs),
+    /// Who may look: people, with roles and passwords.
+    Users(access::UsersArgs),
+    /// Who may look: programs, with API keys by site and scope.
+    Keys(access::KeysArgs),
+    /// Who may look: whoever has a read-only link, until it expires.
+    Links(access::LinksArgs),
     /// Check, show or start a configuration.
     Config(ConfigArgs),
     /// The public policy: what it says, its versions, what a change means for consents, the record of processing.
@@ -143,6 +155,16 @@ enum ConfigAction {
     Init,
 }
 
+/// Returns what opens the admin listener of the brine whose data directory this is.
+fn bearer_of_operator(data: &Path) -> anyhow::Result<Zeroizing<String>> {
+    operator_bearer(data).with_context(|| {
+        format!(
+            "{} has no key for the admin listener; name the data directory with --data or the file with --config",
+            data.display()
+        )
+    })
+}
+
 /// Does what the command line says.
 ///
 /// # Errors
@@ -156,6 +178,9 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCode> {
         Command::Tracker(args) => tracker::run(&args, environment),
         Command::Rights(args) => rights::run(&args, environment),
         Command::Salts(args) => salts::run(&args, environment),
+        Command::Users(args) => access::users(&args, environment),
+        Command::Keys(args) => access::keys(&args, environment),
+        Command::Links(args) => access::links(&args, environment),
         Command::Config(args) => config::run(&args.action, environment),
         Command::Policy(args) => policy::run(&args, environment),
         Command::Engine(args) => engine::cli::run(args),

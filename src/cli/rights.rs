@@ -56,7 +56,15 @@ pub(super) struct RightsArgs {
     /// The admin listener of the running brine.
     #[arg(long, value_name = "ADDR:PORT", conflicts_with = "config")]
     admin: Option<SocketAddr>,
-    /// Its configuration file, which names the admin listener.
+    /// Its data directory, whose key opens the admin listener.
+    #[arg(
+        long,
+        default_value = "./brine-data",
+        value_name = "DIR",
+        conflicts_with = "config"
+    )]
+    data: PathBuf,
+    /// Its configuration file, which names both.
     #[arg(long, env = "BRINE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -84,19 +92,23 @@ enum Action {
 }
 
 pub(super) fn run(args: &RightsArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
-    let admin = match &args.config {
-        Some(path) => load::from_file(path, environment)?.1.server.admin,
+    let (admin, data) = match &args.config {
+        Some(path) => {
+            let (_, config) = load::from_file(path, environment)?;
+            (config.server.admin, config.directory)
+        }
         None => match args.admin {
-            Some(admin) => admin,
+            Some(admin) => (admin, args.data.clone()),
             // A loopback address in digits is an address.
-            None => DEFAULT_ADMIN.parse()?,
+            None => (DEFAULT_ADMIN.parse()?, args.data.clone()),
         },
     };
     let body = request(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let answer = runtime.block_on(answer(admin, body))?;
+    let bearer = super::bearer_of_operator(&data)?;
+    let answer = runtime.block_on(answer(admin, body, &bearer))?;
     let text = match args.action {
         Action::Export => format!("{answer:#}\n"),
         Action::Find => found(&answer),
@@ -152,13 +164,14 @@ fn read(path: &Path) -> anyhow::Result<String> {
 }
 
 /// Asks, and asks again while an erasure is under way.
-async fn answer(admin: SocketAddr, body: Value) -> anyhow::Result<Value> {
+async fn answer(admin: SocketAddr, body: Value, bearer: &str) -> anyhow::Result<Value> {
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let started = Instant::now();
     let (site, mut body) = (body["site"].clone(), body);
     loop {
         let request = Request::post(format!("http://{admin}/api/v1/rights"))
             .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {bearer}"))
             .body(Full::new(Bytes::from(body.to_string())))?;
         let reply = client.request(request).await.with_context(|| {
             format!("no brine answers at {admin}; name its admin listener with --admin or --config")

@@ -90,7 +90,15 @@ struct Where {
     /// The admin listener of the running brine.
     #[arg(long, value_name = "ADDR:PORT")]
     admin: Option<SocketAddr>,
-    /// Its configuration file, which names the admin listener.
+    /// Its data directory, whose key opens the admin listener.
+    #[arg(
+        long,
+        default_value = "./brine-data",
+        value_name = "DIR",
+        conflicts_with = "config"
+    )]
+    data: PathBuf,
+    /// Its configuration file, which names both.
     #[arg(long, env = "BRINE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -197,12 +205,19 @@ fn order(which: &Which, action: &str, environment: &Environment) -> anyhow::Resu
 }
 
 fn ask(place: &Where, body: &Value, environment: &Environment) -> anyhow::Result<Value> {
-    let admin = match (&place.admin, &place.config) {
-        (Some(admin), _) => *admin,
-        (None, Some(path)) => load::from_file(path, environment)?.1.server.admin,
-        // A loopback address in digits is an address.
-        (None, None) => DEFAULT_ADMIN.parse()?,
+    let (named, data) = match &place.config {
+        Some(path) => {
+            let (_, config) = load::from_file(path, environment)?;
+            (Some(config.server.admin), config.directory)
+        }
+        None => (None, place.data.clone()),
     };
+    let admin = match place.admin.or(named) {
+        Some(admin) => admin,
+        // A loopback address in digits is an address.
+        None => DEFAULT_ADMIN.parse()?,
+    };
+    let bearer = super::bearer_of_operator(&data)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -210,6 +225,7 @@ fn ask(place: &Where, body: &Value, environment: &Environment) -> anyhow::Result
         let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
         let request = Request::post(format!("http://{admin}/api/v1/salts"))
             .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {}", *bearer))
             .body(Full::new(Bytes::from(body.to_string())))?;
         let reply = client.request(request).await.with_context(|| {
             format!("no brine answers at {admin}; name its admin listener with --admin or --config")

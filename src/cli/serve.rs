@@ -11,12 +11,12 @@ use tokio::sync::{Notify, watch};
 
 use super::{DemoArgs, ServeArgs};
 use crate::clock;
-use crate::config::settings::Environment;
+use crate::config::settings::{Environment, Mode};
 use crate::config::{Config, load};
 use crate::demo;
 use crate::demo::traffic::record::Record;
 use crate::demo::traffic::{Fill, countries_file};
-use crate::run::{self, Addresses, Control};
+use crate::run::{self, Control, Ready};
 
 pub(super) fn serve(args: &ServeArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let (_, config) = load::from_file(&args.config, environment)?;
@@ -26,16 +26,23 @@ pub(super) fn serve(args: &ServeArgs, environment: &Environment) -> anyhow::Resu
             .map(|(_, config)| config)
             .map_err(|e| e.to_string())
     };
+    let url = config.access.url.as_ref().map(ToString::to_string);
     go(
         config,
         Demo::Without,
         environment.clone(),
         Box::new(read_config),
-        |addresses| {
+        move |ready| {
+            let Ready { addresses, setup } = ready;
             let mut out = io::stdout().lock();
             // Scripts read these two lines; port 0 becomes the real one here.
             writeln!(out, "public http://{}", addresses.public)?;
             writeln!(out, "admin http://{}", addresses.admin)?;
+            if let Some(path) = setup {
+                // Opens once, for a day; printed here and nowhere else.
+                let base = url.unwrap_or_else(|| format!("http://{}", addresses.admin));
+                writeln!(out, "set-up {}{path}", base.trim_end_matches('/'))?;
+            }
             out.flush()
         },
     )
@@ -60,10 +67,13 @@ pub(super) fn demo(args: &DemoArgs, environment: &Environment) -> anyhow::Result
         Demo::With(fill),
         environment.clone(),
         Box::new(read_config),
-        move |addresses| {
+        move |ready| {
+            let Ready { addresses, setup } = ready;
             let mut out = io::stdout().lock();
             writeln!(out, "\n  demo site  http://{}/", addresses.public)?;
-            writeln!(out, "  admin      http://{}/metrics", addresses.admin)?;
+            let path = setup.as_deref().unwrap_or("/");
+            writeln!(out, "  dashboard  http://{}{path}", addresses.admin)?;
+            writeln!(out, "  metrics    http://{}/metrics", addresses.admin)?;
             say_what_is_made_up(&mut out, &data)?;
             writeln!(
                 out,
@@ -109,6 +119,11 @@ fn demo_config(args: &DemoArgs, has_traffic: bool) -> anyhow::Result<Config> {
     if has_traffic {
         settings.enrich.geo_country = Some(countries_file(&args.data));
     }
+    // A demo is to be looked at. Beyond this machine it asks for a password like any other.
+    match args.admin.ip().is_loopback() {
+        true => settings.access.mode = Mode::Open,
+        false => settings.access.allow_http = true,
+    }
     // Somebody is watching: what they do should show within a second.
     settings.batch.max_age_ms = 1_000;
     if let Some(portal) = settings.sites.first_mut() {
@@ -150,7 +165,7 @@ fn go(
     demo: Demo,
     environment: Environment,
     read_config: Box<dyn Fn() -> Result<Config, String> + Send + Sync>,
-    announce: impl FnOnce(Addresses) -> io::Result<()> + Send + 'static,
+    announce: impl FnOnce(Ready) -> io::Result<()> + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
     let (is_demo, fill) = match demo {
         Demo::Without => (false, None),
@@ -163,8 +178,8 @@ fn go(
         shutdown,
         reload: reload.clone(),
         read_config,
-        on_ready: Box::new(|addresses| {
-            if let Err(error) = announce(addresses) {
+        on_ready: Box::new(|ready| {
+            if let Err(error) = announce(ready) {
                 tracing::warn!(%error, "standard output is gone");
             }
         }),

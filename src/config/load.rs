@@ -198,6 +198,7 @@ mod tests {
             chain: true,
             seed_file: Some("s".into()),
         };
+        settings.access.url = Some("u".into());
         settings.enrich = super::super::settings::Enrich {
             geo_country: Some("a".into()),
             geo_city: Some("a".into()),

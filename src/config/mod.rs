@@ -3,6 +3,7 @@
 //! Comes in: the TOML file and the environment, both as text. Goes out: a [`Config`] in which every
 //! value is in range and every name resolves, or the list of *all* faults with key, value and reason.
 
+pub mod access;
 pub mod load;
 pub mod notice;
 pub mod settings;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use self::access::Access;
 use self::settings::{Settings, Tls};
 pub use self::sites::{Site, SiteId, Sites};
 use crate::salts::wrap::KeyPlace;
@@ -33,6 +35,7 @@ pub struct Config {
     pub spool: Spool,
     pub batch: Batch,
     pub limits: Limits,
+    pub access: Access,
     pub consent: Consent,
     pub salts: Salts,
     pub enrich: settings::Enrich,
@@ -198,6 +201,7 @@ impl Config {
             spool: check_spool(&settings.spool, &mut faults),
             batch: check_batch(&settings.batch, &mut faults),
             limits: check_limits(&settings.limits, &mut faults),
+            access: access::check(settings, &mut faults),
             consent: check_consent(settings, &mut faults),
             salts: check_salts(settings, &mut faults),
             enrich: settings.enrich.clone(),

@@ -23,6 +23,7 @@ pub struct Settings {
     pub spool: Spool,
     pub batch: Batch,
     pub limits: Limits,
+    pub access: Access,
     pub consent: Consent,
     pub salts: Salts,
     pub policy: notice::Policy,
@@ -209,6 +210,47 @@ impl Default for Limits {
             max_addresses: 100_000,
         }
     }
+}
+
+/// Who may look at the numbers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Access {
+    pub mode: Mode,
+    pub url: Option<String>,
+    pub allow_http: bool,
+    pub proxy_header: String,
+    pub session_idle_minutes: u32,
+    pub session_hours: u32,
+    pub log_days: u16,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            url: None,
+            allow_http: false,
+            proxy_header: "x-forwarded-user".into(),
+            session_idle_minutes: 480,
+            session_hours: 168,
+            log_days: 365,
+        }
+    }
+}
+
+/// How the admin listener knows who is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It does not ask; loopback only.
+    Open,
+    /// By name and password.
+    #[default]
+    Password,
+    /// By the header of a trusted proxy.
+    Proxy,
 }
 
 /// Consent tokens.

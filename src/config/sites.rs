@@ -134,6 +134,21 @@ impl Sites {
         }
     }
 
+    /// Returns those of the sites that `is_visible` lets through. Whoever is given them finds no other.
+    #[must_use]
+    pub fn only(&self, is_visible: impl Fn(&SiteId) -> bool) -> Sites {
+        let mut sites = Sites::default();
+        for (place, site) in self.list.iter().enumerate() {
+            if is_visible(&site.id) {
+                let names = self.by_name.iter().filter(|(_, at)| **at == place);
+                let names = names.map(|(name, _)| (name.clone(), sites.list.len()));
+                sites.by_name.extend(names);
+                sites.list.push(site.clone());
+            }
+        }
+        sites
+    }
+
     /// Returns the sites in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Site>> {
         self.list.iter()

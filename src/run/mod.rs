@@ -28,6 +28,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use self::observe::{SpoolTime, SpoolWatch};
+use crate::access::gate::Gate;
 use crate::admin::Admin;
 use crate::batch::Batcher;
 use crate::clock::SharedClock;
@@ -105,6 +106,15 @@ pub struct Addresses {
     pub admin: SocketAddr,
 }
 
+/// What there is to tell once brine is ready.
+#[derive(Clone)]
+#[allow(missing_docs)]
+pub struct Ready {
+    pub addresses: Addresses,
+    /// The path of the set-up link, where nobody can sign in yet. A secret: for the terminal, not for the log.
+    pub setup: Option<String>,
+}
+
 /// What comes from outside while brine runs.
 #[allow(missing_docs)]
 pub struct Control {
@@ -116,7 +126,7 @@ pub struct Control {
     /// Reads the configuration again.
     pub read_config: Box<dyn Fn() -> Result<Config, String> + Send + Sync>,
     /// Told once brine is ready.
-    pub on_ready: Box<dyn FnOnce(Addresses) + Send>,
+    pub on_ready: Box<dyn FnOnce(Ready) + Send>,
     /// Serve the demo site as well.
     pub is_demo: bool,
     /// Made-up traffic of the days before now, to be lived through first.
@@ -259,6 +269,15 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
     }
     let batcher = batch_thread(&collector, &store, &recovery, batches_stopped)?;
 
+    let gate = Gate::open(
+        &collector.config,
+        clock.clone(),
+        spool.clone(),
+        metrics.clone(),
+    )
+    .map_err(|e| part("access", chain(&e)))?;
+    let setup = gate.setup_path();
+    let gate = Arc::new(gate);
     let rights = Rights::open(collector.clone(), store.clone(), &directory)
         .map_err(|e| part("erasure log", e))?;
     let rights = Arc::new(rights);
@@ -307,6 +326,7 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
         collector: collector.clone(),
         store: store.clone(),
         rights,
+        gate,
     };
     let admin = tokio::spawn(listener::serve(
         admin,
@@ -315,10 +335,10 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
         // The admin listener's connections are not the public ones.
         Metrics::new(),
         shutdown.clone(),
-        move |request, _peer| pages.clone().answer(request),
+        move |request, peer| pages.clone().answer(request, peer),
     ));
     tracing::info!(public = %addresses.public, admin = %addresses.admin, "ready");
-    on_ready(addresses);
+    on_ready(Ready { addresses, setup });
 
     shutdown::asked(&mut shutdown).await;
     tracing::info!("closing: no new connections, requests under way are answered");

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{BatchId, StoreError};
 use crate::event::{
-    ConsentRecord, DenialRecord, Event, RequestRecord, RestrictionRecord, SaltStep,
+    AccessRecord, ConsentRecord, DenialRecord, Event, RequestRecord, RestrictionRecord, SaltStep,
 };
 
 /// A table that batches go to. The order is part of how groups of a segment are numbered: append only.
@@ -21,6 +21,7 @@ pub enum Table {
     SaltEvents,
     Requests,
     Restrictions,
+    AccessLog,
 }
 
 impl Table {
@@ -33,6 +34,7 @@ impl Table {
             Table::SaltEvents => "salt_events",
             Table::Requests => "requests",
             Table::Restrictions => "restrictions",
+            Table::AccessLog => "access_log",
         }
     }
 }
@@ -150,6 +152,19 @@ struct RestrictionRow<'a> {
     seq: u32,
 }
 
+#[derive(Row, Serialize)]
+struct AccessRow<'a> {
+    ts: i64,
+    who: &'a str,
+    via: &'a str,
+    action: &'a str,
+    site: &'a str,
+    detail: &'a str,
+    expires: u16,
+    batch_id: u128,
+    seq: u32,
+}
+
 enum Open {
     Events(Insert<EventRow<'static>>),
     Consents(Insert<ConsentRow<'static>>),
@@ -157,6 +172,7 @@ enum Open {
     Salts(Insert<SaltRow<'static>>),
     Requests(Insert<RequestRow<'static>>),
     Restrictions(Insert<RestrictionRow<'static>>),
+    Access(Insert<AccessRow<'static>>),
 }
 
 /// One insert under way. Dropping it before [`Writer::end`] leaves no row: the body ends without its end.
@@ -204,6 +220,7 @@ impl Writer {
             Table::SaltEvents => insert!(SaltRow, Salts),
             Table::Requests => insert!(RequestRow, Requests),
             Table::Restrictions => insert!(RestrictionRow, Restrictions),
+            Table::AccessLog => insert!(AccessRow, Access),
         };
         Ok(Writer { open, batch })
     }
@@ -384,6 +401,28 @@ impl Writer {
         insert.write(&row).await.map_err(StoreError::from_client)
     }
 
+    /// Writes that somebody looked.
+    ///
+    /// # Errors
+    /// As [`Writer::event`].
+    pub async fn access(&mut self, record: &AccessRecord, seq: u32) -> Result<(), StoreError> {
+        let Open::Access(insert) = &mut self.open else {
+            return Err(wrong_table());
+        };
+        let row = AccessRow {
+            ts: record.ts_ms,
+            who: &record.who,
+            via: &record.via,
+            action: &record.action,
+            site: &record.site,
+            detail: &record.detail,
+            expires: record.expires,
+            batch_id: self.batch.0,
+            seq,
+        };
+        insert.write(&row).await.map_err(StoreError::from_client)
+    }
+
     /// Ends the body and waits for the answer: `Ok` means written, an error means uncertain unless
     /// [`StoreError::is_clear_refusal`].
     ///
@@ -397,6 +436,7 @@ impl Writer {
             Open::Salts(insert) => insert.end().await,
             Open::Requests(insert) => insert.end().await,
             Open::Restrictions(insert) => insert.end().await,
+            Open::Access(insert) => insert.end().await,
         }
         .map_err(StoreError::from_client)
     }

@@ -326,6 +326,8 @@ async fn requests_by_mail_do_the_same_and_leave_a_row_each() {
                 "--admin",
                 &brine.admin.to_string(),
             ])
+            .arg("--data")
+            .arg(brine.data())
             .args(more)
             .output()
             .expect("brine runs");

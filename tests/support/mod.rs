@@ -13,9 +13,10 @@ pub mod process;
 pub mod raw;
 pub mod standin;
 pub mod storm;
+pub mod tab;
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -222,8 +223,20 @@ pub fn launch(mut command: Command, log: &Path) -> (Child, SocketAddr, SocketAdd
     };
     let public = address("public");
     let admin = address("admin");
-    // Whatever else it prints must not block it.
-    std::thread::spawn(move || lines.for_each(drop));
+    // Whatever else it prints must not block it; a set-up link may be among it.
+    let printed = log.with_file_name("printed");
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let file = std::fs::File::options()
+                .create(true)
+                .append(true)
+                .open(&printed);
+            let written = file.and_then(|mut file| writeln!(file, "{line}"));
+            if written.is_err() {
+                break;
+            }
+        }
+    });
     (child, public, admin)
 }
 
@@ -256,7 +269,8 @@ impl Brine {
             .expect("an answer")
     }
 
-    /// The same to the admin listener.
+    /// The same to the admin listener, as the operator's commands do it; with `authorization` or `cookie` as whoever
+    /// those say. [`Brine::try_request`] says nothing of its own.
     pub async fn admin(
         &self,
         method: Method,
@@ -264,9 +278,21 @@ impl Brine {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
-        self.try_request(self.admin, method, path, headers, body)
+        let is_named = |(name, _): &(&str, &str)| matches!(*name, "authorization" | "cookie");
+        let operator = self.operator();
+        let mut headers = headers.to_vec();
+        if !headers.iter().any(is_named) {
+            headers.push(("authorization", &operator));
+        }
+        self.try_request(self.admin, method, path, &headers, body)
             .await
             .expect("an answer")
+    }
+
+    /// What opens the admin listener for whoever can read the data directory.
+    pub fn operator(&self) -> String {
+        let bearer = brine::access::gate::operator_bearer(&self.data()).expect("a key");
+        format!("Bearer {}", &*bearer)
     }
 
     /// The same; no answer is an error.
@@ -353,12 +379,39 @@ impl Brine {
 
     /// Runs another brine command beside the running one; `--data` names its directory.
     pub fn command(&self, arguments: &[&str]) -> std::process::Output {
+        let clock = self
+            .environment
+            .iter()
+            .filter(|(k, _)| k == brine::clock::FILE_VARIABLE);
         Command::new(env!("CARGO_BIN_EXE_brine"))
             .args(arguments)
             .arg("--data")
             .arg(self.directory.join("data"))
+            .envs(clock.map(|(k, v)| (k, v)))
             .output()
             .expect("brine runs")
+    }
+
+    /// The same, with one line on its standard input. It lives by the same clock.
+    pub fn command_with(&self, arguments: &[&str], line: &str) -> std::process::Output {
+        let clock = self
+            .environment
+            .iter()
+            .filter(|(k, _)| k == brine::clock::FILE_VARIABLE);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_brine"))
+            .args(arguments)
+            .arg("--data")
+            .arg(self.directory.join("data"))
+            .envs(clock.map(|(k, v)| (k, v)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("brine runs");
+        let mut input = child.stdin.take().expect("piped");
+        writeln!(input, "{line}").expect("it reads");
+        drop(input);
+        child.wait_with_output().expect("it ends")
     }
 
     /// Returns one number from ClickHouse.
