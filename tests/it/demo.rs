@@ -64,7 +64,7 @@ impl Demo {
         }
         let admin = printed
             .lines()
-            .find_map(|line| line.trim().strip_prefix("admin")?.split_once("http://"))
+            .find_map(|line| line.trim().strip_prefix("dashboard")?.split_once("http://"))
             .and_then(|(_, rest)| rest.split('/').next()?.parse().ok())
             .expect("where its admin listener is");
         Demo {

@@ -286,12 +286,13 @@ async fn an_operator_sees_rotates_and_destroys_salts() {
     let mut brine = Builder::new().clock(midnight - 300_000).start();
     brine.set_clock(midnight + 1_800_000);
     brine.wait_metric("brine_salts", |n| n == 12.0).await;
-    let admin = brine.admin.to_string();
+    let (admin, data) = (brine.admin.to_string(), brine.data());
     let salts = |arguments: &[&str]| {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_brine"))
             .arg("salts")
             .args(arguments)
-            .args(["--admin", &admin])
+            .args(["--admin", &admin, "--data"])
+            .arg(&data)
             .output()
             .expect("it runs");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
