@@ -5,16 +5,14 @@
 //! commands), then what `access.mode` says (the proxy's header, the session's cookie, or nobody is asked), then a
 //! shared link's cookie. Requests that may change something must come from our own pages.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hyper::header::{
-    AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName, HeaderValue, ORIGIN, SET_COOKIE,
-};
-use hyper::header::{LOCATION, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderValue};
+use hyper::header::{LOCATION, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use ipnet::IpNet;
@@ -23,7 +21,7 @@ use thiserror::Error;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use super::book::{Book, Reach, Role, Scope, name_of};
+use super::book::{Book, Reach, Role, name_of};
 pub use super::log::{Action, detail_of};
 use super::log::{Line, append};
 use super::password::Passwords;
@@ -31,18 +29,16 @@ use super::session::Sessions;
 use super::store::{BookStore, StoreError};
 use super::throttle::Throttle;
 use super::ticket::{Fresh, Kind, Shown, fresh};
+pub use super::viewer::{Via, Viewer};
 use crate::clock::SharedClock;
 use crate::config::settings::Mode;
-use crate::config::{Access, Config, SiteId, Sites};
+use crate::config::{Access, Config};
 use crate::metrics::Metrics;
 use crate::route::{Reply, cookie, header, problem, typed};
 use crate::secret::{self, Secret, SecretError};
 use crate::spool::{AppendError, Spool};
 
-static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-static CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
-    HeaderName::from_static("cross-origin-resource-policy");
 
 /// How long a set-up link holds: a day after the start that printed it.
 const SETUP_MS: i64 = 86_400_000;
@@ -55,135 +51,6 @@ pub enum GateError {
     Book(#[from] StoreError),
     #[error(transparent)]
     Key(#[from] SecretError),
-}
-
-/// How a viewer came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The words are those of `access_log.via`.
-pub enum Via {
-    Key,
-    Link,
-    Open,
-    Operator,
-    Proxy,
-    Session,
-}
-
-impl Via {
-    fn name(self) -> &'static str {
-        match self {
-            Via::Key => "key",
-            Via::Link => "link",
-            Via::Open => "open",
-            Via::Operator => "operator",
-            Via::Proxy => "proxy",
-            Via::Session => "session",
-        }
-    }
-}
-
-/// Somebody who may look, and at what. There is no other way to one than [`Gate::admit`].
-#[derive(Clone)]
-pub struct Viewer {
-    name: String,
-    via: Via,
-    role: Role,
-    reach: Reach,
-    /// What a key may do; none where everything of the role.
-    scopes: Option<std::collections::BTreeSet<Scope>>,
-    /// What the forms of this viewer carry.
-    form: String,
-    /// A new session id to set, in its cookie.
-    cookie: Option<HeaderValue>,
-}
-
-impl std::fmt::Debug for Viewer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Viewer({} by {})", self.name, self.via.name())
-    }
-}
-
-impl Viewer {
-    fn new(name: &str, via: Via, role: Role, reach: Reach) -> Viewer {
-        Viewer {
-            name: name.to_owned(),
-            via,
-            role,
-            reach,
-            scopes: None,
-            form: String::new(),
-            cookie: None,
-        }
-    }
-
-    /// Returns the name of the user, key or link; empty for the operator and where nobody is asked.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Returns how they came in.
-    pub fn via(&self) -> Via {
-        self.via
-    }
-
-    /// Tells whether they may change who may look.
-    pub fn is_admin(&self) -> bool {
-        self.role == Role::Admin
-    }
-
-    /// Tells whether `site` is one they may see.
-    pub fn may_see(&self, site: &SiteId) -> bool {
-        self.reach.has(site.as_str())
-    }
-
-    /// Returns the sites they may see. Hand this on, and the others do not exist.
-    pub fn sites(&self, all: &Sites) -> Sites {
-        match self.reach {
-            Reach::All => all.clone(),
-            Reach::Sites(_) => all.only(|site| self.may_see(site)),
-        }
-    }
-
-    /// Tells whether they may do what `scope` says.
-    pub fn may(&self, scope: Scope) -> bool {
-        match &self.scopes {
-            Some(scopes) => scopes.contains(&scope),
-            None => scope != Scope::Rights || self.role == Role::Admin,
-        }
-    }
-
-    /// Tells whether they may tell the collector what to do: admins, and no key.
-    pub fn may_order(&self) -> bool {
-        self.role == Role::Admin && self.scopes.is_none()
-    }
-
-    /// Returns what every form of theirs must carry as `form`, see [`Viewer::is_own_form`].
-    pub fn form(&self) -> &str {
-        &self.form
-    }
-
-    /// Tells whether a form was one of theirs; takes as long either way. Without a session there is no such form.
-    pub fn is_own_form(&self, shown: &str) -> bool {
-        !self.form.is_empty() && bool::from(shown.as_bytes().ct_eq(self.form.as_bytes()))
-    }
-
-    /// Finishes a reply to them: never cached, never embedded elsewhere, with the session's new id if it has one.
-    pub fn dress(&self, reply: &mut Reply) {
-        let headers = reply.headers_mut();
-        headers
-            .entry(CACHE_CONTROL)
-            .or_insert(HeaderValue::from_static("no-store"));
-        headers
-            .entry(X_CONTENT_TYPE_OPTIONS)
-            .or_insert(HeaderValue::from_static("nosniff"));
-        headers.insert(
-            CROSS_ORIGIN_RESOURCE_POLICY.clone(),
-            HeaderValue::from_static("same-origin"),
-        );
-        if let Some(cookie) = &self.cookie {
-            headers.append(SET_COOKIE, cookie.clone());
-        }
-    }
 }
 
 /// The gate.
@@ -399,7 +266,10 @@ impl Gate {
 
     fn signed_in(&self, head: &Parts, book: &Book) -> Option<Viewer> {
         let id = cookie(&head.headers, self.cookie_name("session"))?;
-        let found = self.sessions.find(id, self.now_ms())?;
+        let found = self.sessions.find(id, self.now_ms());
+        let n_sessions = i64::try_from(self.sessions.len()).unwrap_or(i64::MAX);
+        self.metrics.sessions.set(n_sessions);
+        let found = found?;
         let Some(user) = book
             .users
             .get(&found.user)
@@ -431,42 +301,6 @@ impl Gate {
         URL_SAFE_NO_PAD.encode(hash.as_bytes())
     }
 
-    /// A page elsewhere can have its own name point to this machine (DNS rebinding); a browser then takes that page
-    /// for one of ours. But it says the name: only ours, `localhost`, and addresses in digits are answered.
-    pub(super) fn check_host(&self, head: &Parts) -> Result<(), Box<Reply>> {
-        let host = header(head, &HOST).unwrap_or_default();
-        let is_ours = self
-            .rules
-            .authority()
-            .is_some_and(|own| own.eq_ignore_ascii_case(host));
-        // In these modes whoever reaches the listener may be somebody: nothing but the very names.
-        let is_strict = self.rules.mode != Mode::Password;
-        if is_ours || is_local(host, is_strict) {
-            return Ok(());
-        }
-        let reason = "this listener does not go by that name; see access.url in the configuration";
-        Err(Box::new(problem(
-            StatusCode::MISDIRECTED_REQUEST,
-            None,
-            reason,
-        )))
-    }
-
-    /// Tells whether the browser says that one of our own pages sent this. One that says nothing is no browser of this
-    /// decade; forms have their own proof besides.
-    pub(super) fn is_own_page(&self, head: &Parts) -> bool {
-        if let Some(site) = header(head, &SEC_FETCH_SITE) {
-            return matches!(site, "same-origin" | "none");
-        }
-        match header(head, &ORIGIN) {
-            None => true,
-            Some(origin) => {
-                let authority = origin.split_once("://").map(|(_, authority)| authority);
-                authority.is_some() && authority == header(head, &HOST)
-            }
-        }
-    }
-
     fn refused(&self, head: &Parts) -> Reply {
         let is_page = !head.uri.path().starts_with("/api/")
             && head.method == Method::GET
@@ -491,67 +325,6 @@ impl Gate {
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         reply
     }
-
-    /// Returns the whole address of a path: what is handed to somebody else.
-    pub(super) fn address(&self, head: &Parts, path: &str) -> String {
-        match &self.rules.url {
-            Some(url) => format!("{}{path}", url.as_str().trim_end_matches('/')),
-            None => format!("http://{}{path}", header(head, &HOST).unwrap_or_default()),
-        }
-    }
-
-    /// The name of a cookie. By https its prefix keeps other hosts of the domain from setting it
-    /// (RFC 6265bis, section 4.1.3.2).
-    pub(super) fn cookie_name(&self, what: &str) -> &'static str {
-        match (self.rules.is_https(), what) {
-            (true, "session") => "__Host-brine_session",
-            (true, "link") => "__Host-brine_link",
-            (true, "browser") => "__Host-brine_browser",
-            (true, _) => "__Host-brine_form",
-            (false, "session") => "brine_session",
-            (false, "link") => "brine_link",
-            (false, "browser") => "brine_browser",
-            (false, _) => "brine_form",
-        }
-    }
-
-    /// A cookie that no script reads and no other site sends along with anything but a link. Without an age it ends
-    /// with the browser.
-    pub(super) fn set_cookie(
-        &self,
-        what: &str,
-        value: &str,
-        age_s: Option<i64>,
-    ) -> Option<HeaderValue> {
-        let secure = if self.rules.is_https() {
-            "; Secure"
-        } else {
-            ""
-        };
-        let age = age_s.map_or_else(String::new, |age_s| format!("; Max-Age={age_s}"));
-        let name = self.cookie_name(what);
-        let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{age}");
-        let mut value = HeaderValue::from_str(&text).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    }
-}
-
-/// Tells whether a `Host` is this machine's own, whatever its port. An address in digits cannot be rebound: the page
-/// of another origin has another one in its address bar.
-fn is_local(host: &str, is_strict: bool) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    if name.eq_ignore_ascii_case("localhost") {
-        return true;
-    }
-    let address = name
-        .parse::<Ipv4Addr>()
-        .map(IpAddr::V4)
-        .or_else(|_| name.parse::<Ipv6Addr>().map(IpAddr::V6));
-    address.is_ok_and(|address| !is_strict || address.is_loopback())
 }
 
 pub(super) fn encoded(key: &str, value: &str) -> String {
@@ -592,35 +365,4 @@ fn bearer_of(key: &Secret) -> Zeroizing<String> {
 /// [`SecretError`], also where no brine has run there yet.
 pub fn operator_bearer(data: &Path) -> Result<Zeroizing<String>, SecretError> {
     Ok(bearer_of(&secret::load(&key_file(data))?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_that_cannot_be_rebound_are_local() {
-        for host in [
-            "localhost",
-            "LOCALHOST:8081",
-            "127.0.0.1:1",
-            "[::1]:8081",
-            "127.9.9.9",
-        ] {
-            assert!(is_local(host, true), "{host}");
-        }
-        for host in [
-            "",
-            "evil.test",
-            "localhost.evil.test",
-            "127.0.0.1.evil.test:8081",
-            "10.0.0.7:8081",
-            "0x7f000001",
-            "[fe80::1]",
-        ] {
-            assert!(!is_local(host, true), "{host}");
-        }
-        assert!(is_local("10.0.0.7:8081", false));
-        assert!(!is_local("10.0.0.7.evil.test", false));
-    }
 }

@@ -25,10 +25,11 @@ use subtle::ConstantTimeEq;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use super::book::{BookError, Reach, Role, name_of};
+use super::book::{BookError, name_of};
 use super::gate::{Action, Gate, see_other};
+use super::invite::{share, welcome};
 use super::manage;
-use super::page::{self, Frame, Login, Message, Welcome};
+use super::page::{self, Frame, Login};
 use super::password;
 use super::session::new_id;
 use super::store::StoreError;
@@ -188,7 +189,7 @@ fn next_of(head: &Parts) -> String {
     next.map_or_else(|| "/".into(), |(_, next)| local_path(&next).to_owned())
 }
 
-fn frame(head: &Parts, title: (&'static str, &'static str), fault: &str) -> Frame {
+pub(super) fn frame(head: &Parts, title: (&'static str, &'static str), fault: &str) -> Frame {
     let language = language_of(head);
     Frame {
         language,
@@ -200,7 +201,7 @@ fn frame(head: &Parts, title: (&'static str, &'static str), fault: &str) -> Fram
 }
 
 /// A proof for a form before there is a session: the cookie's value, and what the form carries.
-fn proof(gate: &Gate, head: &Parts) -> (Option<hyper::header::HeaderValue>, String) {
+pub(super) fn proof(gate: &Gate, head: &Parts) -> (Option<hyper::header::HeaderValue>, String) {
     let known = cookie(&head.headers, gate.cookie_name("form")).filter(|id| id.len() == 43);
     match known {
         Some(id) => (None, gate.form_of(&format!("form {id}"))),
@@ -212,7 +213,7 @@ fn proof(gate: &Gate, head: &Parts) -> (Option<hyper::header::HeaderValue>, Stri
     }
 }
 
-fn is_proven(gate: &Gate, head: &Parts, form: &Form) -> bool {
+pub(super) fn is_proven(gate: &Gate, head: &Parts, form: &Form) -> bool {
     let Some(id) = cookie(&head.headers, gate.cookie_name("form")) else {
         return false;
     };
@@ -241,7 +242,7 @@ fn login_page(gate: &Gate, head: &Parts, next: String, fault: &str, status: Stat
 }
 
 /// What tells a form that was opened too long ago, or elsewhere.
-const STALE: (&str, &str) = (
+pub(super) const STALE: (&str, &str) = (
     "This page was open too long. Please try again.",
     "Siden har været åben for længe. Prøv igen.",
 );
@@ -339,6 +340,8 @@ pub(super) fn begin(gate: &Gate, head: &Parts, name: &str, epoch: &str, next: &s
         gate.sessions.end(before, now_ms);
     }
     let id = gate.sessions.begin(name, epoch, now_ms);
+    let n_sessions = i64::try_from(gate.sessions.len()).unwrap_or(i64::MAX);
+    gate.metrics.sessions.set(n_sessions);
     let mut reply = see_other(next);
     let browser = browser_cookie(gate, name);
     let cookies = [
@@ -373,99 +376,6 @@ fn known_browser(gate: &Gate, head: &Parts, name: &str) -> Option<String> {
     is_ours.then(|| number.to_owned())
 }
 
-/// Follows an invitation, or the set-up link: shows the form, then sets the password and signs in.
-async fn welcome(gate: &Gate, head: &Parts, form: Option<&Form>) -> Reply {
-    let shown = head
-        .uri
-        .path()
-        .strip_prefix("/welcome/")
-        .unwrap_or_default();
-    let book = gate.book_now().await;
-    let is_setup = gate.is_setup(shown, &book);
-    let invited = book.invited(shown, gate.now_ms()).map(str::to_owned);
-    if !is_setup && invited.is_none() {
-        return gone(
-            head,
-            (
-                "This link has been used, is replaced by a newer one, or has expired.",
-                "Linket er brugt, erstattet af et nyere eller udløbet.",
-            ),
-            ("/login", "Sign in", "Log ind"),
-        );
-    }
-    let language = language_of(head);
-    let render = |fault: &str, name: String, status| {
-        let (cookie, form) = proof(gate, head);
-        let title = match is_setup {
-            true => ("Set up brine", "Sæt brine op"),
-            false => ("Welcome", "Velkommen"),
-        };
-        let page = Welcome {
-            frame: frame(head, title, fault),
-            form,
-            name,
-            is_setup,
-        };
-        let mut reply = page::reply(status, language, &page);
-        if let Some(cookie) = cookie {
-            reply.headers_mut().append(SET_COOKIE, cookie);
-        }
-        keep_language(head, reply)
-    };
-    let Some(form) = form else {
-        return render("", invited.unwrap_or_default(), StatusCode::OK);
-    };
-    let name = match &invited {
-        Some(name) => name.clone(),
-        None => match name_of(form.text("name")) {
-            Ok(name) => name,
-            Err(error) => {
-                let fault = error.to_string();
-                return render(&fault, String::new(), StatusCode::UNPROCESSABLE_ENTITY);
-            }
-        },
-    };
-    if !is_proven(gate, head, form) {
-        return render(language.pick(STALE.0, STALE.1), name, StatusCode::FORBIDDEN);
-    }
-    if let Err(fault) = chosen(&name, form, language) {
-        return render(fault, name, StatusCode::UNPROCESSABLE_ENTITY);
-    }
-    let Ok(phc) = gate.passwords.hash(form.typed("password")).await else {
-        return render("503", name, StatusCode::SERVICE_UNAVAILABLE);
-    };
-    let (text, now_ms, user) = (shown.to_owned(), gate.now_ms(), name.clone());
-    // Asked again under the lock: of two at once, one opens.
-    let changed = change(gate, move |book| {
-        match is_setup {
-            true if book.has_no_admin() => {
-                if !book.users.contains_key(&user) {
-                    book.add_user(&user, Role::Admin, Reach::All, ("set-up link", now_ms))?;
-                }
-                book.set_role(&user, Role::Admin, Reach::All)?;
-            }
-            false if book.invited(&text, now_ms) == Some(user.as_str()) => {}
-            _ => return Err(BookError::Unknown("invitation".into())),
-        }
-        book.set_password(&user, phc)?;
-        Ok(book.user(&user)?.epoch.clone())
-    });
-    match changed.await {
-        Ok(epoch) => {
-            let detail = if is_setup {
-                "set up"
-            } else {
-                "password chosen"
-            };
-            gate.note_of(&name, Action::Changed, detail).await;
-            gate.note_of(&name, Action::SignIn, "").await;
-            gate.metrics.sign_ins.with_label_values(&["in"]).inc();
-            begin(gate, head, &name, &epoch, "/")
-        }
-        Err(reply) => *reply,
-    }
-}
-
 /// Checks a password that was typed twice.
 pub(super) fn chosen(name: &str, form: &Form, language: Language) -> Result<(), &'static str> {
     if form.text("password") != form.text("again") {
@@ -488,45 +398,6 @@ pub(super) fn chosen(name: &str, form: &Form, language: Language) -> Result<(), 
             "Den adgangskode er for let at gætte.",
         ),
     })
-}
-
-/// Opens a shared link: its cookie lets the browser look at one site, as long as the link lives.
-async fn share(gate: &Gate, head: &Parts) -> Reply {
-    let shown = head.uri.path().strip_prefix("/share/").unwrap_or_default();
-    let book = gate.book_now().await;
-    let now_ms = gate.now_ms();
-    let link = book.link(shown).filter(|link| now_ms < link.expires_ms);
-    let Some(link) = link else {
-        return gone(
-            head,
-            (
-                "This shared link has expired, or there is no such link. Ask whoever sent it for a new one.",
-                "Det delte link er udløbet eller findes ikke. Bed afsenderen om et nyt.",
-            ),
-            ("", "", ""),
-        );
-    };
-    let mut reply = see_other(&format!("/d/{}", link.site));
-    let age_s = (link.expires_ms - now_ms) / 1_000;
-    if let Some(cookie) = gate.set_cookie("link", shown, Some(age_s)) {
-        reply.headers_mut().append(SET_COOKIE, cookie);
-    }
-    reply
-}
-
-fn gone(
-    head: &Parts,
-    text: (&'static str, &'static str),
-    link: (&'static str, &'static str, &'static str),
-) -> Reply {
-    let language = language_of(head);
-    let page = Message {
-        frame: frame(head, ("This link opens nothing", "Linket åbner intet"), ""),
-        text: language.pick(text.0, text.1),
-        href: link.0,
-        link: language.pick(link.1, link.2),
-    };
-    keep_language(head, page::reply(StatusCode::GONE, language, &page))
 }
 
 /// Changes the book, off the runtime.

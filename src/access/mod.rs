@@ -16,7 +16,10 @@
 
 pub mod book;
 pub mod gate;
+
+mod head;
 pub mod http;
+mod invite;
 mod log;
 mod manage;
 mod page;
@@ -25,3 +28,6 @@ pub mod session;
 pub mod store;
 pub mod throttle;
 pub mod ticket;
+mod tickets;
+mod users;
+pub mod viewer;

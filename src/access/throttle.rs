@@ -15,6 +15,9 @@ use crate::secret::Secret;
 /// Buckets kept at once; beyond it new ones share one.
 const MOST: usize = 100_000;
 
+/// How often a full table is swept, at most.
+const SWEEP_MS: i64 = 5_000;
+
 /// Tries at once, and how long until one comes back.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
@@ -63,7 +66,30 @@ impl Bucket {
 /// All tries.
 pub struct Throttle {
     key: Secret,
-    buckets: Mutex<HashMap<u64, Bucket>>,
+    most: usize,
+    buckets: Mutex<Buckets>,
+}
+
+#[derive(Default)]
+struct Buckets {
+    all: HashMap<u64, Bucket>,
+    swept_ms: Option<i64>,
+}
+
+impl Buckets {
+    /// Forgets those that have all their tries again; not for every try of a flood.
+    fn sweep(&mut self, now_ms: i64) {
+        let is_early = self
+            .swept_ms
+            .is_some_and(|swept_ms| (now_ms - swept_ms).abs() < SWEEP_MS);
+        if !is_early {
+            self.swept_ms = Some(now_ms);
+            self.all.retain(|_, bucket| {
+                bucket.settle(now_ms);
+                bucket.debt_ms > 0
+            });
+        }
+    }
 }
 
 impl std::fmt::Debug for Throttle {
@@ -75,8 +101,13 @@ impl std::fmt::Debug for Throttle {
 impl Throttle {
     /// Makes one; the key that hashes names and addresses lives as long as it does.
     pub fn new() -> Throttle {
+        Throttle::keeping(MOST)
+    }
+
+    fn keeping(most: usize) -> Throttle {
         Throttle {
             key: Secret::random(),
+            most,
             buckets: Mutex::default(),
         }
     }
@@ -91,13 +122,11 @@ impl Throttle {
             .map(|(by, what)| (*by, self.hash(*by, what)))
             .collect();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() + keys.len() > MOST {
-            buckets.retain(|_, bucket| {
-                bucket.settle(now_ms);
-                bucket.debt_ms > 0
-            });
+        if buckets.all.len() + keys.len() > self.most {
+            buckets.sweep(now_ms);
         }
-        let is_full = buckets.len() + keys.len() > MOST;
+        let is_full = buckets.all.len() + keys.len() > self.most;
+        let buckets = &mut buckets.all;
         let mut wait_ms = 0;
         let mut places = Vec::new();
         for (by, key) in keys {
@@ -132,7 +161,7 @@ impl Throttle {
     pub fn give_back(&self, counted: &[(By, &[u8])]) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         for (by, what) in counted {
-            if let Some(bucket) = buckets.get_mut(&self.hash(*by, what)) {
+            if let Some(bucket) = buckets.all.get_mut(&self.hash(*by, what)) {
                 bucket.debt_ms = (bucket.debt_ms - bucket.rate.refill_ms).max(0);
             }
         }
@@ -206,13 +235,22 @@ mod tests {
 
     #[test]
     fn a_flood_keeps_memory_flat() {
-        let throttle = Throttle::new();
+        let most = 1_000;
+        let throttle = Throttle::keeping(most);
         let mut let_in = 0;
-        for n in 0..2 * MOST as u64 {
+        for n in 0..20 * most as u64 {
             let counted: [(By, &[u8]); 1] = [(By::Address, &n.to_le_bytes())];
             let_in += usize::from(throttle.take(&counted, 0).is_ok());
         }
-        assert!(throttle.buckets.lock().unwrap().len() <= MOST + 3);
-        assert!(let_in <= MOST + 20, "{let_in}");
+        assert!(throttle.buckets.lock().unwrap().all.len() <= most + 3);
+        assert!(let_in <= most + 20, "{let_in}");
+        // Once their tries are back, they are forgotten, and there is room for others.
+        let late: [(By, &[u8]); 1] = [(By::Address, b"late")];
+        assert_eq!(fail(&throttle, &late, 50_000), 20);
+        assert_eq!(
+            throttle.buckets.lock().unwrap().all.len(),
+            2,
+            "late, and the crowd"
+        );
     }
 }
