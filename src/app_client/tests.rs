@@ -8,7 +8,13 @@ const NOW: i64 = 1_795_258_800_000;
 
 /// Answers as told, and keeps what was sent.
 #[derive(Clone, Default)]
-struct Script(Rc<RefCell<(VecDeque<Response>, Vec<(String, Value)>)>>);
+struct Script(Rc<RefCell<Lines>>);
+
+#[derive(Default)]
+struct Lines {
+    answers: VecDeque<Response>,
+    sent: Vec<(String, Value)>,
+}
 
 impl Script {
     /// Statuses and bodies; 0 is no answer.
@@ -16,7 +22,7 @@ impl Script {
         for (status, outcome, body) in answers {
             let headers = vec![("brine-outcome".to_owned(), (*outcome).to_owned())];
             let body = body.to_string().into_bytes();
-            self.0.borrow_mut().0.push_back(Response {
+            self.0.borrow_mut().answers.push_back(Response {
                 status: *status,
                 headers,
                 body,
@@ -25,7 +31,7 @@ impl Script {
     }
 
     fn sent(&self) -> Vec<(String, Value)> {
-        std::mem::take(&mut self.0.borrow_mut().1)
+        std::mem::take(&mut self.0.borrow_mut().sent)
     }
 }
 
@@ -33,9 +39,9 @@ impl Transport for Script {
     fn post(&self, path: &str, _: &str, body: &[u8]) -> io::Result<Response> {
         let mut script = self.0.borrow_mut();
         script
-            .1
+            .sent
             .push((path.to_owned(), serde_json::from_slice(body).expect("JSON")));
-        match script.0.pop_front() {
+        match script.answers.pop_front() {
             Some(response) if response.status > 0 => Ok(response),
             _ => Err(io::ErrorKind::ConnectionRefused.into()),
         }
