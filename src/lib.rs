@@ -76,6 +76,8 @@ pub mod admin;
 
 pub mod demo;
 
+pub mod app_client;
+
 pub mod cli;
 
 pub mod run;

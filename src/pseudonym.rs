@@ -186,6 +186,44 @@ mod tests {
         Secret::from_bytes([byte; 32])
     }
 
+    fn domain() -> impl Strategy<Value = Domain> {
+        prop_oneof![
+            Just(Domain::Device),
+            Just(Domain::Visit),
+            Just(Domain::Visitor)
+        ]
+    }
+
+    fn fields() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        // Few letters, lengths that look like length prefixes, fields beyond what fits on the stack.
+        let field = prop_oneof![
+            8 => proptest::collection::vec(0_u8..3, 0..12),
+            1 => proptest::collection::vec(any::<u8>(), 300..500),
+        ];
+        proptest::collection::vec(field, 0..4)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// Two inputs are the same input only where use, number of fields and every field are.
+        #[test]
+        fn domains_and_field_boundaries_never_collide(
+            (one, these) in (domain(), fields()),
+            (other, those) in (domain(), fields()),
+        ) {
+            let hash = |domain, fields: &[Vec<u8>]| {
+                let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
+                pseudonym(&salt(7), domain, &fields)
+            };
+            let is_same = one == other && these == those;
+            prop_assert_eq!(hash(one, &these) == hash(other, &those), is_same);
+            // The same bytes, divided otherwise.
+            let joined = vec![these.concat()];
+            prop_assert_eq!(hash(one, &these) == hash(one, &joined), these == joined);
+        }
+    }
+
     proptest! {
         #[test]
         fn equal_inputs_are_equal_and_any_other_salt_domain_or_field_differs(

@@ -35,6 +35,9 @@ pub type Reply = Response<Full<Bytes>>;
 static BRINE_RECEIPT: HeaderName = HeaderName::from_static("brine-receipt");
 static BRINE_OUTCOME: HeaderName = HeaderName::from_static("brine-outcome");
 
+/// The public wire, described for machines; held against the running server by `tests/it/openapi.rs`.
+pub const OPENAPI: &str = include_str!("openapi.yaml");
+
 /// A transparent pixel, 43 bytes.
 const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 
@@ -98,11 +101,16 @@ async fn other(
         (&Method::GET | &Method::HEAD, "/.well-known/gpc.json") => {
             policy::page::gpc(&collector.live.load(), head)
         }
+        (&Method::GET | &Method::HEAD, "/openapi.yaml") => typed(
+            StatusCode::OK,
+            "application/yaml",
+            Bytes::from_static(OPENAPI.as_bytes()),
+        ),
         (&Method::GET | &Method::HEAD, "/health") => plain(StatusCode::OK, "alive\n"),
         (&Method::GET | &Method::HEAD, "/ready") => ready(collector),
         (_, "/api/event" | "/api/consent") => not_allowed("POST, OPTIONS"),
         (_, "/api/subject") => not_allowed("GET, POST, DELETE, OPTIONS"),
-        (_, "/pixel.gif" | "/health" | "/ready") => not_allowed("GET"),
+        (_, "/pixel.gif" | "/openapi.yaml" | "/health" | "/ready") => not_allowed("GET"),
         (_, path) if serve::owns(path) || rights::page::owns(path) => not_allowed("GET"),
         (_, "/policy" | "/policy.json" | "/.well-known/gpc.json") => not_allowed("GET"),
         _ => problem(StatusCode::NOT_FOUND, None, "no such path"),

@@ -134,7 +134,7 @@ fn recipients(general: &Statement, language: Language) -> Vec<Block> {
 fn security(measures: &[Text], language: Language) -> Vec<String> {
     let own = language.pick(
         [
-            "Pseudonymisation with salts that are random, one a site and period, and destroyed with a record \
+            "Pseudonymisation with salts that are secret, one a site and period, and destroyed with a record \
              of it.",
             "Addresses, user agents and identifiers are held in memory only while a request is answered; the \
              process cannot be dumped or read by other users.",
@@ -147,7 +147,7 @@ fn security(measures: &[Text], language: Language) -> Vec<String> {
             "Small groups are hidden in every statistic.",
         ],
         [
-            "Pseudonymisering med tilfældige salte, ét pr. websted og periode, som destrueres, hvilket \
+            "Pseudonymisering med hemmelige salte, ét pr. websted og periode, som destrueres, hvilket \
              registreres.",
             "Adresser, user agents og identifikatorer findes kun i hukommelsen, mens en forespørgsel \
              besvares; processens hukommelse kan ikke skrives ud eller læses af andre brugere.",

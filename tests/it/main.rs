@@ -12,6 +12,7 @@ mod durability;
 mod erasure;
 mod identity;
 mod lifecycle;
+mod openapi;
 mod outage;
 mod policy;
 mod power_cut;

@@ -135,11 +135,11 @@ pub(in crate::policy) fn pseudonyms(sites: &[&SiteFacts], language: Language) ->
         Block::Paragraph(
             language
                 .pick(
-                    "A pseudonym is a keyed hash. Its key, the salt, is a random number of that site alone, \
+                    "A pseudonym is a keyed hash. Its key, the salt, is a secret number of that site alone, \
                      and it is destroyed when its period is over. From then on nobody, the operator included, \
                      can tell which pseudonyms of different periods belong together, or compute one again. \
                      What is stored is therefore pseudonymised, and linkable for at most one period.",
-                    "Et pseudonym er en nøglebaseret hashværdi. Dens nøgle, saltet, er et tilfældigt tal, som \
+                    "Et pseudonym er en nøglebaseret hashværdi. Dens nøgle, saltet, er et hemmeligt tal, som \
                      kun gælder det pågældende websted, og det destrueres, når perioden er slut. Derefter kan \
                      ingen, heller ikke den dataansvarlige, se, hvilke pseudonymer fra forskellige perioder \
                      der hører sammen, eller beregne et af dem igen. Det gemte er altså pseudonymiseret og \
