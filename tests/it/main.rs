@@ -5,6 +5,7 @@ mod support;
 
 mod access;
 mod accounting;
+mod apps;
 mod connections;
 mod consent;
 mod demo;
@@ -20,3 +21,4 @@ mod rights;
 mod salts;
 mod storm;
 mod unlinkability;
+mod wires;
