@@ -201,12 +201,9 @@ fn translate<'a>(
     parameters: &'a Parameters<'a>,
     key: Option<&str>,
 ) -> Result<Translated<'a>, Refused> {
-    let get = |name: &str| {
-        parameters
-            .get(name)
-            .map(Cow::as_ref)
-            .filter(|value| !value.is_empty())
-    };
+    // What JavaScript makes of a parameter that was not given is none either.
+    let is_given = |value: &&str| !matches!(*value, "" | "undefined" | "null");
+    let get = |name: &str| parameters.get(name).map(Cow::as_ref).filter(is_given);
     let id = get("idsite").unwrap_or_default();
     let site = site_of(&live.sites, id, request.origin, |site| &site.matomo_id)?;
     if get("rec") != Some("1") {

@@ -81,7 +81,7 @@ fn value(text: &str, language: Language) -> String {
 }
 
 /// Names of facts; a test sees to it that each has one.
-pub(super) const NAMES: [(&str, &str, &str); 44] = [
+pub(super) const NAMES: [(&str, &str, &str); 45] = [
     ("authority", "Supervisory authority", "Tilsynsmyndighed"),
     (
         "authority.name.da",

@@ -230,13 +230,14 @@ fn others(value: &Value) -> Vec<Value> {
         Value::Boolean(b) => vec![Value::from(!b)],
         Value::Array(list) => {
             let more = |item: Value| Value::from([list.clone(), vec![item]].concat());
-            texts(&["more.test", "SE", "10.0.0.0/8"])
+            texts(&["more.test", "SE", "10.0.0.0/8", &"0".repeat(64)])
                 .into_iter()
                 .map(more)
                 .collect()
         }
         _ => texts(&[
             "SE",
+            "EUR",
             "app",
             "week",
             "city",
