@@ -34,7 +34,7 @@ pub struct Client {
     pub gpc: bool,
     /// `DNT: 1` (Tracking Preference Expression, W3C): a refusal.
     pub dnt: bool,
-    /// A server that showed the site's key, and says nothing of its visitor's own agent.
+    /// A server that showed the site's key: it reports for others, and its library is no bot.
     pub is_server: bool,
 }
 

@@ -325,7 +325,7 @@ fn reported(visitor: Option<&WireVisitor<'_>>, server: Client) -> Result<Client,
     };
     Ok(Client {
         address,
-        is_server: visitor.user_agent.is_none(),
+        is_server: true,
         user_agent: cut(&visitor.user_agent, 512).unwrap_or(server.user_agent),
         accept_language: cut(&visitor.accept_language, 128).unwrap_or_default(),
         hints: crate::client::Hints::default(),

@@ -22,6 +22,9 @@ use crate::rights::receipt::Receipt;
 use crate::salts::period::{next_period, period_of, start_of};
 use crate::spool::{AppendError, RecordKind, Ticket};
 
+/// How often a claim of somebody else's is looked at again, each time after everybody else had a turn.
+const MAX_TURNS: u32 = 10_000;
+
 /// A beacon that may be stored, and what is known of its sender.
 #[derive(Debug)]
 pub(crate) struct Passed {
@@ -180,7 +183,9 @@ impl Collector {
     pub(crate) async fn store(&self, records: &[Ready]) -> Vec<Outcome> {
         let mut ends = vec![Outcome::EventRepeated; records.len()];
         let mut open: Vec<usize> = (0..records.len()).collect();
-        while !open.is_empty() {
+        // A claim lasts microseconds; one that does not end is a fault of ours, and must not become a loop.
+        let mut n_turns = 0;
+        while !open.is_empty() && n_turns < MAX_TURNS {
             let mut mine = Vec::with_capacity(open.len());
             let mut others = Vec::new();
             let mut wait = None;
@@ -210,10 +215,16 @@ impl Collector {
             match wait {
                 // Whether it was stored shows when it is claimed again.
                 Some(ticket) => drop(ticket.committed().await),
-                None if !others.is_empty() => tokio::task::yield_now().await,
+                None if !others.is_empty() => {
+                    n_turns += 1;
+                    tokio::task::yield_now().await;
+                }
                 None => {}
             }
             open = others;
+        }
+        for at in open {
+            ends[at] = Outcome::SpoolFailed;
         }
         ends
     }

@@ -8,10 +8,11 @@ use hyper::Method;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, ORIGIN};
 use hyper::http::request::Parts;
+use serde::Serialize;
 
 use super::{
-    Reply, annotate, beacon_reply, client, cookie, header, json, not_allowed, preflight,
-    read_any_body, read_body, status_of,
+    Reply, annotate, beacon_reply, client, cookie, header, not_allowed, preflight, read_any_body,
+    read_body, status_of, typed,
 };
 use crate::apps::BatchEnded;
 use crate::apps::body::unpack;
@@ -96,20 +97,15 @@ fn batch_reply(ended: &BatchEnded, origin: Option<&str>) -> Reply {
     if ends.is_empty() || !status.is_success() {
         return beacon_reply(ended, origin, None);
     }
-    let result = |end: &End| match end.detail.as_str() {
-        "" => serde_json::json!({ "outcome": end.outcome.code() }),
-        detail => serde_json::json!({ "outcome": end.outcome.code(), "detail": detail }),
+    let reply = BatchReply {
+        outcome: ended.outcome.code(),
+        results: ends.iter().map(WireEnd::of).collect(),
+        device: *device,
+        receipts: receipts.iter().map(WireReceipt::of).collect(),
     };
-    let receipt = |(receipt, seconds): &(String, i64)| serde_json::json!({ "receipt": receipt, "ends_in_s": seconds });
-    let mut reply = json(
-        status,
-        &serde_json::json!({
-            "outcome": ended.outcome.code(),
-            "results": ends.iter().map(result).collect::<Vec<_>>(),
-            "device": device,
-            "receipts": receipts.iter().map(receipt).collect::<Vec<_>>(),
-        }),
-    );
+    // Plain data: nothing in it can fail.
+    let body = serde_json::to_vec(&reply).unwrap_or_default();
+    let mut reply = typed(status, "application/json", Bytes::from(body));
     annotate(&mut reply, ended, origin);
     reply
 }
@@ -186,4 +182,44 @@ async fn read_unpacked(
     let limit = collector.config.server.max_batch_bytes;
     let body = read_any_body(collector, head, body, limit).await?;
     unpack(body, header(head, &CONTENT_ENCODING), limit)
+}
+
+/// What a batch is answered with (README, "Apps").
+#[derive(Serialize)]
+struct BatchReply<'a> {
+    outcome: &'static str,
+    results: Vec<WireEnd<'a>>,
+    device: Option<&'static str>,
+    receipts: Vec<WireReceipt<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireEnd<'a> {
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    detail: &'a str,
+}
+
+impl WireEnd<'_> {
+    fn of(end: &End) -> WireEnd<'_> {
+        WireEnd {
+            outcome: end.outcome.code(),
+            detail: &end.detail,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct WireReceipt<'a> {
+    receipt: &'a str,
+    ends_in_s: i64,
+}
+
+impl WireReceipt<'_> {
+    fn of((receipt, ends_in_s): &(String, i64)) -> WireReceipt<'_> {
+        WireReceipt {
+            receipt,
+            ends_in_s: *ends_in_s,
+        }
+    }
 }

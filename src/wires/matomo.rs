@@ -249,7 +249,7 @@ fn client_of<'a>(
         user_agent: get("ua")
             .map_or_else(|| sent.user_agent.clone(), |text| cut(text, 512).to_owned()),
         accept_language: language.unwrap_or_else(|| sent.accept_language.clone()),
-        is_server: has_key && get("ua").is_none(),
+        is_server: has_key,
         ..sent.clone()
     }
 }

@@ -1,9 +1,17 @@
 //! README, "Apps" and "Devices and MAC addresses".
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
+use crate::support::chance::Chance;
 use crate::support::markers::Markers;
 use crate::support::{Answer, Brine, Builder};
 
@@ -18,11 +26,7 @@ async fn send(brine: &Brine, batch: &Value) -> Answer {
     send_with(brine, &[], batch.to_string()).await
 }
 
-async fn send_with(
-    brine: &Brine,
-    headers: &[(&str, &str)],
-    body: impl Into<bytes::Bytes>,
-) -> Answer {
+async fn send_with(brine: &Brine, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
     let mut all = vec![("content-type", "application/json"), ("user-agent", APP)];
     all.retain(|(name, _)| headers.iter().all(|(other, _)| other != name));
     all.extend_from_slice(headers);
@@ -421,6 +425,75 @@ async fn futures_all<F: Future<Output = Answer>>(sends: impl Iterator<Item = F>)
     answers
 }
 
+/// README, "Apps", "Then this, and nothing else": a client that follows the table loses nothing and doubles nothing, whatever dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_until_it_is_answered_has_every_event_stored_exactly_once() {
+    const CLIENTS: u32 = 6;
+    let mut chance = Chance::new("sends_until_answered");
+    let mut brine = Builder::new()
+        .set("BATCH__MAX_ROWS", "200")
+        .set("BATCH__MAX_AGE_MS", "40")
+        .start();
+    let token = grant(&brine, "windows").await;
+    let target = Arc::new(Mutex::new(brine.public));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let client = |who: u32| {
+        let (target, is_over, token) = (target.clone(), is_over.clone(), token.clone());
+        async move {
+            let http: Client<HttpConnector, Full<Bytes>> =
+                Client::builder(TokioExecutor::new()).build_http();
+            let (mut n_batches, mut n_again) = (0_u32, 0_u32);
+            while !is_over.load(Ordering::Relaxed) {
+                let events: Vec<Value> = (0..20)
+                    .map(|k| json!({"id": format!("{who}-{n_batches}-{k}"), "props": {"n": format!("{who}-{n_batches}-{k}")}}))
+                    .collect();
+                let batch =
+                    json!({"site": "windows", "consent": token, "events": events}).to_string();
+                n_batches += 1;
+                // Until it is answered, also when it is time to stop.
+                loop {
+                    let address = *target.lock().expect("no panic");
+                    let request = hyper::Request::post(format!("http://{address}/api/events"))
+                        .header("content-type", "application/json")
+                        .header("user-agent", APP)
+                        .body(Full::new(Bytes::from(batch.clone())))
+                        .expect("a request");
+                    if let Ok(answer) = http.request(request).await
+                        && answer.status() == 202
+                    {
+                        break;
+                    }
+                    n_again += 1;
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+            }
+            (n_batches, n_again)
+        }
+    };
+    let clients: Vec<_> = (0..CLIENTS).map(|who| tokio::spawn(client(who))).collect();
+    for _ in 0..8 {
+        tokio::time::sleep(chance.millis(50, 500)).await;
+        brine.kill();
+        brine.restart();
+        *target.lock().expect("no panic") = brine.public;
+    }
+    is_over.store(true, Ordering::Relaxed);
+    let (mut n_events, mut n_again) = (0, 0);
+    for client in clients {
+        let (batches, again) = client.await.expect("a client");
+        n_events += u64::from(batches) * 20;
+        n_again += again;
+    }
+    brine.wait_drained().await;
+    assert!(n_again > 0, "nothing was ever sent again");
+    let counted = brine.sql("SELECT count(), uniqExact(props['n']) FROM events");
+    assert_eq!(
+        counted,
+        [format!("{n_events}\t{n_events}")],
+        "{n_again} batches sent again"
+    );
+}
+
 /// The tracker's retry: a single event with an id counts once, too.
 #[tokio::test]
 async fn a_single_event_that_is_sent_again_counts_once() {
@@ -516,7 +589,11 @@ async fn a_mac_address_counts_devices_and_is_found_nowhere() {
     let hash = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8";
     let mut expected = Vec::new();
     for (name, device, taken) in [
-        ("colon", json!({"mac": MAC}), "counted"),
+        (
+            "colon",
+            json!({"mac": MAC, "install_id": "ZqMarkedInstall-7"}),
+            "counted",
+        ),
         ("hyphen", json!({"mac": "00-1B-44-11-3A-B7"}), "counted"),
         ("dots", json!({"mac": "001b.4411.3ab7"}), "counted"),
         ("bare", json!({"mac": "001B44113AB7"}), "counted"),
@@ -544,7 +621,7 @@ async fn a_mac_address_counts_devices_and_is_found_nowhere() {
         ("none", json!({"platform": "windows"}), "none"),
     ] {
         let token = grant(&brine, "windows").await;
-        let batch = json!({"site": "windows", "consent": token, "device": device, "events": [{"name": name, "props": {"m": MAC}}]});
+        let batch = json!({"site": "windows", "consent": token, "device": device, "events": [{"name": name, "props": {"m": MAC}, "id": "ZqMarkedEvent-7", "visit": {"id": "ZqMarkedVisit-7", "started": 1}}]});
         let answer = send(&brine, &batch).await;
         answer.expect(202, "accepted");
         assert_eq!(answer.json()["device"], taken, "{name}");
@@ -592,6 +669,9 @@ async fn a_mac_address_counts_devices_and_is_found_nowhere() {
         ("dots", b"001b.4411.3ab7"),
         ("bare", b"001b44113ab7"),
         ("hash", hash.as_bytes()),
+        ("install id", b"ZqMarkedInstall-7"),
+        ("event id", b"ZqMarkedEvent-7"),
+        ("visit id", b"ZqMarkedVisit-7"),
     ]);
     let rows = brine.sql("SELECT * FROM events").join("\n");
     markers.expect_absent("events", rows.as_bytes());
