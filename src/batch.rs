@@ -25,7 +25,8 @@ use crate::clock::SharedClock;
 use crate::config::Batch as BatchConfig;
 use crate::consent::revoked::Revocations;
 use crate::consent::token::LedgerId;
-use crate::event::{ConsentChoice, DenialRecord, Record, decode};
+use crate::event::{ConsentChoice, DenialRecord, EventId, Record, decode, id_of};
+use crate::event_ids::EventIds;
 use crate::metrics::Metrics;
 use crate::secret::random_bytes;
 use crate::shutdown;
@@ -39,6 +40,7 @@ pub struct Batcher {
     pub spool: Spool,
     pub store: Store,
     pub revocations: Arc<Revocations>,
+    pub event_ids: Arc<EventIds>,
     pub config: BatchConfig,
     pub clock: SharedClock,
     pub metrics: Metrics,
@@ -68,6 +70,8 @@ enum SegmentFault {
     Read(#[from] ReadError),
     #[error("revocation log: {0}")]
     Revocations(std::io::Error),
+    #[error("event id log: {0}")]
+    EventIds(std::io::Error),
     #[error("shutdown")]
     Shutdown,
 }
@@ -138,6 +142,7 @@ impl Batcher {
             incarnation,
             groups,
             withdrawn,
+            ids,
         } = self.cut(id)?;
         let today = crate::consent::token_day(self.clock.now());
         for (number, (key, group)) in groups.iter().enumerate() {
@@ -180,6 +185,9 @@ impl Batcher {
         self.revocations
             .persist(&withdrawn)
             .map_err(SegmentFault::Revocations)?;
+        self.event_ids
+            .persist(ids)
+            .map_err(SegmentFault::EventIds)?;
         Ok(self.spool.release(id)?)
     }
 
@@ -203,6 +211,7 @@ impl Batcher {
                 Err(error) => return Err(error.into()),
             };
             let seq = record.index;
+            cut.ids.extend(id_of(record.kind.0, &record.payload));
             let record = match decode(record.kind.0, &record.payload) {
                 Ok(record) => record,
                 Err(error) => {
@@ -416,6 +425,7 @@ struct Cut {
     incarnation: u64,
     groups: BTreeMap<GroupKey, Group>,
     withdrawn: Vec<(LedgerId, u16)>,
+    ids: Vec<EventId>,
 }
 
 /// What is sent in one statement.

@@ -34,6 +34,8 @@ pub struct Client {
     pub gpc: bool,
     /// `DNT: 1` (Tracking Preference Expression, W3C): a refusal.
     pub dnt: bool,
+    /// A server that showed the site's key: it reports for others, and its library is no bot.
+    pub is_server: bool,
 }
 
 /// Low-entropy client hints as sent (User-Agent Client Hints, WICG).
@@ -80,6 +82,7 @@ impl Client {
             },
             gpc: says_one(&SEC_GPC),
             dnt: says_one(&DNT),
+            is_server: false,
         }
     }
 }

@@ -192,6 +192,16 @@ pub struct AccessRecord {
     pub expires: u16,
 }
 
+/// What is remembered of the id that a sender gave its event, so that the same event counts once. Not of the row: it
+/// leaves the event when the spool does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId {
+    /// First hour in which it is forgotten: hours since 1970 UTC.
+    pub until_hour: u32,
+    /// Keyed hash of site, sender and id (see [`crate::event_ids`]).
+    pub hash: u64,
+}
+
 /// An event on its way in: names from closed sets stay borrowed, what was read is owned.
 pub type Draft = Event<Cow<'static, str>>;
 
@@ -226,6 +236,8 @@ pub mod kind {
     pub const SALT_STEP: u8 = 12;
     /// [`super::AccessRecord`].
     pub const ACCESS: u8 = 13;
+    /// [`super::EventId`], then [`super::Event`] as under [`EVENT`].
+    pub const EVENT_WITH_ID: u8 = 9;
 }
 
 /// Why a payload is no record.
@@ -253,6 +265,35 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_extend(value, Vec::with_capacity(USUAL_BYTES)).expect("records are plain data")
 }
 
+/// Encodes an event, with its id where it has one, and returns the kind it is to be read under. **On disk, never
+/// edited:** 8 bytes hash and 4 bytes hour, little endian, stand before the event.
+pub fn encode_event<T: Serialize>(event: &Event<T>, id: Option<EventId>) -> (u8, Vec<u8>) {
+    let Some(id) = id else {
+        return (kind::EVENT, encode(event));
+    };
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    bytes.extend_from_slice(&id.hash.to_le_bytes());
+    bytes.extend_from_slice(&id.until_hour.to_le_bytes());
+    // As in `encode`.
+    let bytes = postcard::to_extend(event, bytes).expect("records are plain data");
+    (kind::EVENT_WITH_ID, bytes)
+}
+
+const ID_BYTES: usize = 12;
+
+/// Returns the event's id that a payload carries, if it is of the kind that does.
+pub fn id_of(kind: u8, payload: &[u8]) -> Option<EventId> {
+    if kind != kind::EVENT_WITH_ID {
+        return None;
+    }
+    let (hash, rest) = payload.split_first_chunk()?;
+    let (hour, _) = rest.split_first_chunk()?;
+    Some(EventId {
+        until_hour: u32::from_le_bytes(*hour),
+        hash: u64::from_le_bytes(*hash),
+    })
+}
+
 /// Events of the web log take 150 to 300 bytes: one allocation for nearly all.
 const USUAL_BYTES: usize = 512;
 
@@ -266,6 +307,12 @@ pub fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, RecordError> {
         kind::EVENT => postcard::from_bytes(payload)
             .map(|e| Record::Event(Box::new(e)))
             .map_err(bad),
+        kind::EVENT_WITH_ID => {
+            let event = payload.get(ID_BYTES..).unwrap_or_default();
+            postcard::from_bytes(event)
+                .map(|e| Record::Event(Box::new(e)))
+                .map_err(bad)
+        }
         kind::CONSENT => postcard::from_bytes(payload)
             .map(Record::Consent)
             .map_err(bad),
@@ -307,6 +354,31 @@ mod tests {
         );
         assert!(decode(kind::EVENT, &bytes[..bytes.len() - 1]).is_err());
         assert!(decode(99, &bytes).unwrap_err().to_string().contains("99"));
+    }
+
+    #[test]
+    fn an_event_with_an_id_reads_as_the_event_and_as_the_id() {
+        let event = Event {
+            site: "windows",
+            ..Event::default()
+        };
+        let id = EventId {
+            until_hour: 500_000,
+            hash: 0x0102_0304_0506_0708,
+        };
+        let (kind, bytes) = encode_event(&event, Some(id));
+        assert_eq!((kind, id_of(kind, &bytes)), (kind::EVENT_WITH_ID, Some(id)));
+        assert_eq!(
+            bytes[..12],
+            *b"\x08\x07\x06\x05\x04\x03\x02\x01\x20\xa1\x07\x00"
+        );
+        assert_eq!(
+            decode(kind, &bytes).unwrap(),
+            Record::Event(Box::new(event.clone()))
+        );
+        assert!(decode(kind, &bytes[..11]).is_err());
+        let (kind, bytes) = encode_event(&event, None);
+        assert_eq!((kind, id_of(kind, &bytes)), (kind::EVENT, None));
     }
 
     /// The bytes of a record that an older brine may have left on a disk.

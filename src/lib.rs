@@ -34,6 +34,8 @@ pub mod client;
 
 pub mod beacon;
 
+pub mod apps;
+
 pub mod consent;
 
 pub mod limit;
@@ -50,6 +52,8 @@ pub mod salts;
 
 pub mod event;
 
+pub mod event_ids;
+
 pub mod spool;
 
 pub mod batch;
@@ -63,6 +67,8 @@ pub mod stats;
 pub mod policy;
 
 pub mod collector;
+
+pub mod wires;
 
 pub mod rights;
 

@@ -23,6 +23,7 @@ pub struct Limiter {
     consents: Addresses,
     rights: Addresses,
     sites: Vec<DefaultDirectRateLimiter>,
+    site_burst: u32,
 }
 
 /// One limit per address.
@@ -32,6 +33,7 @@ struct Addresses {
     shared: DefaultDirectRateLimiter,
     is_full: AtomicBool,
     most: usize,
+    burst: u32,
 }
 
 impl std::fmt::Debug for Addresses {
@@ -54,6 +56,7 @@ impl Limiter {
             beacons: Addresses::new(beacons, limits.max_addresses),
             consents: Addresses::new(consents, limits.max_addresses),
             rights: Addresses::new(rights, limits.max_addresses),
+            site_burst: limits.site_burst,
             sites: sites
                 .iter()
                 .map(|_| RateLimiter::direct(site_quota))
@@ -67,6 +70,26 @@ impl Limiter {
     /// How long the sender should wait.
     pub fn beacon(&self, address: IpAddr) -> Result<(), Duration> {
         self.beacons.take(self.hash(address))
+    }
+
+    /// Takes `n` beacons of `address` at once: more than its burst as the whole of its burst, since none would ever pass
+    /// otherwise.
+    ///
+    /// # Errors
+    /// As [`Limiter::beacon`].
+    pub fn beacons(&self, address: IpAddr, n: u32) -> Result<(), Duration> {
+        self.beacons.take_many(self.hash(address), n)
+    }
+
+    /// Takes `n` beacons for the site at `index`, likewise.
+    ///
+    /// # Errors
+    /// As [`Limiter::beacon`].
+    pub fn site_many(&self, index: usize, n: u32) -> Result<(), Duration> {
+        match self.sites.get(index) {
+            Some(bucket) => direct_many(bucket, at_least_one(n.min(self.site_burst))),
+            None => Ok(()),
+        }
     }
 
     /// Takes one consent choice of `address`.
@@ -130,18 +153,26 @@ impl Addresses {
             ),
             is_full: AtomicBool::new(false),
             most,
+            burst: quota.burst_size().get(),
         }
     }
 
     fn take(&self, key: u64) -> Result<(), Duration> {
+        self.take_many(key, 1)
+    }
+
+    fn take_many(&self, key: u64, n: u32) -> Result<(), Duration> {
+        let n = at_least_one(n.min(self.burst));
         // When full, only the sweep opens it again. Addresses known by then keep using the shared bucket
         // as well: telling them apart would need the look-up that inserts.
         if self.is_full.load(Ordering::Relaxed) {
-            return direct(&self.shared);
+            return direct_many(&self.shared, n);
         }
         let taken = self
             .buckets
-            .check_key(&key)
+            .check_key_n(&key, n)
+            // More than the bucket holds is never asked for.
+            .unwrap_or(Ok(()))
             .map_err(|not_until| not_until.wait_time_from(DefaultClock::default().now()));
         // Counting locks every shard in turn, so only one request in 64 does it; the cap may be passed
         // by that much.
@@ -167,6 +198,14 @@ fn direct(bucket: &DefaultDirectRateLimiter) -> Result<(), Duration> {
         .map_err(|not_until| not_until.wait_time_from(DefaultClock::default().now()))
 }
 
+fn direct_many(bucket: &DefaultDirectRateLimiter, n: NonZeroU32) -> Result<(), Duration> {
+    bucket
+        .check_n(n)
+        // As above.
+        .unwrap_or(Ok(()))
+        .map_err(|not_until| not_until.wait_time_from(DefaultClock::default().now()))
+}
+
 fn at_least_one(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
 }
@@ -184,6 +223,7 @@ mod tests {
             consent_per_minute: 2,
             rights_per_minute: 2,
             max_addresses,
+            event_ids: 1_000,
         };
         let text = "[[site]]\nid = \"a\"\ndomains = [\"a.test\"]\n";
         let sites = crate::config::load::from_text(text, "test", &Default::default())

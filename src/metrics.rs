@@ -19,6 +19,10 @@ pub const NO_SITE: &str = "-";
 pub struct Metrics {
     registry: Registry,
     beacons: IntCounterVec,
+    pub app_batches: IntCounterVec,
+    pub devices: IntCounterVec,
+    pub event_ids: IntGauge,
+    pub event_ids_forgotten: IntCounter,
     pub consents: IntCounterVec,
     pub rights: IntCounterVec,
     pub erasures_pending: IntGauge,
@@ -111,6 +115,24 @@ impl Metrics {
                 "brine_beacons_total",
                 "Beacons by site and the one end each has.",
                 &["site", "outcome"],
+            ),
+            app_batches: counters(
+                "brine_app_batches_total",
+                "Requests that may hold several events, by site and the one end each has.",
+                &["site", "outcome"],
+            ),
+            devices: counters(
+                "brine_devices_total",
+                "Devices of batches by site: counted or hashed, none told, or why the address told is no device's.",
+                &["site", "result"],
+            ),
+            event_ids: gauge(
+                "brine_event_ids",
+                "Ids of accepted events that are remembered, so that none counts twice.",
+            ),
+            event_ids_forgotten: counter(
+                "brine_event_ids_forgotten_total",
+                "Ids of events forgotten before their time, for want of room (limits.event_ids).",
             ),
             consents: counters(
                 "brine_consent_choices_total",

@@ -47,6 +47,8 @@ outcomes! {
     BeaconTooLarge = "beacon.too_large",
     /// The content type is none that beacons come in.
     BeaconMediaType = "beacon.media_type",
+    /// The content encoding is none of gzip, deflate and zstd.
+    BeaconEncoding = "beacon.encoding",
     /// The beacon cannot be read, or breaks a documented limit.
     BeaconMalformed = "beacon.malformed",
     /// The page address is not an absolute http, https or app URL.
@@ -55,6 +57,14 @@ outcomes! {
     SiteUnknown = "site.unknown",
     /// The request comes from a page that is not one of the site's own.
     SiteOrigin = "site.origin",
+    /// The site does not take events in this wire; its configuration can change that.
+    SiteWire = "site.wire",
+    /// Only a sender with the site's key may say whose event it is.
+    SiteKey = "site.key",
+    /// The event is older than 72 hours, or than its site's retention.
+    EventTooOld = "event.too_old",
+    /// The event says that it has not happened yet.
+    EventFuture = "event.future",
     /// The browser says Sec-GPC: 1, which is a refusal.
     SignalGpc = "signal.gpc",
     /// The browser says DNT: 1, which is a refusal.
@@ -73,6 +83,8 @@ outcomes! {
     ConsentExpired = "consent.expired",
     /// The policy has changed since the consent was given.
     ConsentLapsed = "consent.lapsed",
+    /// The event happened before the consent was given.
+    ConsentLater = "consent.later",
     /// The consent does not cover measurement.
     ConsentPurpose = "consent.purpose",
     /// The consent was withdrawn.
@@ -93,10 +105,16 @@ outcomes! {
     FilterReferrerSpam = "filter.referrer_spam",
     /// The page's host is not one of the site's own.
     FilterHostname = "filter.hostname",
+    /// A kind of message that is not measured, such as a profile of a person.
+    FilterKind = "filter.kind",
     /// A rule of the site excludes this beacon.
     FilterRule = "filter.rule",
     /// No salt is at hand for this site and day.
     SaltUnavailable = "salt.unavailable",
+    /// The same event was accepted before, and counts once.
+    EventRepeated = "event.repeated",
+    /// Some events of the batch were not stored; its results say which and why.
+    BatchMixed = "batch.mixed",
     /// The spool has reached its size limit.
     SpoolFull = "spool.full",
     /// The disk under the spool failed.
@@ -112,6 +130,22 @@ outcomes! {
 impl Outcome {
     /// Number of outcomes.
     pub const COUNT: usize = Self::ALL.len();
+
+    /// Tells whether the same may have another end a little later, through no change of its own.
+    pub fn is_worth_retrying(self) -> bool {
+        matches!(
+            self,
+            Outcome::BeaconIncomplete
+                | Outcome::LimitAddress
+                | Outcome::LimitSite
+                | Outcome::SaltUnavailable
+                | Outcome::SpoolFull
+                | Outcome::SpoolFailed
+                | Outcome::StoreUnavailable
+                | Outcome::ClientGone
+                | Outcome::ServerClosing
+        )
+    }
 
     /// Returns the position in [`Outcome::ALL`], for tables indexed by outcome.
     pub const fn index(self) -> usize {

@@ -7,17 +7,30 @@
 //!
 //! A visit belongs to the day it began on. While the previous salt lives (grace), an event of a visit
 //! that began before midnight is hashed with it and counted on that day: one visit, one visitor.
+//!
+//! **Late events** (batches bring events up to 72 hours old) of a period whose salt lives are hashed with that salt, like
+//! any other. Where it is destroyed nobody can make that day's pseudonym any more, brine included, and that is as it should be. Such an
+//! event keeps its time and its day, and is hashed under today's salt *with its own period mixed in*: a visitor of that day
+//! who is like no visitor of any other day, today included. What this costs is exactness, never privacy: whoever was
+//! counted on that day already, or sends late events of it on two days, is counted there once more. The alternatives were
+//! refused: today's pseudonym as it is would link two days in the table; moving the event to today would be untrue;
+//! keeping salts alive for 72 hours would make everybody linkable three times as long for the sake of few.
+
+use std::sync::Arc;
 
 use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp};
 use zeroize::Zeroizing;
 
+use crate::apps::device::App;
 use crate::beacon::VisitClaim;
+use crate::client::Client;
 use crate::config::Site;
 use crate::consent::token::Token;
 use crate::enrich::step::Enriched;
-use crate::event::Draft;
-use crate::open_visits::OpenVisits;
+use crate::event::{Draft, EventId};
+use crate::event_ids::EventIds;
+use crate::open_visits::{IDLE_MS, OpenVisits};
 use crate::outcome::Outcome;
 use crate::salts::SiteSalts;
 use crate::salts::period::{day_number, local_day, period_of, start_of};
@@ -26,7 +39,7 @@ use crate::secret::{Secret, leaving_no_trace};
 /// What a pseudonym stands for; hashed in, so that domains never meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Domain {
-    /// An app's device. (Its input, the MAC address, comes with batches from apps.)
+    /// An app's device, by its MAC address.
     Device,
     /// One visit.
     Visit,
@@ -84,11 +97,36 @@ pub(crate) fn visitor_of_id(id: &str) -> Vec<u8> {
     [b"v", id.as_bytes()].concat()
 }
 
+/// Returns the visitor of a sender that has nothing better: address (IPv6: /64) and user agent. Only where a site trusts
+/// its senders' word for the consent, and for what they send without any id.
+pub(crate) fn visitor_of_client(client: &Client) -> Vec<u8> {
+    let address = client.address.to_string();
+    [
+        b"n",
+        address.as_bytes(),
+        b"\0",
+        client.user_agent.as_bytes(),
+    ]
+    .concat()
+}
+
 /// Who sent an event, as far as hashing needs it; dropped when this step returns.
 pub(crate) struct Identity {
     /// The consent's random bits, or the id that the sender named instead.
     pub(crate) visitor: Vec<u8>,
     pub(crate) visit: Option<VisitClaim>,
+    /// What the sender calls the event, so that it counts once.
+    pub(crate) event: Option<String>,
+    pub(crate) app: Option<Arc<App>>,
+}
+
+impl Enriched {
+    /// Names the event for the memory of events, if its sender gave it an id; kept for `hours`.
+    pub fn event_id(&self, ids: &EventIds, hours: u32) -> Option<EventId> {
+        let Identity { visitor, event, .. } = &self.identity;
+        let id = event.as_deref()?;
+        Some(ids.name(self.site.id.as_str(), visitor, id, self.received, hours))
+    }
 }
 
 /// Replaces who sent an event by pseudonyms of the day.
@@ -105,6 +143,7 @@ pub fn pseudonymise(
         identity,
         site,
         received,
+        ..
     } = enriched;
     let salts = salts.ok_or(Outcome::SaltUnavailable)?;
     let local = site.time_zone.to_datetime(received);
@@ -164,6 +203,127 @@ pub fn pseudonymise(
     event.visit = visit;
     event.day = day;
     event.expires = day.saturating_add(site.retention_days);
+    Ok(event)
+}
+
+/// What one event of a batch leaves for the next: they have one sender.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// Period, visitor and device of the last one.
+    last: Option<(Period, u64, u64)>,
+    /// Where a visit without a name began, and its last event, in milliseconds since 1970 UTC.
+    visit: Option<(Period, i64, i64)>,
+}
+
+/// A period, and whether its salt is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Period {
+    start: u16,
+    is_late: bool,
+}
+
+/// Hashes under the salt of a period as single events are hashed; or under today's in its stead.
+fn hash_in(salt: &Secret, period: Period, domain: Domain, fields: &[&[u8]]) -> u64 {
+    if !period.is_late {
+        return pseudonym(salt, domain, fields);
+    }
+    let start = period.start.to_le_bytes();
+    let late = [fields, &[LATE, &start]].concat();
+    pseudonym(salt, domain, &late)
+}
+
+const LATE: &[u8] = b"late";
+
+/// Returns the pseudonym that late events of the period beginning on `start` have under another period's salt.
+pub(crate) fn late_visitor(salt: &Secret, start: u16, visitor: &[u8]) -> u64 {
+    let period = Period {
+        start,
+        is_late: true,
+    };
+    hash_in(salt, period, Domain::Visitor, &[visitor])
+}
+
+/// Replaces who sent an event of a batch by pseudonyms of the day on which it happened.
+///
+/// # Errors
+/// [`Outcome::SaltUnavailable`] as [`pseudonymise`]; [`Outcome::EventTooOld`] where its site's retention is over.
+pub fn pseudonymise_batched(
+    enriched: Enriched,
+    salts: Option<&SiteSalts>,
+    open_visits: &OpenVisits,
+    run: &mut Run,
+) -> Result<Draft, Outcome> {
+    let Enriched {
+        mut event,
+        identity,
+        site,
+        received,
+        happened,
+    } = enriched;
+    let salts = salts.ok_or(Outcome::SaltUnavailable)?;
+    let today = local_day(received, &site.time_zone);
+    let own_day = local_day(happened, &site.time_zone);
+    let own_salt = |day| salts.of(period_of(day, site.rotation));
+    // As for single events: a visit belongs to the day it began on, while that day's salt lives.
+    let began = identity
+        .visit
+        .as_ref()
+        .map(|claim| local_day(claim.started, &site.time_zone));
+    let day = began
+        .filter(|began| began.checked_add(1) == Some(own_day) && own_salt(*began).is_some())
+        .unwrap_or(own_day);
+    event.day = day;
+    event.expires = day.saturating_add(site.retention_days);
+    if event.expires <= today {
+        return Err(Outcome::EventTooOld);
+    }
+    let start = period_of(day, site.rotation);
+    let (salt, is_late) = match own_salt(day) {
+        Some(salt) => (salt, false),
+        None if day < today => (own_salt(today).ok_or(Outcome::SaltUnavailable)?, true),
+        None => return Err(Outcome::SaltUnavailable),
+    };
+    let period = Period { start, is_late };
+    let (visitor, device) = match run.last {
+        Some((last, visitor, device)) if last == period => (visitor, device),
+        _ => {
+            let visitor = hash_in(salt, period, Domain::Visitor, &[&identity.visitor]);
+            let hardware = identity
+                .app
+                .as_ref()
+                .and_then(|app| app.hardware.as_ref().ok());
+            let device = hardware.map_or(0, |hardware| {
+                let (kind, bytes) = hardware.expose();
+                hash_in(salt, period, Domain::Device, &[&[kind], bytes])
+            });
+            run.last = Some((period, visitor, device));
+            (visitor, device)
+        }
+    };
+    let visit_named =
+        |name: &[u8]| hash_in(salt, period, Domain::Visit, &[&identity.visitor, name]);
+    let (now_ms, at_ms) = (received.as_millisecond(), happened.as_millisecond());
+    event.visit = match &identity.visit {
+        Some(claim) => visit_named(claim.id.as_bytes()),
+        None if !is_late && now_ms - at_ms < IDLE_MS => {
+            let begin = || (visit_named(&at_ms.to_le_bytes()), day);
+            open_visits.touch_or_begin(visitor, at_ms, begin).visit
+        }
+        None => {
+            let began_ms = match run.visit {
+                Some((last, began_ms, last_ms))
+                    if last == period && (at_ms - last_ms).abs() < IDLE_MS =>
+                {
+                    began_ms
+                }
+                _ => at_ms,
+            };
+            run.visit = Some((period, began_ms, at_ms));
+            visit_named(&began_ms.to_le_bytes())
+        }
+    };
+    event.visitor = visitor;
+    event.device_id = device;
     Ok(event)
 }
 

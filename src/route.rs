@@ -3,6 +3,8 @@
 //! Problem bodies follow RFC 9457. Every reply to a beacon or a consent choice carries `Brine-Outcome`. 202
 //! is never the answer for something that was dropped. The match in [`status_of`] has no wildcard.
 
+mod apps;
+
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,7 +41,7 @@ static BRINE_OUTCOME: HeaderName = HeaderName::from_static("brine-outcome");
 pub const OPENAPI: &str = include_str!("openapi.yaml");
 
 /// A transparent pixel, 43 bytes.
-const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
+pub(crate) const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 
 /// Answers one request of the public listener. Must be called at once, not from within a future: a client
 /// may be gone so soon that the future is dropped without ever having been polled, and its beacon counts all
@@ -58,11 +60,19 @@ pub fn public(
         (&head.method, head.uri.path()),
         (&Method::POST, "/api/event") | (&Method::GET, "/pixel.gif")
     );
-    let unread = is_beacon.then(|| Unread::new(collector.clone()));
+    let unread = if is_beacon {
+        Some(Unread::beacon(collector.clone()))
+    } else {
+        let is_batch = head.method == Method::POST && apps::owns(head.uri.path());
+        is_batch.then(|| Unread::batch(collector.clone()))
+    };
     async move {
         Ok(match (&head.method, head.uri.path()) {
             (&Method::POST, "/api/event") => event(&collector, &head, body, peer, unread).await,
             (&Method::GET, "/pixel.gif") => pixel(&collector, &head, peer, unread).await,
+            (_, path) if apps::owns(path) => {
+                Box::pin(apps::answer(&collector, &head, body, peer, unread)).await
+            }
             // In a box: these futures take kilobytes, and a request's future is moved several times.
             _ => Box::pin(other(&collector, &rights, &head, body, peer)).await,
         })
@@ -262,7 +272,8 @@ fn preflight(collector: &Collector, head: &Parts) -> Reply {
         );
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("content-type"),
+            // The second one is Umami's.
+            HeaderValue::from_static("content-type, x-umami-cache"),
         );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     }
@@ -350,6 +361,15 @@ pub(crate) async fn read_body(
             "send application/json or text/plain".into(),
         ));
     }
+    read_any_body(collector, head, body, limit).await
+}
+
+async fn read_any_body(
+    collector: &Collector,
+    head: &Parts,
+    mut body: Incoming,
+    limit: usize,
+) -> Result<Bytes, (Outcome, String)> {
     let too_large = || (Outcome::BeaconTooLarge, format!("more than {limit} bytes"));
     if body.size_hint().lower() > limit as u64 {
         discard(collector, head, &mut body).await;
@@ -396,17 +416,21 @@ pub(crate) async fn discard(collector: &Collector, head: &Parts, body: &mut Inco
 /// Returns what a status is for each outcome. Design: "Replies".
 pub fn status_of(outcome: Outcome) -> StatusCode {
     match outcome {
-        Outcome::Accepted => StatusCode::ACCEPTED,
+        // What is repeated is durable since it came first.
+        Outcome::Accepted | Outcome::EventRepeated => StatusCode::ACCEPTED,
+        Outcome::BatchMixed => StatusCode::OK,
         Outcome::BeaconIncomplete => StatusCode::REQUEST_TIMEOUT,
         Outcome::BeaconTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Outcome::BeaconMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Outcome::BeaconMediaType | Outcome::BeaconEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Outcome::BeaconMalformed
         | Outcome::BeaconUrl
+        | Outcome::EventTooOld
+        | Outcome::EventFuture
         | Outcome::ReceiptMalformed
         | Outcome::ReceiptForged
         | Outcome::ReceiptOtherSite => StatusCode::BAD_REQUEST,
-        Outcome::SiteUnknown => StatusCode::NOT_FOUND,
-        Outcome::SiteOrigin => StatusCode::FORBIDDEN,
+        Outcome::SiteUnknown | Outcome::SiteWire => StatusCode::NOT_FOUND,
+        Outcome::SiteOrigin | Outcome::SiteKey => StatusCode::FORBIDDEN,
         // The visitor's choice, or no choice yet: nothing is wrong, nothing is stored.
         Outcome::SignalGpc
         | Outcome::SignalDnt
@@ -417,11 +441,13 @@ pub fn status_of(outcome: Outcome) -> StatusCode {
         | Outcome::ConsentFuture
         | Outcome::ConsentExpired
         | Outcome::ConsentLapsed
+        | Outcome::ConsentLater
         | Outcome::ConsentPurpose
         | Outcome::ConsentWithdrawn
         | Outcome::FilterBot
         | Outcome::FilterReferrerSpam
         | Outcome::FilterHostname
+        | Outcome::FilterKind
         | Outcome::FilterRule => StatusCode::NO_CONTENT,
         Outcome::LimitAddress | Outcome::LimitSite => StatusCode::TOO_MANY_REQUESTS,
         Outcome::SaltUnavailable
@@ -522,7 +548,7 @@ pub fn typed(status: StatusCode, media_type: &'static str, body: Bytes) -> Reply
     reply
 }
 
-fn empty(status: StatusCode) -> Reply {
+pub(crate) fn empty(status: StatusCode) -> Reply {
     let mut reply = Response::new(Full::new(Bytes::new()));
     *reply.status_mut() = status;
     if status != StatusCode::NO_CONTENT {
@@ -574,11 +600,12 @@ mod tests {
             .map(|outcome| format!("{} {}", status_of(*outcome).as_u16(), outcome.code()))
             .collect();
         let expected = "202 accepted, 408 beacon.incomplete, 413 beacon.too_large, 415 beacon.media_type, \
-            400 beacon.malformed, 400 beacon.url, 404 site.unknown, 403 site.origin, 204 signal.gpc, 204 signal.dnt, \
+            415 beacon.encoding, 400 beacon.malformed, 400 beacon.url, 404 site.unknown, 403 site.origin, 404 site.wire, 403 site.key, \
+            400 event.too_old, 400 event.future, 204 signal.gpc, 204 signal.dnt, \
             204 consent.missing, 204 consent.malformed, 204 consent.forged, 204 consent.other_site, \
-            204 consent.future, 204 consent.expired, 204 consent.lapsed, 204 consent.purpose, 204 consent.withdrawn, \
-            400 receipt.malformed, 400 receipt.forged, 400 receipt.other_site, 429 limit.address, 429 limit.site, 204 filter.bot, 204 filter.referrer_spam, 204 filter.hostname, \
-            204 filter.rule, 503 salt.unavailable, 503 spool.full, 503 spool.failed, 503 store.unavailable, 503 client.gone, 503 server.closing";
+            204 consent.future, 204 consent.expired, 204 consent.lapsed, 204 consent.later, 204 consent.purpose, 204 consent.withdrawn, \
+            400 receipt.malformed, 400 receipt.forged, 400 receipt.other_site, 429 limit.address, 429 limit.site, 204 filter.bot, 204 filter.referrer_spam, 204 filter.hostname, 204 filter.kind, \
+            204 filter.rule, 503 salt.unavailable, 202 event.repeated, 200 batch.mixed, 503 spool.full, 503 spool.failed, 503 store.unavailable, 503 client.gone, 503 server.closing";
         assert_eq!(table.join(", "), expected);
     }
 

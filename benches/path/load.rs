@@ -123,7 +123,8 @@ impl Load {
             + gap.map_or(Duration::ZERO, |gap| {
                 gap.mul_f64(n as f64 / self.connections as f64)
             });
-        let mut buffer = vec![0; 4_096];
+        let mut buffer = vec![0; 16_384];
+        let mut numbered = Vec::new();
         for k in 0.. {
             // The latency counts from when the request was due, not from when it could be sent.
             let due = match gap {
@@ -138,7 +139,16 @@ impl Load {
                 break;
             }
             let request = &beacons[(k as usize * self.connections + n) % beacons.len()];
-            stream.write_all(request).await.expect("the server reads");
+            match number_place(request) {
+                None => stream.write_all(request).await.expect("the server reads"),
+                Some(place) => {
+                    // Another sender each time: what is sent again would count as repeated.
+                    numbered.clone_from(request);
+                    let number = format!("{n:05}{k:010}");
+                    numbered[place..place + number.len()].copy_from_slice(number.as_bytes());
+                    stream.write_all(&numbered).await.expect("the server reads");
+                }
+            }
             if !answered_202(&mut stream, &mut buffer).await {
                 tally.refused += 1;
             }
@@ -150,7 +160,22 @@ impl Load {
     }
 }
 
-/// Reads one reply without a body.
+/// Where a request wants a number, 15 digits, that no other has.
+fn number_place(request: &[u8]) -> Option<usize> {
+    // In the head of a batch's body; single beacons are shorter.
+    let start = request.len().min(NUMBERED_WITHIN);
+    let at = request[..start]
+        .windows(NUMBER.len())
+        .position(|bytes| bytes == NUMBER)?;
+    Some(at + NUMBER.len())
+}
+
+/// Stands before the place of the number.
+pub(crate) const NUMBER: &[u8] = b"install-";
+
+const NUMBERED_WITHIN: usize = 700;
+
+/// Reads one reply, with a body if it has one.
 async fn answered_202(stream: &mut TcpStream, buffer: &mut [u8]) -> bool {
     let mut filled = 0;
     loop {
@@ -163,9 +188,17 @@ async fn answered_202(stream: &mut TcpStream, buffer: &mut [u8]) -> bool {
         if buffer[..filled].ends_with(b"\r\n\r\n") {
             return buffer.starts_with(b"HTTP/1.1 202");
         }
-        // A reply with a body is a refusal; its bytes follow the head at once in the same segment.
-        if buffer[..filled].windows(4).any(|w| w == b"\r\n\r\n") {
-            return false;
+        let head = buffer[..filled].windows(4).position(|w| w == b"\r\n\r\n");
+        if let Some(end) = head {
+            // Of single beacons a reply with a body is a refusal; its bytes follow at once in the same segment.
+            let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
+            let length = head
+                .split("content-length: ")
+                .nth(1)
+                .and_then(|rest| rest.lines().next()?.parse().ok());
+            if filled >= end + 4 + length.unwrap_or(0) {
+                return buffer.starts_with(b"HTTP/1.1 202");
+            }
         }
     }
 }

@@ -5,7 +5,8 @@
 //! yardstick is a hyper server on tokio's multi-thread runtime that reads the body and answers 202. Ratios
 //! are between medians of one run; absolute figures depend on the machine.
 //!
-//! Arguments: `--rounds N` (default 5), `--seconds S` (default 4), `--smoke` (one short round, for CI).
+//! Arguments: `--rounds N` (default 5), `--seconds S` (default 4), `--smoke` (one short round, for CI),
+//! `--batches` (batches of events beside single ones, and nothing else).
 
 mod bare;
 mod load;
@@ -57,10 +58,18 @@ fn main() {
         rate: Some(RATE),
         duration,
     };
+    let loads = if arguments.iter().any(|a| a == "--batches") {
+        0
+    } else {
+        2
+    };
     for (name, load) in [
         ("saturated, 64 connections", saturated),
         ("2,000 a second, 64 connections", steady),
-    ] {
+    ]
+    .into_iter()
+    .take(loads)
+    {
         let (mut of_bare, mut of_brine) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             of_bare.push(load.run(&bare, &beacons));
@@ -75,6 +84,10 @@ fn main() {
             "  ratio        {:.2} x CPU a request",
             brine.cpu_us / bare.cpu_us
         );
+    }
+    batches(saturated, rounds);
+    if arguments.iter().any(|a| a == "--batches") {
+        return;
     }
     let storm = Storm {
         crowd: 4 * CONNECTIONS as u32,
@@ -103,5 +116,34 @@ fn main() {
         "collector RSS {:.1} MiB, peak {:.1} MiB",
         brine.rss_mib("VmRSS"),
         brine.rss_mib("VmHWM")
+    );
+}
+
+/// Events of one batch.
+const BATCH: usize = 50;
+
+/// What accepting costs beside a single event, without storing, which is the same for both.
+fn batches(load: Load, rounds: usize) {
+    let server = Server::brine_without_store();
+    let (single, batch) = (server.beacons(), server.batches(BATCH));
+    // Few connections: 64 batches at once are 3,200 events on the way to one fsync.
+    let by_batch = Load {
+        connections: 16,
+        ..load
+    };
+    let (mut of_single, mut of_batch) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        of_single.push(load.run(&server, &single));
+        of_batch.push(by_batch.run(&server, &batch));
+    }
+    let (single, batch) = (Figures::median(&of_single), Figures::median(&of_batch));
+    println!("\naccepting alone, saturated, {rounds} rounds, medians");
+    println!("  {:<12} {single}", "single");
+    println!("  {:<12} {batch}", format!("batch of {BATCH}"));
+    println!(
+        "  an event     single {:.2} us, in a batch {:.2} us; {:.0} events/s",
+        single.cpu_us,
+        batch.cpu_us / BATCH as f64,
+        batch.per_second * BATCH as f64
     );
 }

@@ -37,6 +37,15 @@ impl Server {
 
     /// `brine serve` with its embedded engine and everything on.
     pub(crate) fn brine() -> Server {
+        Server::brine_with("embedded")
+    }
+
+    /// The same with a ClickHouse that is not there: what accepting costs, without storing.
+    pub(crate) fn brine_without_store() -> Server {
+        Server::brine_with("http://127.0.0.1:9")
+    }
+
+    fn brine_with(store: &str) -> Server {
         let directory = tempfile::tempdir().expect("temporary directory");
         let file = directory.path().join("brine.toml");
         std::fs::write(&file, brine::config::REFERENCE).expect("configuration is written");
@@ -53,7 +62,12 @@ impl Server {
             .env("BRINE_LIMITS__CONSENT_PER_MINUTE", "100000000")
             .env("BRINE_LIMITS__SITE_PER_SECOND", "100000000")
             .env("BRINE_LIMITS__SITE_BURST", "100000000")
-            .env("BRINE_LOG", "warn")
+            .env("BRINE_STORE__URL", store)
+            .env("BRINE_LIMITS__EVENT_IDS", "100000000")
+            .env(
+                "BRINE_LOG",
+                if store == "embedded" { "warn" } else { "off" },
+            )
             .stderr(Stdio::inherit());
         Server::spawn(command, Some(directory))
     }
@@ -110,6 +124,47 @@ impl Server {
             .into_bytes()
         });
         Arc::new(beacons.collect())
+    }
+
+    /// Prepared batches of `n_events` screen views of the Windows application.
+    pub(crate) fn batches(&self, n_events: usize) -> Arc<Vec<Vec<u8>>> {
+        let key =
+            secret::load_or_create(&self.data().join("consent.key")).expect("the key is there");
+        let mint = Mint::new(&key);
+        let purposes = Purposes::default().with(Purpose::Measurement);
+        #[allow(clippy::disallowed_methods)] // The client's clock.
+        let now = jiff::Timestamp::now();
+        let today = brine::consent::token_day(now);
+        let now = now.as_millisecond();
+        let batches = (0..DISTINCT).map(|n| {
+            let (token, _) = mint.issue("windows", purposes, 1, today..=today + 180, secret::random_bytes());
+            let event = |k: usize| {
+                format!(
+                    r#"{{"id":"{k}","ts":{},"screen":"/orders/{}/item-{k}","name":"{}","visit":{{"id":"{n:032x}","started":{}}}}}"#,
+                    now - 1_000 * k as i64,
+                    k % 37,
+                    if k.is_multiple_of(10) { "Export" } else { "pageview" },
+                    now - 60_000,
+                )
+            };
+            let events: Vec<String> = (0..n_events).map(event).collect();
+            let body = format!(
+                r#"{{"site":"windows","consent":"{token}","sent_at":{now},"device":{{"install_id":"install-000000000000000","platform":"windows","app_version":"4.12.1","os":"Windows 11","model_class":"desktop","locale":"da-DK","mac":"00:1b:44:{:02x}:{:02x}:b7"}},"events":[{}]}}"#,
+                n % 256,
+                n % 241,
+                events.join(",")
+            );
+            format!(
+                "POST /api/events HTTP/1.1\r\nhost: collect.example.test\r\nuser-agent: PortalApp/4.12 (Windows 11; desktop)\r\n\
+                 content-type: application/json\r\nx-forwarded-for: 80.{}.{}.{}\r\ncontent-length: {}\r\n\r\n{body}",
+                n % 251,
+                n % 13,
+                n % 199,
+                body.len()
+            )
+            .into_bytes()
+        });
+        Arc::new(batches.collect())
     }
 
     /// CPU time of the server's own process so far.

@@ -10,7 +10,7 @@
 //! milliseconds, and layout shifts to four digits.
 
 mod pixel;
-mod wire;
+pub(crate) mod wire;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use self::wire::{Amount, KeptVisit, Text, Wire, WireVisit};
+use crate::apps::device::App;
 use crate::client::Client;
 use crate::config::{Site, Sites};
 use crate::outcome::Outcome;
@@ -51,7 +52,11 @@ pub const DAYS_SINCE_LAST: [&str; 6] = ["new", "0", "1", "2-7", "8-30", "31+"];
 pub struct Beacon {
     pub site: Arc<Site>,
     pub received: Timestamp,
-    pub client: Client,
+    /// When it happened: as received, but for events of a batch ([`crate::apps`]).
+    pub happened: Timestamp,
+    pub client: Arc<Client>,
+    /// What an app says about itself and its device, where one sent the event.
+    pub app: Option<Arc<App>>,
     pub name: String,
     /// Not parsed yet: only a beacon that may be stored is worth it.
     pub url: String,
@@ -126,6 +131,11 @@ impl Refused {
         Refused::because(outcome, Some(site), "")
     }
 
+    /// The end of what names no site that there is.
+    pub fn plain_unknown() -> Refused {
+        Refused::because(Outcome::SiteUnknown, None, "no such site")
+    }
+
     /// An end and its reason.
     pub fn because(
         outcome: Outcome,
@@ -155,21 +165,34 @@ pub fn from_body(
 ) -> Result<Beacon, Refused> {
     let text = std::str::from_utf8(body).map_err(|_| malformed(None, "the body is not UTF-8"))?;
     let wire: Wire<'_> = serde_json::from_str(text).map_err(|e| malformed(None, e.to_string()))?;
-    from_wire(wire, origin, client, sites, received)
+    let site = site_of(&wire.d.0, origin, sites)?.clone();
+    from_wire(wire, &site, Arc::new(client), received)
 }
 
-fn from_wire(
-    wire: Wire<'_>,
+/// Finds the site that a sender names, where it may speak for it.
+///
+/// # Errors
+/// `site.unknown` or `site.origin`.
+pub(crate) fn site_of<'s>(
+    name: &str,
     origin: Option<&str>,
-    client: Client,
-    sites: &Sites,
+    sites: &'s Sites,
+) -> Result<&'s Arc<Site>, Refused> {
+    let site = sites
+        .find(name)
+        .ok_or_else(|| Refused::because(Outcome::SiteUnknown, None, "d: no such site"))?;
+    check_origin(site, origin)?;
+    Ok(site)
+}
+
+/// Checks what is written; whose site it is was settled before.
+pub(crate) fn from_wire(
+    wire: Wire<'_>,
+    site: &Arc<Site>,
+    client: Arc<Client>,
     received: Timestamp,
 ) -> Result<Beacon, Refused> {
-    let site = sites
-        .find(&wire.d.0)
-        .ok_or_else(|| Refused::because(Outcome::SiteUnknown, None, "d: no such site"))?;
     let bad = |detail: &str| malformed(Some(site), detail);
-    check_origin(site, origin)?;
     let name = wire.n.0.trim();
     if name.is_empty() || name.len() > MAX_NAME {
         return Err(bad("n: must be 1 to 120 bytes"));
@@ -221,6 +244,8 @@ fn from_wire(
     };
     Ok(Beacon {
         received,
+        happened: received,
+        app: None,
         name: name.to_owned(),
         url: url.into_owned(),
         referrer: referrer
@@ -274,7 +299,7 @@ fn without_query_if_long(url: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-fn malformed(site: Option<&Arc<Site>>, detail: impl Into<String>) -> Refused {
+pub(crate) fn malformed(site: Option<&Arc<Site>>, detail: impl Into<String>) -> Refused {
     Refused::because(Outcome::BeaconMalformed, site, detail)
 }
 
@@ -324,7 +349,7 @@ fn check_props(props: &[(String, String)]) -> Result<(), &'static str> {
 
 /// Ids are opaque, but a version 1 or 6 UUID (RFC 9562, sections 5.1 and 5.6) carries the sender's MAC
 /// address and is refused.
-fn checked_id(key: &str, text: &str) -> Result<String, String> {
+pub(crate) fn checked_id(key: &str, text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > MAX_ID || !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(format!(
             "{key}: must be 1 to 128 printable ASCII characters"
@@ -353,7 +378,7 @@ fn ranged(value: f64, low: f64, high: f64) -> Option<f64> {
     (value.is_finite() && value >= low && value <= high).then_some(value)
 }
 
-fn timestamp_ms(milliseconds: f64) -> Option<Timestamp> {
+pub(crate) fn timestamp_ms(milliseconds: f64) -> Option<Timestamp> {
     // Years 1970 to 9999 in milliseconds.
     ranged(milliseconds, 0.0, 253_402_300_799_000.0)
         .and_then(|ms| Timestamp::from_millisecond(ms as i64).ok())

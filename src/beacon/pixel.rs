@@ -1,10 +1,12 @@
 //! `GET /pixel.gif?n&u&d&r…`: a page view from a page without script. The consent comes as a cookie.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use url::form_urlencoded;
 
 use super::wire::{Text, Wire};
-use super::{Beacon, Refused, from_wire, malformed};
+use super::{Beacon, Refused, from_wire, malformed, site_of};
 use crate::client::Client;
 use crate::config::Sites;
 
@@ -23,21 +25,7 @@ pub fn from_query(
     let mut wire = Wire {
         n: Text("pageview".into()),
         u: Text(referer.unwrap_or_default().into()),
-        d: Text::default(),
-        r: None,
-        p: super::wire::Props::default(),
-        revenue: None,
-        i: None,
-        sd: None,
-        e: None,
-        w: None,
-        c: None,
-        vid: None,
-        s: None,
-        id: None,
-        rv: None,
-        wv: None,
-        rc: None,
+        ..Wire::default()
     };
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         match key.as_ref() {
@@ -52,5 +40,6 @@ pub fn from_query(
     if wire.d.0.is_empty() {
         return Err(malformed(None, "d: the site is missing"));
     }
-    from_wire(wire, None, client, sites, received)
+    let site = site_of(&wire.d.0, None, sites)?.clone();
+    from_wire(wire, &site, Arc::new(client), received)
 }

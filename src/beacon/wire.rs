@@ -14,58 +14,58 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 /// One beacon as written, borrowed from the body where the JSON has no escapes.
-#[derive(Debug, Deserialize)]
-pub(super) struct Wire<'a> {
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Wire<'a> {
     #[serde(borrow, alias = "name")]
-    pub(super) n: Text<'a>,
+    pub(crate) n: Text<'a>,
     #[serde(borrow, alias = "url")]
-    pub(super) u: Text<'a>,
+    pub(crate) u: Text<'a>,
     #[serde(borrow, alias = "domain")]
-    pub(super) d: Text<'a>,
+    pub(crate) d: Text<'a>,
     #[serde(borrow, alias = "referrer", default)]
-    pub(super) r: Option<Text<'a>>,
+    pub(crate) r: Option<Text<'a>>,
     #[serde(alias = "props", alias = "m", alias = "meta", default)]
-    pub(super) p: Props,
+    pub(crate) p: Props,
     #[serde(rename = "$", alias = "revenue", default)]
-    pub(super) revenue: Option<WireRevenue>,
+    pub(crate) revenue: Option<WireRevenue>,
     #[serde(alias = "interactive", default)]
-    pub(super) i: Option<bool>,
+    pub(crate) i: Option<bool>,
     #[serde(default)]
-    pub(super) sd: Option<f64>,
+    pub(crate) sd: Option<f64>,
     #[serde(default)]
-    pub(super) e: Option<f64>,
+    pub(crate) e: Option<f64>,
     #[serde(default)]
-    pub(super) w: Option<f64>,
+    pub(crate) w: Option<f64>,
     #[serde(borrow, default)]
-    pub(super) c: Option<Text<'a>>,
+    pub(crate) c: Option<Text<'a>>,
     #[serde(borrow, default)]
-    pub(super) vid: Option<Text<'a>>,
+    pub(crate) vid: Option<Text<'a>>,
     #[serde(borrow, default)]
-    pub(super) s: Option<WireVisit<'a>>,
+    pub(crate) s: Option<WireVisit<'a>>,
     #[serde(borrow, default)]
-    pub(super) id: Option<Text<'a>>,
+    pub(crate) id: Option<Text<'a>>,
     #[serde(borrow, default)]
-    pub(super) rv: Option<Text<'a>>,
+    pub(crate) rv: Option<Text<'a>>,
     #[serde(default)]
-    pub(super) wv: Option<WireVitals>,
+    pub(crate) wv: Option<WireVitals>,
     #[serde(default)]
-    pub(super) rc: Option<bool>,
+    pub(crate) rc: Option<bool>,
 }
 
 /// The visit as its client knows it: an object, or what brine.js keeps of it.
 #[derive(Debug)]
-pub(super) enum WireVisit<'a> {
+pub(crate) enum WireVisit<'a> {
     Named(NamedVisit<'a>),
     /// See [`KeptVisit`].
     Kept(Text<'a>),
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct NamedVisit<'a> {
+pub(crate) struct NamedVisit<'a> {
     #[serde(borrow)]
-    pub(super) id: Text<'a>,
+    pub(crate) id: Text<'a>,
     /// Milliseconds since 1970 by the client's clock.
-    pub(super) started: f64,
+    pub(crate) started: f64,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for WireVisit<'a> {
@@ -94,15 +94,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for WireVisit<'a> {
 /// What brine.js keeps of a visit and sends as it is: `<milliseconds since 1970 of its begin>.<days since the
 /// one before>`. The days are the least of their bucket: 0, 1, 2, 8 or 31; anything else: there was none.
 /// Within one visitor the begin names the visit.
-pub(super) struct KeptVisit<'a> {
-    pub(super) id: &'a str,
-    pub(super) started: f64,
-    pub(super) days_since_last: &'static str,
+pub(crate) struct KeptVisit<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) started: f64,
+    pub(crate) days_since_last: &'static str,
 }
 
 impl<'a> KeptVisit<'a> {
     /// Reads it; `None` where it is something else.
-    pub(super) fn read(text: &'a str) -> Option<KeptVisit<'a>> {
+    pub(crate) fn read(text: &'a str) -> Option<KeptVisit<'a>> {
         let (id, days) = text.split_once('.')?;
         let is_number = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
         Some(KeptVisit {
@@ -122,14 +122,14 @@ impl<'a> KeptVisit<'a> {
 
 /// Amount and currency; trackers send the amount as number or text.
 #[derive(Debug, Deserialize)]
-pub(super) struct WireRevenue {
-    pub(super) amount: Amount,
-    pub(super) currency: String,
+pub(crate) struct WireRevenue {
+    pub(crate) amount: Amount,
+    pub(crate) currency: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Amount {
+pub(crate) enum Amount {
     Number(f64),
     Text(String),
 }
@@ -137,17 +137,17 @@ pub(super) enum Amount {
 /// Web vitals; times in milliseconds, CLS without unit.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct WireVitals {
-    pub(super) lcp: Option<f64>,
-    pub(super) inp: Option<f64>,
-    pub(super) cls: Option<f64>,
-    pub(super) ttfb: Option<f64>,
-    pub(super) fcp: Option<f64>,
+pub(crate) struct WireVitals {
+    pub(crate) lcp: Option<f64>,
+    pub(crate) inp: Option<f64>,
+    pub(crate) cls: Option<f64>,
+    pub(crate) ttfb: Option<f64>,
+    pub(crate) fcp: Option<f64>,
 }
 
 /// Text that borrows where it can. (`Option<Cow<str>>` would copy: serde borrows only a bare `Cow`.)
 #[derive(Clone, Debug, Default)]
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -170,7 +170,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 
 /// Properties: an object, or (plausible-tracker 0.3) the same object as JSON text.
 #[derive(Debug, Default)]
-pub(super) struct Props(pub(super) Vec<(String, String)>);
+pub(crate) struct Props(pub(crate) Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for Props {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,11 +1,25 @@
-//! `brine config check|show|init`.
+//! `brine config check|show|init` and `brine site-key`.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::ConfigAction;
 use crate::config::settings::Environment;
 use crate::config::{REFERENCE, load};
+use crate::secret::Secret;
+
+/// Prints a new key and its hash; neither is kept.
+pub(super) fn site_key() -> anyhow::Result<ExitCode> {
+    let key = format!("bsk_{}", URL_SAFE_NO_PAD.encode(Secret::random().expose()));
+    let hash = blake3::hash(key.as_bytes()).to_hex();
+    let mut out = io::stdout().lock();
+    writeln!(out, "key, for the server that sends: {key}")?;
+    writeln!(out, "hash, for [[site]]: server_keys = [\"{hash}\"]")?;
+    Ok(ExitCode::SUCCESS)
+}
 
 pub(super) fn run(action: &ConfigAction, environment: &Environment) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();

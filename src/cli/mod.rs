@@ -66,6 +66,8 @@ enum Command {
     Keys(access::KeysArgs),
     /// Who may look: whoever has a read-only link, until it expires.
     Links(access::LinksArgs),
+    /// Make a key by which a server may report for a site's visitors, and its hash for the configuration.
+    SiteKey,
     /// Check, show or start a configuration.
     Config(ConfigArgs),
     /// The public policy: what it says, its versions, what a change means for consents, the record of processing.
@@ -181,6 +183,7 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCode> {
         Command::Users(args) => access::users(&args, environment),
         Command::Keys(args) => access::keys(&args, environment),
         Command::Links(args) => access::links(&args, environment),
+        Command::SiteKey => config::site_key(),
         Command::Config(args) => config::run(&args.action, environment),
         Command::Policy(args) => policy::run(&args, environment),
         Command::Engine(args) => engine::cli::run(args),

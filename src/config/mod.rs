@@ -58,6 +58,7 @@ pub struct Server {
     pub idle_timeout: Duration,
     pub drain_timeout: Duration,
     pub max_body_bytes: usize,
+    pub max_batch_bytes: usize,
     pub trusted_proxies: Vec<IpNet>,
     pub tls: Option<Tls>,
 }
@@ -119,6 +120,7 @@ pub struct Limits {
     pub consent_per_minute: u32,
     pub rights_per_minute: u32,
     pub max_addresses: usize,
+    pub event_ids: usize,
 }
 
 /// Consent tokens.
@@ -285,6 +287,13 @@ fn check_server(written: &settings::Server, faults: &mut Faults) -> Server {
             0,
             600_000,
         ),
+        max_batch_bytes: faults.range(
+            "server.max_batch_bytes",
+            written.max_batch_bytes,
+            1_024,
+            // All of a batch has to fit half of the spool's buffer.
+            2 << 20,
+        ),
         max_body_bytes: faults.range(
             "server.max_body_bytes",
             written.max_body_bytes,
@@ -413,6 +422,7 @@ fn check_limits(written: &settings::Limits, faults: &mut Faults) -> Limits {
             1,
             MOST,
         ),
+        event_ids: faults.range("limits.event_ids", written.event_ids, 1_000, 1_000_000_000),
         max_addresses: faults.range(
             "limits.max_addresses",
             written.max_addresses,

@@ -53,6 +53,7 @@ pub struct Server {
     pub idle_timeout_ms: u64,
     pub drain_timeout_ms: u64,
     pub max_body_bytes: usize,
+    pub max_batch_bytes: usize,
     pub trusted_proxies: Vec<IpNet>,
     pub tls: Option<Tls>,
 }
@@ -70,6 +71,7 @@ impl Default for Server {
             idle_timeout_ms: 60_000,
             drain_timeout_ms: 10_000,
             max_body_bytes: 64 * 1024,
+            max_batch_bytes: 1024 * 1024,
             trusted_proxies: Vec::new(),
             tls: None,
         }
@@ -196,6 +198,7 @@ pub struct Limits {
     pub consent_per_minute: u32,
     pub rights_per_minute: u32,
     pub max_addresses: usize,
+    pub event_ids: usize,
 }
 
 impl Default for Limits {
@@ -208,6 +211,7 @@ impl Default for Limits {
             consent_per_minute: 60,
             rights_per_minute: 60,
             max_addresses: 100_000,
+            event_ids: 4_000_000,
         }
     }
 }
@@ -352,6 +356,16 @@ pub struct Site {
     pub hash_routing: bool,
     #[serde(default)]
     pub allow_http_libraries: bool,
+    #[serde(default)]
+    pub server_keys: Vec<String>,
+    #[serde(default)]
+    pub matomo_id: String,
+    #[serde(default)]
+    pub matomo_currency: String,
+    #[serde(default)]
+    pub umami_id: String,
+    #[serde(default)]
+    pub trust_sender_consent: bool,
     #[serde(default)]
     pub rules: SiteRules,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use subtle::{Choice, ConstantTimeEq};
 
 use super::Faults;
 use super::settings::{self, GeoDetail, Rotation, Settings, SiteKind};
@@ -70,6 +71,14 @@ pub struct Site {
     pub query_allow: Vec<String>,
     pub hash_routing: bool,
     pub allow_http_libraries: bool,
+    /// BLAKE3 of the keys by which servers may report for their visitors.
+    pub server_keys: Vec<[u8; 32]>,
+    /// What its clients call it in Matomo's wire; empty: it takes none of that.
+    pub matomo_id: String,
+    pub matomo_currency: String,
+    /// Likewise in Umami's.
+    pub umami_id: String,
+    pub trust_sender_consent: bool,
     pub rules: settings::SiteRules,
 }
 
@@ -85,6 +94,14 @@ impl Site {
                         .strip_suffix(domain.as_str())
                         .is_some_and(|front| front.len() > 1 && front.ends_with('.')))
         })
+    }
+
+    /// Tells whether `key` is one of the site's. In constant time: how far a wrong one is right shows nowhere.
+    pub fn has_key(&self, key: &str) -> bool {
+        let hash = blake3::hash(key.as_bytes());
+        let equal = |known: &[u8; 32]| known.ct_eq(hash.as_bytes());
+        let found = self.server_keys.iter().map(equal);
+        found.fold(Choice::from(0), |any, one| any | one).into()
     }
 
     /// Tells whether `network` rules of the site exclude `address`.
@@ -193,6 +210,19 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) -> Sites {
             }
             sites.by_name.insert(name, sites.list.len());
         }
+        for (name, id) in [("matomo_id", &site.matomo_id), ("umami_id", &site.umami_id)] {
+            let is_same = |other: &Arc<Site>| match name {
+                "matomo_id" => other.matomo_id == *id,
+                _ => other.umami_id == *id,
+            };
+            if !id.is_empty() && sites.list.iter().any(is_same) {
+                faults.add(
+                    format!("site[{}].{name}", site.id),
+                    id,
+                    "names another site as well",
+                );
+            }
+        }
         sites.list.push(Arc::new(Site {
             index: sites.list.len(),
             ..site
@@ -277,6 +307,28 @@ fn check_site(
             );
         }
     }
+    let currency = &written.matomo_currency;
+    if !currency.is_empty()
+        && (currency.len() != 3 || !currency.bytes().all(|c| c.is_ascii_uppercase()))
+    {
+        faults.add(
+            key("matomo_currency"),
+            currency,
+            "must be three capital letters (ISO 4217)",
+        );
+    }
+    let mut server_keys = Vec::new();
+    for written in &written.server_keys {
+        match blake3::Hash::from_hex(written) {
+            Ok(hash) => server_keys.push(*hash.as_bytes()),
+            // Not the value: it may be the key itself.
+            Err(_) => faults.add(
+                key("server_keys"),
+                "(hidden)",
+                "is not the hash of a key; `brine site-key` makes both",
+            ),
+        }
+    }
     Some(Site {
         name: written.name.clone().unwrap_or_else(|| written.id.clone()),
         id,
@@ -297,6 +349,11 @@ fn check_site(
         query_allow: written.query_allow.clone(),
         hash_routing: written.hash_routing,
         allow_http_libraries: written.allow_http_libraries,
+        server_keys,
+        matomo_id: written.matomo_id.clone(),
+        matomo_currency: written.matomo_currency.clone(),
+        umami_id: written.umami_id.clone(),
+        trust_sender_consent: written.trust_sender_consent,
         rules: written.rules.clone(),
     })
 }

@@ -1,6 +1,6 @@
 //! [`Beacon`] → [`Consented`], or the end. There is no other way to make a [`Consented`].
 //!
-//! Comes in: a parsed beacon and, perhaps, the consent cookie. Goes out: the beacon together with the
+//! Comes in: a parsed beacon and, perhaps, the consent cookie; or, for a batch, its sender's yes once for all its beacons ([`check`]). Goes out: the beacon together with the
 //! proof that its sender said yes to measurement, for this site, under the current policy, and did not
 //! take it back. A refusal signal of the browser (Global Privacy Control, Do Not Track) wins over
 //! every token. Nothing is stored about a beacon that ends here (GDPR Art. 6(1)(a), 7; ePrivacy
@@ -10,11 +10,14 @@ pub mod choice;
 pub mod revoked;
 pub mod token;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use self::revoked::Revocations;
 use self::token::{LedgerId, Mint, Purpose, Token, TokenFault};
 use crate::beacon::{Beacon, Refused};
+use crate::client::Client;
 use crate::config::Site;
 use crate::outcome::Outcome;
 
@@ -30,7 +33,27 @@ const DAY_S: i64 = 86_400;
 #[derive(Debug)]
 pub struct Consented {
     beacon: Beacon,
-    token: Token,
+    proof: Proof,
+}
+
+/// How a yes was shown.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// By a token of ours.
+    Token(Arc<Token>),
+    /// By the word of a sender whom the site trusts to have asked (`trust_sender_consent`); nothing of it can be
+    /// verified or withdrawn here.
+    Sender,
+}
+
+impl Proof {
+    /// Returns the token, where there is one.
+    pub fn token(&self) -> Option<&Token> {
+        match self {
+            Proof::Token(token) => Some(token),
+            Proof::Sender => None,
+        }
+    }
 }
 
 impl Consented {
@@ -39,14 +62,105 @@ impl Consented {
         &self.beacon
     }
 
-    /// Returns the key of the consent, for the last check before the spool.
-    pub fn ledger(&self) -> LedgerId {
-        self.token.ledger()
+    /// Returns the key of the consent, for the last check before the spool; none without a token.
+    pub fn ledger(&self) -> Option<LedgerId> {
+        self.proof.token().map(Token::ledger)
     }
 
-    /// Gives up beacon and token, to the steps that follow.
-    pub fn into_parts(self) -> (Beacon, Token) {
-        (self.beacon, self.token)
+    /// Gives up beacon and proof, to the steps that follow.
+    pub fn into_parts(self) -> (Beacon, Proof) {
+        (self.beacon, self.proof)
+    }
+}
+
+/// A sender's yes for one site, found good once for all beacons of one request.
+#[derive(Debug)]
+pub struct Grant {
+    site: Arc<Site>,
+    client: Arc<Client>,
+    proof: Proof,
+}
+
+/// What a sender brings along to show that the visitor said yes.
+#[derive(Clone, Copy, Debug)]
+pub enum Claimed<'a> {
+    /// This text, if any, is a token.
+    Token(Option<&'a str>),
+    /// The sender says so; good for sites that trust it.
+    Word,
+}
+
+/// Checks a sender's yes.
+///
+/// # Errors
+/// [`Refused`] with `signal.*` or `consent.*`.
+pub fn check(
+    site: &Arc<Site>,
+    client: &Arc<Client>,
+    claimed: Claimed<'_>,
+    mint: &Mint,
+    revocations: &Revocations,
+    received: Timestamp,
+) -> Result<Grant, Refused> {
+    let refuse = |outcome| Err(Refused::plain(outcome, site));
+    if site.honour_gpc && client.gpc {
+        return refuse(Outcome::SignalGpc);
+    }
+    if site.honour_dnt && client.dnt {
+        return refuse(Outcome::SignalDnt);
+    }
+    let grant = |proof| Grant {
+        site: site.clone(),
+        client: client.clone(),
+        proof,
+    };
+    let text = match claimed {
+        Claimed::Token(Some(text)) => text,
+        Claimed::Word if site.trust_sender_consent => return Ok(grant(Proof::Sender)),
+        Claimed::Token(None) | Claimed::Word => return refuse(Outcome::ConsentMissing),
+    };
+    let token = match mint.verify(text, &site.scope) {
+        Ok(token) => token,
+        Err(fault) => return refuse(fault_outcome(fault)),
+    };
+    match standing(&token, site, revocations, received) {
+        Ok(()) => Ok(grant(Proof::Token(Arc::new(token)))),
+        Err(outcome) => refuse(outcome),
+    }
+}
+
+impl Grant {
+    /// Returns how the yes was shown.
+    pub fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    /// Returns the client whose yes it is.
+    pub fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// Lets a beacon of the same sender and site through.
+    ///
+    /// # Errors
+    /// [`Refused`] with `consent.later` for what happened before the day on which the visitor said yes.
+    pub fn admit(&self, beacon: Beacon) -> Result<Consented, Refused> {
+        let is_same =
+            Arc::ptr_eq(&beacon.site, &self.site) && Arc::ptr_eq(&beacon.client, &self.client);
+        if !is_same {
+            return Err(Refused::plain(Outcome::ConsentMissing, &beacon.site));
+        }
+        // Tokens know days, in UTC. What happened earlier on that day than the yes, the app must not send.
+        let is_later = |token: &Token| {
+            beacon.happened.as_second().div_euclid(DAY_S) < i64::from(token.issued_day)
+        };
+        if beacon.happened < beacon.received && self.proof.token().is_some_and(is_later) {
+            return Err(Refused::plain(Outcome::ConsentLater, &beacon.site));
+        }
+        Ok(Consented {
+            beacon,
+            proof: self.proof.clone(),
+        })
     }
 }
 
@@ -60,25 +174,16 @@ pub fn gate(
     mint: &Mint,
     revocations: &Revocations,
 ) -> Result<Consented, Refused> {
-    let site = &beacon.site;
-    let refuse = |outcome| Err(Refused::plain(outcome, site));
-    if site.honour_gpc && beacon.client.gpc {
-        return refuse(Outcome::SignalGpc);
-    }
-    if site.honour_dnt && beacon.client.dnt {
-        return refuse(Outcome::SignalDnt);
-    }
-    let Some(text) = beacon.consent.as_deref().or(cookie) else {
-        return refuse(Outcome::ConsentMissing);
-    };
-    let token = match mint.verify(text, &site.scope) {
-        Ok(token) => token,
-        Err(fault) => return refuse(fault_outcome(fault)),
-    };
-    match standing(&token, site, revocations, beacon.received) {
-        Ok(()) => Ok(Consented { beacon, token }),
-        Err(outcome) => refuse(outcome),
-    }
+    let claimed = Claimed::Token(beacon.consent.as_deref().or(cookie));
+    check(
+        &beacon.site,
+        &beacon.client,
+        claimed,
+        mint,
+        revocations,
+        beacon.received,
+    )?
+    .admit(beacon)
 }
 
 /// Tells whether a genuine token still holds for `site` at `now`.

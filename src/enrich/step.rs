@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::action::{event_name, is_interactive, props};
 use super::agent::Agents;
+use super::agent::names::Browser;
 use super::data_file::{DataFileError, Stamp, stamp};
 use super::geo::{Geo, GeoFile};
 use super::language::language;
@@ -20,7 +21,7 @@ use crate::event::Draft;
 use crate::filter::bots::Bots;
 use crate::filter::referrer_spam::SpamReferrers;
 use crate::filter::step::Filtered;
-use crate::pseudonym::{Identity, visitor_of_id, visitor_of_token};
+use crate::pseudonym::{Identity, visitor_of_client, visitor_of_id, visitor_of_token};
 
 /// What is read from, shared by all requests.
 #[allow(missing_docs)]
@@ -111,6 +112,7 @@ pub struct Enriched {
     pub(crate) identity: Identity,
     pub(crate) site: Arc<Site>,
     pub(crate) received: Timestamp,
+    pub(crate) happened: Timestamp,
 }
 
 impl std::fmt::Debug for Enriched {
@@ -127,7 +129,8 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         scrubbed,
         place,
     } = filtered;
-    let (beacon, token) = consented.into_parts();
+    let (beacon, proof) = consented.into_parts();
+    let app = beacon.app.as_deref();
     let site = beacon.site;
     let agent = agent.with_viewport(beacon.viewport_width);
     let arrival = Arrival {
@@ -150,9 +153,17 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
     let (revenue, currency) = beacon
         .revenue
         .map_or((0.0, String::new()), |r| (r.amount, r.currency));
+    // An app's network library is no browser, whatever it calls itself.
+    let (browser, browser_version) = match app {
+        Some(_) => (Browser::App, 0),
+        None => (agent.browser, agent.browser_version),
+    };
+    let (os, os_version) = app
+        .and_then(|app| app.os)
+        .unwrap_or((agent.os, agent.os_version));
     let event = Draft {
         site: site.id.to_string().into(),
-        ts_ms: beacon.received.as_millisecond(),
+        ts_ms: beacon.happened.as_millisecond(),
         name: event_name(&beacon.name),
         is_interactive: beacon.is_interactive && is_interactive(&beacon.name),
         hostname: scrubbed.page.hostname.into(),
@@ -172,22 +183,31 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         },
         region: place.region.into(),
         city: place.city.into(),
-        browser: agent.browser.name().into(),
-        browser_version: version(agent.browser_version),
-        os: agent.os.name().into(),
-        os_version: version(agent.os_version),
-        device: agent.device.name().into(),
-        language: language(None, Some(&beacon.client.accept_language))
-            .map_or(Cow::Borrowed(""), |language| owned(language.as_str())),
+        browser: browser.name().into(),
+        browser_version: version(browser_version),
+        os: os.name().into(),
+        os_version: version(os_version),
+        device: app
+            .and_then(|app| app.class)
+            .unwrap_or(agent.device)
+            .name()
+            .into(),
+        language: language(
+            app.map(|app| app.locale.as_str()),
+            Some(&beacon.client.accept_language),
+        )
+        .map_or(Cow::Borrowed(""), |language| owned(language.as_str())),
         screen: beacon
             .viewport_width
             .and_then(ScreenClass::of)
             .map_or("", ScreenClass::name)
             .into(),
-        platform: match site.kind {
-            SiteKind::Web => "web".into(),
-            SiteKind::App => "app".into(),
+        platform: match (app.and_then(|app| app.platform), site.kind) {
+            (Some(platform), _) => platform.into(),
+            (None, SiteKind::Web) => "web".into(),
+            (None, SiteKind::App) => "app".into(),
         },
+        app_version: app.map_or(Cow::Borrowed(""), |app| owned(&app.version)),
         days_since_last: beacon.days_since_last.into(),
         props,
         revenue,
@@ -202,17 +222,21 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         ..Draft::default()
     };
     let identity = Identity {
-        visitor: match beacon.visitor_id {
-            Some(id) => visitor_of_id(&id),
-            None => visitor_of_token(&token),
+        visitor: match (beacon.visitor_id, proof.token()) {
+            (Some(id), _) => visitor_of_id(&id),
+            (None, Some(token)) => visitor_of_token(token),
+            (None, None) => visitor_of_client(&beacon.client),
         },
         visit: beacon.visit,
+        event: beacon.event_id,
+        app: beacon.app,
     };
     Enriched {
         event,
         identity,
         site,
         received: beacon.received,
+        happened: beacon.happened,
     }
 }
 

@@ -4,6 +4,7 @@
 //! read twice.
 
 use crate::beacon::Refused;
+use crate::client::Client;
 use crate::config::settings::{GeoDetail, SiteKind};
 use crate::config::{Site, Sites};
 use crate::consent::Consented;
@@ -91,6 +92,37 @@ impl SiteFilters {
     }
 }
 
+/// What is read out of a sender, the same for all its beacons.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    agent: Agent,
+    place: geo::Place,
+}
+
+impl Sender {
+    /// Reads agent and place, as closely as `site` wants them.
+    pub fn read(client: &Client, site: &Site, enrichers: &Enrichers) -> Sender {
+        let place = match site.geo {
+            GeoDetail::None if site.rules.exclude_countries.is_empty() => geo::Place::default(),
+            GeoDetail::None | GeoDetail::Country => enrichers
+                .geo
+                .lookup(client.address, geo::GeoDetail::CountryOnly),
+            GeoDetail::City => enrichers
+                .geo
+                .lookup(client.address, geo::GeoDetail::WithCity),
+        };
+        let hints = Hints {
+            brands: &client.hints.brands,
+            mobile: &client.hints.mobile,
+            platform: &client.hints.platform,
+        };
+        Sender {
+            agent: enrichers.agents.parse(&client.user_agent, hints),
+            place,
+        }
+    }
+}
+
 /// Lets through what is to be counted.
 ///
 /// # Errors
@@ -101,17 +133,27 @@ pub fn filter(
     enrichers: &Enrichers,
 ) -> Result<Filtered, Refused> {
     let beacon = consented.beacon();
+    let sender = Sender::read(&beacon.client, &beacon.site, enrichers);
+    filter_from(consented, &sender, filters, enrichers)
+}
+
+/// The same for one of several beacons of a sender.
+///
+/// # Errors
+/// As [`filter`].
+pub fn filter_from(
+    consented: Consented,
+    sender: &Sender,
+    filters: &SiteFilters,
+    enrichers: &Enrichers,
+) -> Result<Filtered, Refused> {
+    let beacon = consented.beacon();
     let site = &beacon.site;
     let refuse = |outcome, detail: &str| Err(Refused::because(outcome, Some(site), detail));
     let client = &beacon.client;
-    let hints = Hints {
-        brands: &client.hints.brands,
-        mobile: &client.hints.mobile,
-        platform: &client.hints.platform,
-    };
-    let agent = enrichers.agents.parse(&client.user_agent, hints);
+    let Sender { agent, place } = sender.clone();
     if let Some(reason) = agent.bot
-        && !is_welcome(reason, site)
+        && !is_welcome(reason, site, client.is_server)
     {
         return refuse(Outcome::FilterBot, reason.name());
     }
@@ -130,15 +172,6 @@ pub fn filter(
     if referrer_host.is_some_and(|host| enrichers.spam.load().contains(host)) {
         return refuse(Outcome::FilterReferrerSpam, "");
     }
-    let place = match site.geo {
-        GeoDetail::None if site.rules.exclude_countries.is_empty() => geo::Place::default(),
-        GeoDetail::None | GeoDetail::Country => enrichers
-            .geo
-            .lookup(client.address, geo::GeoDetail::CountryOnly),
-        GeoDetail::City => enrichers
-            .geo
-            .lookup(client.address, geo::GeoDetail::WithCity),
-    };
     let candidate = Candidate {
         path: &scrubbed.page.path,
         hostname: &scrubbed.page.hostname,
@@ -157,8 +190,12 @@ pub fn filter(
 }
 
 /// Apps speak through their platform's network library; servers that report for their users through others.
-fn is_welcome(reason: BotReason, site: &Site) -> bool {
-    site.allow_http_libraries && matches!(reason, BotReason::AppLibrary | BotReason::Library)
+fn is_welcome(reason: BotReason, site: &Site, is_server: bool) -> bool {
+    match reason {
+        BotReason::AppLibrary | BotReason::Library => site.allow_http_libraries || is_server,
+        BotReason::Empty => is_server,
+        _ => false,
+    }
 }
 
 /// Finds the host in a referrer without parsing it as a whole: spam hosts are plain names, and a referrer that

@@ -291,6 +291,7 @@ fn site_facts(site: &SiteFacts) -> Vec<(&'static str, Fact)> {
         exclude_paths,
         exclude_hostnames,
         exclude_countries,
+        trust_sender_consent,
     } = site;
     let set = |list: &[String]| list.iter().cloned().collect::<BTreeSet<_>>();
     let on_at_most = |on: bool| AtMost(on.into(), on.to_string());
@@ -336,6 +337,8 @@ fn site_facts(site: &SiteFacts) -> Vec<(&'static str, Fact)> {
         ("rules.exclude_paths", Guard(set(exclude_paths))),
         ("rules.exclude_hostnames", Guard(set(exclude_hostnames))),
         ("rules.exclude_countries", Guard(set(exclude_countries))),
+        // Consents are then asked for and proved elsewhere.
+        ("trust_sender_consent", on_at_most(*trust_sender_consent)),
     ]
 }
 

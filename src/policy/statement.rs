@@ -64,6 +64,9 @@ pub struct SiteFacts {
     pub exclude_paths: Vec<String>,
     pub exclude_hostnames: Vec<String>,
     pub exclude_countries: Vec<String>,
+    /// Editions from before it could be set say nothing, and meant no.
+    #[serde(default)]
+    pub trust_sender_consent: bool,
 }
 
 impl Statement {
@@ -130,6 +133,7 @@ impl SiteFacts {
             exclude_paths: site.rules.exclude_paths.clone(),
             exclude_hostnames: site.rules.exclude_hostnames.clone(),
             exclude_countries: site.rules.exclude_countries.clone(),
+            trust_sender_consent: site.trust_sender_consent,
         }
     }
 }

@@ -300,6 +300,16 @@ fn details(site: &SiteFacts, language: Language) -> String {
         "lande, der aldrig tælles",
         &never,
     );
+    if site.trust_sender_consent {
+        parts.push(
+            language
+                .pick(
+                    "an app or site may ask for your consent by itself, and vouch for it",
+                    "en app eller et websted kan selv bede om dit samtykke og indestå for det",
+                )
+                .to_owned(),
+        );
+    }
     if site.hash_routing {
         parts.push(
             language

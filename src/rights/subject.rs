@@ -17,9 +17,9 @@ use crate::config::{Site, Sites};
 use crate::consent::fault_outcome;
 use crate::consent::token::{Mint, Token};
 use crate::outcome::Outcome;
-use crate::pseudonym::{Domain, pseudonym, visitor_of_id, visitor_of_token};
+use crate::pseudonym::{Domain, late_visitor, pseudonym, visitor_of_id, visitor_of_token};
 use crate::salts::SaltSet;
-use crate::salts::period::next_period;
+use crate::salts::period::{next_period, period_of};
 
 /// Receipts in one request: two years of days, and a rest.
 pub const MAX_RECEIPTS: usize = 800;
@@ -304,16 +304,28 @@ fn living(site: &Arc<Site>, visitor: &[u8], salts: &SaltSet) -> Vec<Key> {
     let Some(salts) = salts.get(&site.id) else {
         return Vec::new();
     };
-    salts
-        .iter()
-        .map(|(period, salt)| Key {
-            site: site.clone(),
-            days: period..next_period(period, site.rotation),
-            visitor: pseudonym(salt, Domain::Visitor, &[visitor]),
-            means: Means::Token,
-        })
-        .collect()
+    let key = |period, visitor| Key {
+        site: site.clone(),
+        days: period..next_period(period, site.rotation),
+        visitor,
+        means: Means::Token,
+    };
+    let mut keys = Vec::new();
+    for (period, salt) in salts.iter() {
+        keys.push(key(period, pseudonym(salt, Domain::Visitor, &[visitor])));
+        // Late events: hashed under this salt with the period in which they happened mixed in. On any day of the
+        // salt's period they may have been as old as a batch's events can be.
+        let days = period.saturating_sub(LATE_DAYS)..next_period(period, site.rotation);
+        let mut late: Vec<u16> = days.map(|day| period_of(day, site.rotation)).collect();
+        late.dedup();
+        let late = late.into_iter().filter(|other| *other < period);
+        keys.extend(late.map(|other| key(other, late_visitor(salt, other, visitor))));
+    }
+    keys
 }
+
+/// Local days that 72 hours can reach back.
+const LATE_DAYS: u16 = 4;
 
 fn place_of(key: &Key) -> (u16, usize, u64) {
     (key.days.start, key.site.index, key.visitor)

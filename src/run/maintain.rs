@@ -48,6 +48,7 @@ pub(super) async fn run(
                 if n.is_multiple_of(SWEEP_TICKS) {
                     collector.live.load().limiter.sweep();
                     collector.open_visits.sweep(collector.clock.now().as_millisecond());
+                    sweep_event_ids(&collector).await;
                 }
                 if n.is_multiple_of(FILE_TICKS) {
                     files(&collector, certificates.as_ref()).await;
@@ -119,6 +120,7 @@ fn gauges(collector: &Collector, engine: Option<&EngineHandle>) {
     let now = collector.clock.now();
     metrics.limiter_keys.set(live.limiter.keys() as i64);
     metrics.open_visits.set(collector.open_visits.len() as i64);
+    metrics.event_ids.set(collector.event_ids.len() as i64);
     metrics.revocations.set(collector.revocations.len() as i64);
     let ages = collector.salts.ages(&live.sites, now);
     metrics.salts_living.set(ages.living as i64);
@@ -216,6 +218,23 @@ async fn sites(
         .reloads
         .with_label_values(&["sites", word])
         .inc();
+}
+
+async fn sweep_event_ids(collector: &Arc<Collector>) {
+    let here = collector.clone();
+    let swept = tokio::task::spawn_blocking(move || here.event_ids.sweep(here.clock.now()));
+    match swept.await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(early)) => {
+            collector.metrics.event_ids_forgotten.inc_by(early as u64);
+            tracing::warn!(
+                early,
+                "event ids forgotten before their time; raise limits.event_ids"
+            );
+        }
+        Ok(Err(error)) => tracing::error!(%error, "the log of event ids cannot be swept"),
+        Err(error) => tracing::error!(%error, "event id task"),
+    }
 }
 
 async fn sweep_revocations(collector: &Arc<Collector>) {

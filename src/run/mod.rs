@@ -43,7 +43,8 @@ use crate::engine::config::Limits as EngineLimits;
 use crate::engine::fetch;
 use crate::engine::supervise::{EngineSettings, Supervisor};
 use crate::enrich::step::Enrichers;
-use crate::event::{ConsentChoice, Record, decode};
+use crate::event::{self, ConsentChoice, Record, decode};
+use crate::event_ids::EventIds;
 use crate::listener::{self, Limits, tls::Certificates};
 use crate::metrics::Metrics;
 use crate::open_visits::OpenVisits;
@@ -392,7 +393,14 @@ async fn open_collector(
     .map_err(|e| part("revocation log", e))?;
     let salts = open_salts(&config.salts, environment)?;
     let (spool, recovery) = open_spool(&config, clock, metrics)?;
-    restore_withdrawals(&spool, &recovery, &revocations).await?;
+    let event_ids = EventIds::open(
+        &config.directory.join("ids"),
+        &key,
+        config.limits.event_ids,
+        clock.now(),
+    )
+    .map_err(|e| part("event ids", e))?;
+    restore(&spool, &recovery, &revocations, &event_ids).await?;
     let enrichers =
         Enrichers::open(&config.enrich).map_err(|e| part("enrichment data", chain(&e)))?;
     for gap in config.policy.gaps() {
@@ -413,6 +421,7 @@ async fn open_collector(
         open_visits: OpenVisits::new(OPEN_VISITS),
         enrichers,
         spool,
+        event_ids: Arc::new(event_ids),
         metrics: metrics.clone(),
         is_closing: AtomicBool::new(false),
         config,
@@ -526,11 +535,12 @@ fn open_spool(
 }
 
 /// Withdrawals that were answered but whose ledger rows are still in the spool must be in force before
-/// the first beacon is let in.
-async fn restore_withdrawals(
+/// the first beacon is let in; and the events that are there must be known, so that none comes in twice.
+async fn restore(
     spool: &Spool,
     recovery: &Recovery,
     revocations: &Revocations,
+    event_ids: &EventIds,
 ) -> Result<(), RunError> {
     let mut after = None;
     // What an earlier run left is sealed already: this never waits.
@@ -541,7 +551,9 @@ async fn restore_withdrawals(
         let reader = spool.read(id).map_err(|e| part("spool", chain(&e)))?;
         // Damage is met again, and dealt with, by the batch step.
         for record in reader.flatten() {
-            if let Ok(Record::Consent(consent)) = decode(record.kind.0, &record.payload)
+            if let Some(id) = event::id_of(record.kind.0, &record.payload) {
+                event_ids.remember(id);
+            } else if let Ok(Record::Consent(consent)) = decode(record.kind.0, &record.payload)
                 && consent.choice == ConsentChoice::Withdraw
             {
                 revocations.insert(LedgerId(consent.ledger), consent.last_day);
@@ -655,6 +667,7 @@ fn batch_thread(
         spool: collector.spool.clone(),
         store: store.clone(),
         revocations: collector.revocations.clone(),
+        event_ids: collector.event_ids.clone(),
         config: collector.config.batch.clone(),
         clock: collector.clock.clone(),
         metrics: collector.metrics.clone(),

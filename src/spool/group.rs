@@ -71,6 +71,40 @@ impl Committed {
     pub(super) fn new(group: Arc<Group>) -> Self {
         Self { group, slot: None }
     }
+
+    pub(super) fn ticket(&self) -> Ticket {
+        Ticket(Arc::clone(&self.group))
+    }
+}
+
+/// The commit that records wait for; may be kept and asked for as long as anybody likes.
+#[derive(Clone)]
+pub struct Ticket(Arc<Group>);
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Ticket")
+            .field(&self.0.outcome.get())
+            .finish()
+    }
+}
+
+impl Ticket {
+    /// Returns whether the records are durable, or `None` while that is not decided.
+    pub fn is_durable(&self) -> Option<bool> {
+        self.0.outcome.get().map(Result::is_ok)
+    }
+
+    /// Waits until that is decided.
+    ///
+    /// # Errors
+    /// As [`Spool::append`](super::Spool::append); the records are not in the spool.
+    ///
+    /// # Cancel safety
+    /// Dropping it changes nothing; it may be waited for again.
+    pub async fn committed(&self) -> Result<(), AppendError> {
+        Committed::new(Arc::clone(&self.0)).await.map(|_| ())
+    }
 }
 
 impl Future for Committed {

@@ -88,6 +88,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::error::{AppendError, FullCause, OpenError, SegmentError};
 pub use self::fs::{DirEntry, Disk, Filesystem, Lock, SpoolFile};
+pub use self::group::Ticket;
 pub use self::quarantine::{Erased, QuarantinedFile, Replayed, SetAside};
 pub use self::reader::{Damage, DamageReason, ReadError, SegmentReader};
 pub use self::record::{MAX_PAYLOAD_BYTES, Record, RecordKind, SegmentId};
@@ -255,22 +256,7 @@ impl Spool {
         records: &[(RecordKind, &[u8])],
         admit: impl FnOnce() -> bool,
     ) -> Result<PositionRange, AppendError> {
-        let mut encoded = Vec::new();
-        for (kind, payload) in records {
-            check_payload(payload)?;
-            encoded.extend_from_slice(&record::record_header(self.shared.seed, *kind, payload));
-            encoded.extend_from_slice(payload);
-        }
-        // Every record has a header: their number fits as well when their bytes do.
-        let count = match u32::try_from(records.len()) {
-            Ok(count) if count > 0 => count,
-            _ => {
-                return Err(AppendError::TooLarge {
-                    bytes: encoded.len(),
-                    limit_bytes: 0,
-                });
-            }
-        };
+        let (count, encoded) = self.encode_many(records)?;
         let (committed, ordinal) = self.shared.submit(count, encoded.len(), admit, |buffer| {
             buffer.extend_from_slice(&encoded);
         })?;
@@ -282,6 +268,45 @@ impl Spool {
             },
             count,
         })
+    }
+
+    fn encode_many(&self, records: &[(RecordKind, &[u8])]) -> Result<(u32, Vec<u8>), AppendError> {
+        let n_bytes = records
+            .iter()
+            .map(|(_, payload)| RECORD_HEADER_BYTES + payload.len());
+        let mut encoded = Vec::with_capacity(n_bytes.sum());
+        for (kind, payload) in records {
+            check_payload(payload)?;
+            encoded.extend_from_slice(&record::record_header(self.shared.seed, *kind, payload));
+            encoded.extend_from_slice(payload);
+        }
+        // Every record has a header: their number fits as well when their bytes do.
+        match u32::try_from(records.len()) {
+            Ok(count) if count > 0 => Ok((count, encoded)),
+            _ => Err(AppendError::TooLarge {
+                bytes: encoded.len(),
+                limit_bytes: 0,
+            }),
+        }
+    }
+
+    /// Hands in several records side by side, all or none, as [`append_many`](Spool::append_many) does, without
+    /// waiting: the ticket says when they are durable, to as many askers as there are. `admit` as in
+    /// [`append`](Spool::append).
+    ///
+    /// # Errors
+    ///
+    /// As `append_many`, as far as it shows at once; what the disk does is told by the ticket.
+    pub fn submit_many(
+        &self,
+        records: &[(RecordKind, &[u8])],
+        admit: impl FnOnce() -> bool,
+    ) -> Result<Ticket, AppendError> {
+        let (count, encoded) = self.encode_many(records)?;
+        let (committed, _) = self.shared.submit(count, encoded.len(), admit, |buffer| {
+            buffer.extend_from_slice(&encoded);
+        })?;
+        Ok(committed.ticket())
     }
 
     /// Commits and seals what was appended before this call; on return every record acknowledged so

@@ -110,7 +110,7 @@ async fn send_everything(brine: &Brine, token: &str, withdrawn: &str, address: &
     };
     let event = |site: &str, url: &str, token: &str, name: &str| {
         format!(
-            r#"{{"n":"{name}","u":"{url}","d":"{site}","r":"{REFERRER}","vid":"ZqMarkedVisitor-1","id":"ZqMarkedEvent-3",
+            r#"{{"n":"{name}","u":"{url}","d":"{site}","r":"{REFERRER}","vid":"ZqMarkedVisitor-1","id":"ZqMarkedEvent-3-{name}",
             "s":{{"id":"ZqMarkedVisit-2","started":1}},"p":{{"who":"zq3.marked@example.org","ip":"{address}"}},
             "unknown":"ZqMarkedOther","c":"{token}"}}"#
         )

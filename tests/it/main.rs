@@ -5,6 +5,7 @@ mod support;
 
 mod access;
 mod accounting;
+mod apps;
 mod connections;
 mod consent;
 mod demo;
@@ -21,3 +22,4 @@ mod rights;
 mod salts;
 mod storm;
 mod unlinkability;
+mod wires;

@@ -322,6 +322,31 @@ impl Brine {
         })
     }
 
+    /// Posts bytes to the public listener.
+    pub async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let mut request = Request::post(format!("http://{}{path}", self.public));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).expect("a request");
+        let (head, body) = self
+            .http
+            .request(request)
+            .await
+            .expect("an answer")
+            .into_parts();
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            body: body.collect().await.expect("a body").to_bytes(),
+        }
+    }
+
     /// Says yes on `site` and returns the token.
     pub async fn consent(&self, site: &str) -> String {
         let answer = self.choose(site, "grant", None).await;

@@ -81,7 +81,7 @@ fn value(text: &str, language: Language) -> String {
 }
 
 /// Names of facts; a test sees to it that each has one.
-pub(super) const NAMES: [(&str, &str, &str); 44] = [
+pub(super) const NAMES: [(&str, &str, &str); 45] = [
     ("authority", "Supervisory authority", "Tilsynsmyndighed"),
     (
         "authority.name.da",
@@ -229,6 +229,11 @@ pub(super) const NAMES: [(&str, &str, &str); 44] = [
         "Om underdomæner er omfattet",
     ),
     ("time_zone", "Time zone", "Tidszone"),
+    (
+        "trust_sender_consent",
+        "Whether the app's or site's own record of your consent counts",
+        "Om appens eller webstedets egen registrering af dit samtykke gælder",
+    ),
     ("words", "The wording", "Ordlyden"),
     (
         "rules.exclude_countries",

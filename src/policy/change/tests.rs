@@ -183,15 +183,15 @@ const OUTSIDE: &str = "\
     consent.key_file data.directory \
     enrich.agent_patterns enrich.crawler_patterns enrich.geo_city enrich.geo_country \
     enrich.referrer_sources enrich.referrer_spam \
-    limits.address_burst limits.address_per_minute limits.consent_per_minute limits.max_addresses \
+    limits.address_burst limits.address_per_minute limits.consent_per_minute limits.event_ids limits.max_addresses \
     limits.rights_per_minute limits.site_burst limits.site_per_second \
     policy.directory policy.version \
     processing.measures.da processing.measures.en \
     query.max_memory_mib query.max_seconds \
     server.admin server.body_timeout_ms server.drain_timeout_ms server.header_timeout_ms \
-    server.idle_timeout_ms server.listen server.max_body_bytes server.max_connections server.runtime \
+    server.idle_timeout_ms server.listen server.max_batch_bytes server.max_body_bytes server.max_connections server.runtime \
     server.threads server.tls.certificate server.tls.key server.trusted_proxies \
-    site.allow_http_libraries site.rules.exclude_networks \
+    site.allow_http_libraries site.matomo_currency site.matomo_id site.rules.exclude_networks site.server_keys site.umami_id \
     spool.group_delay_ms spool.group_records spool.max_mib spool.reserve_mib \
     store.database store.engine_memory_mib store.password_file store.timeout_ms store.url store.user";
 
@@ -230,13 +230,14 @@ fn others(value: &Value) -> Vec<Value> {
         Value::Boolean(b) => vec![Value::from(!b)],
         Value::Array(list) => {
             let more = |item: Value| Value::from([list.clone(), vec![item]].concat());
-            texts(&["more.test", "SE", "10.0.0.0/8"])
+            texts(&["more.test", "SE", "10.0.0.0/8", &"0".repeat(64)])
                 .into_iter()
                 .map(more)
                 .collect()
         }
         _ => texts(&[
             "SE",
+            "EUR",
             "app",
             "week",
             "city",

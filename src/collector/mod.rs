@@ -4,6 +4,8 @@
 //! reply. [`Collector::event`] is the list of steps; each consumes the type of the one before. What a
 //! reload (SIGHUP) may change stands in [`Live`], swapped as a whole under running requests.
 
+pub mod delivery;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
+use self::delivery::Ready;
 use crate::beacon::{self, Beacon, Refused};
 use crate::client::Client;
 use crate::clock::SharedClock;
@@ -21,6 +24,7 @@ use crate::consent::token::{LedgerId, Mint, Token};
 use crate::consent::{self, Consented};
 use crate::enrich::step::{Enrichers, enrich};
 use crate::event::{self, kind};
+use crate::event_ids::{EventIds, SINGLE_HOURS};
 use crate::filter::step::{SiteFilters, filter};
 use crate::limit::Limiter;
 use crate::metrics::{Metrics, NO_SITE, SiteCounters};
@@ -50,6 +54,7 @@ pub struct Collector {
     pub open_visits: OpenVisits,
     pub enrichers: Enrichers,
     pub spool: Spool,
+    pub event_ids: Arc<EventIds>,
     pub metrics: Metrics,
     pub is_closing: AtomicBool,
 }
@@ -99,8 +104,12 @@ impl Live {
     }
 
     fn count(&self, site: Option<&Arc<Site>>, outcome: Outcome) {
+        self.count_many(site, outcome, 1);
+    }
+
+    pub(crate) fn count_many(&self, site: Option<&Arc<Site>>, outcome: Outcome, n: u64) {
         site.map_or(&self.no_site, |site| &self.counters[site.index])
-            .count(outcome);
+            .count_many(outcome, n);
     }
 }
 
@@ -155,8 +164,7 @@ pub enum Carrier<'a> {
 /// A beacon on the threshold of the spool.
 struct Prepared {
     site: Arc<Site>,
-    payload: Vec<u8>,
-    ledger: LedgerId,
+    record: Ready,
     receipt: Option<(String, i64)>,
 }
 
@@ -180,8 +188,7 @@ impl Collector {
         let prepared = parsed.and_then(|beacon| self.prepare(beacon, cookie, &live));
         let Prepared {
             site,
-            payload,
-            ledger,
+            record,
             receipt,
         } = match prepared {
             Ok(prepared) => prepared,
@@ -193,20 +200,11 @@ impl Collector {
             site: &site,
             is_answered: false,
         };
-        let result = self
-            .spool
-            .append(RecordKind(kind::EVENT), &payload, || {
-                !self.revocations.contains(ledger)
-            })
-            .await;
+        let outcome = self.store_one(record).await;
         unanswered.is_answered = true;
-        let outcome = match result {
-            Ok(_) => Outcome::Accepted,
-            Err(AppendError::Refused) => Outcome::ConsentWithdrawn,
-            Err(error) => spool_outcome(&error),
-        };
         let ended = self.end(&live, Some(&site), outcome, String::new(), origin);
-        let receipt = receipt.filter(|_| outcome == Outcome::Accepted);
+        let is_stored = matches!(outcome, Outcome::Accepted | Outcome::EventRepeated);
+        let receipt = receipt.filter(|_| is_stored);
         Ended { receipt, ..ended }
     }
 
@@ -224,12 +222,14 @@ impl Collector {
         let site = consented.beacon().site.clone();
         let ledger = consented.ledger();
         // Not to senders that name their visitor themselves: whoever knows such an id could fetch another's.
-        let wants_receipt =
-            consented.beacon().wants_receipt && consented.beacon().visitor_id.is_none();
+        let wants_receipt = consented.beacon().wants_receipt
+            && consented.beacon().visitor_id.is_none()
+            && ledger.is_some();
         let received = consented.beacon().received;
         limit(&consented, &live.limiter)?;
         let filtered = filter(consented, &live.filters, &self.enrichers)?;
         let enriched = enrich(filtered, &self.enrichers);
+        let id = enriched.event_id(&self.event_ids, SINGLE_HOURS);
         let event = pseudonymise(
             enriched,
             self.salts.living().get(&site.id),
@@ -247,12 +247,38 @@ impl Collector {
             let text = self.receipts.issue(site.id.as_str(), &receipt);
             (text, end.as_secs().max(0))
         });
+        let (kind, payload) = event::encode_event(&event, id);
         Ok(Prepared {
-            payload: event::encode(&event),
             site,
-            ledger,
+            record: Ready {
+                kind,
+                payload,
+                id,
+                ledger,
+            },
             receipt,
         })
+    }
+
+    /// Stores one record; without an id, and so without a memory of it, the short way.
+    async fn store_one(&self, record: Ready) -> Outcome {
+        if record.id.is_some() {
+            let ends = self.store(&[record]).await;
+            return ends.first().copied().unwrap_or(Outcome::SpoolFailed);
+        }
+        let is_withdrawn = || {
+            record
+                .ledger
+                .is_some_and(|ledger| self.revocations.contains(ledger))
+        };
+        let appended = self
+            .spool
+            .append(RecordKind(record.kind), &record.payload, || !is_withdrawn())
+            .await;
+        match appended {
+            Ok(_) => Outcome::Accepted,
+            Err(error) => spool_outcome(&error),
+        }
     }
 
     /// Takes one consent choice. What the ledger must hold is durable before this returns.
@@ -457,7 +483,7 @@ fn limit(consented: &Consented, limiter: &Limiter) -> Result<(), Refused> {
         .map_err(refused(Outcome::LimitSite))
 }
 
-fn limited_for(outcome: Outcome, site: Option<&Arc<Site>>, wait: Duration) -> Refused {
+pub(crate) fn limited_for(outcome: Outcome, site: Option<&Arc<Site>>, wait: Duration) -> Refused {
     Refused {
         wait: Some(wait),
         ..Refused::because(outcome, site, "")
@@ -468,7 +494,7 @@ fn answer(outcome: Outcome, site: &Arc<Site>, origin: Option<&str>) -> Ended {
     ended(Refused::plain(outcome, site), origin)
 }
 
-fn ended(refused: Refused, origin: Option<&str>) -> Ended {
+pub(crate) fn ended(refused: Refused, origin: Option<&str>) -> Ended {
     let is_own_origin = match (&refused.site, origin) {
         (Some(site), Some(origin)) => beacon::is_own_origin(site, origin),
         _ => false,
@@ -509,17 +535,28 @@ fn expiry(token: &Token) -> Timestamp {
     Timestamp::from_second((i64::from(token.last_day) + 1) * 86_400).unwrap_or(Timestamp::MAX)
 }
 
-/// Counts a beacon whose client left before it was read.
+/// Counts a request whose client left before it was read.
 pub struct Unread {
     collector: Arc<Collector>,
+    is_batch: bool,
     is_read: bool,
 }
 
 impl Unread {
     /// Begins when the head of a beacon's request is there.
-    pub fn new(collector: Arc<Collector>) -> Unread {
+    pub fn beacon(collector: Arc<Collector>) -> Unread {
+        Unread::new(collector, false)
+    }
+
+    /// The same for a request that may hold several; how many nobody knows.
+    pub fn batch(collector: Arc<Collector>) -> Unread {
+        Unread::new(collector, true)
+    }
+
+    fn new(collector: Arc<Collector>, is_batch: bool) -> Unread {
         Unread {
             collector,
+            is_batch,
             is_read: false,
         }
     }
@@ -532,7 +569,12 @@ impl Unread {
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        if !self.is_read {
+        if self.is_read {
+            return;
+        }
+        if self.is_batch {
+            self.collector.count_batch(NO_SITE, Outcome::ClientGone);
+        } else {
             self.collector.live.load().count(None, Outcome::ClientGone);
         }
     }
