@@ -16,6 +16,7 @@ use crate::access::book::Scope;
 use crate::access::gate::{Action, Gate, Viewer, detail_of, see_other};
 use crate::access::http as access;
 use crate::collector::Collector;
+use crate::retention::{self, Retention};
 use crate::rights;
 use crate::rights::desk::Rights;
 use crate::route::{self, Reply, not_allowed, plain, problem, ready, typed};
@@ -33,6 +34,7 @@ pub struct Admin {
     pub store: Store,
     pub rights: Arc<Rights>,
     pub gate: Arc<Gate>,
+    pub retention: Arc<Retention>,
 }
 
 impl Admin {
@@ -76,7 +78,10 @@ impl Admin {
             (&Method::POST, "/api/v1/query") => self.query(viewer, head, body).await,
             (&Method::POST, "/api/v1/rights") => self.rights(viewer, head, body).await,
             (&Method::POST, "/api/v1/salts") => self.salts(viewer, head, body).await,
-            (_, "/api/v1/query" | "/api/v1/rights" | "/api/v1/salts") => not_allowed("POST"),
+            (&Method::POST, "/api/v1/retention") => self.retention(viewer, head, body).await,
+            (_, "/api/v1/query" | "/api/v1/rights" | "/api/v1/salts" | "/api/v1/retention") => {
+                not_allowed("POST")
+            }
             (&Method::GET | &Method::HEAD, "/") => see_other("/account"),
             _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
         }
@@ -178,6 +183,26 @@ impl Admin {
         body["destroyed"] = n_destroyed.into();
         body["created"] = (records.len() - n_destroyed).into();
         route::json(StatusCode::OK, &body)
+    }
+
+    /// Says what is purged when, and does it. A client that leaves a run drops it; the next one goes on with it.
+    async fn retention(&self, viewer: &Viewer, head: &Parts, body: Incoming) -> Reply {
+        if !viewer.may_order() {
+            return problem(StatusCode::FORBIDDEN, None, "retention is for admins");
+        }
+        let timeout = self.collector.config.server.body_timeout;
+        match read_query(head, body, timeout).await {
+            Ok(body) => {
+                if retention::http::changes(&body) {
+                    let noted = self.gate.looked(viewer, Action::Changed, "", "retention run");
+                    if let Err(reply) = noted.await {
+                        return *reply;
+                    }
+                }
+                retention::http::answer(&self.retention, &body).await
+            }
+            Err((status, detail)) => problem(status, None, &detail),
+        }
     }
 
     /// Does what a visitor asked for by mail.

@@ -166,6 +166,7 @@ impl Batcher {
                 let part = Part {
                     id,
                     table: key.table,
+                    partition: key.partition,
                     batch,
                     seqs,
                 };
@@ -281,6 +282,12 @@ impl Batcher {
             }
             certainty = Certainty::Uncertain;
             attempt += 1;
+            if part.is_expired(crate::consent::token_day(self.clock.now())) {
+                // Its day ended between two attempts. What the first one may have left goes with its partition;
+                // sending it again would bring it back.
+                self.metrics.rows_expired.inc_by(part.seqs.len() as u64);
+                return Ok(true);
+            }
             // Full jitter between half and whole: many collectors must not come back in step.
             let jitter = f64::from(u16::from_le_bytes(random_bytes())) / f64::from(u16::MAX);
             if pause(backoff.mul_f64(0.5 + 0.5 * jitter), shutdown).await {
@@ -354,6 +361,8 @@ impl Batcher {
                 Record::Request(request) => writer.request(request, seq).await?,
                 Record::Restriction(restriction) => writer.restriction(restriction, seq).await?,
                 Record::Access(access) => writer.access(access, seq).await?,
+                Record::Purge(purge) => writer.purge(purge, seq).await?,
+                Record::Run(run) => writer.run(run, seq).await?,
                 Record::Denial(denial) => {
                     denials
                         .entry((denial.site.clone(), denial.day))
@@ -433,12 +442,18 @@ struct Cut {
 struct Part<'a> {
     id: SegmentId,
     table: Table,
+    partition: u32,
     batch: BatchId,
     /// Positions in the segment, ascending, at least one.
     seqs: &'a [u32],
 }
 
 impl Part<'_> {
+    /// Tells whether these are events that must be gone on `today`.
+    fn is_expired(&self, today: u16) -> bool {
+        self.table == Table::Events && self.partition <= u32::from(today)
+    }
+
     fn first(&self) -> u32 {
         self.seqs.first().copied().unwrap_or(0)
     }
@@ -500,6 +515,14 @@ fn group_of(record: &Record<'_>) -> GroupKey {
         Record::Access(access) => GroupKey {
             table: Table::AccessLog,
             partition: month(access.expires),
+        },
+        Record::Purge(_) => GroupKey {
+            table: Table::Purges,
+            partition: 0,
+        },
+        Record::Run(_) => GroupKey {
+            table: Table::RetentionRuns,
+            partition: 0,
         },
     }
 }

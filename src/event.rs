@@ -202,6 +202,42 @@ pub struct EventId {
     pub hash: u64,
 }
 
+/// What was purged, and what verified it; nothing personal. Or a note about a site that is not configured any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // As the columns of `purges` in schema/.
+pub struct PurgeRecord {
+    pub purge: u64,
+    pub run: u64,
+    pub site: String,
+    pub table: String,
+    pub rule: String,
+    pub ts_ms: i64,
+    pub first_day: u16,
+    pub last_day: u16,
+    pub rows: u64,
+    pub bytes: u64,
+    pub verified: String,
+    pub version: String,
+}
+
+/// That the retention job ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // As the columns of `retention_runs` in schema/.
+pub struct RunRecord {
+    pub run: u64,
+    pub collector: String,
+    pub started_by: String,
+    pub ts_ms: i64,
+    pub ended_ms: i64,
+    pub purges: u32,
+    pub rows: u64,
+    pub bytes: u64,
+    pub days: u32,
+    pub findings: Vec<String>,
+    pub held: Vec<String>,
+    pub version: String,
+}
+
 /// An event on its way in: names from closed sets stay borrowed, what was read is owned.
 pub type Draft = Event<Cow<'static, str>>;
 
@@ -216,6 +252,8 @@ pub enum Record<'a> {
     Request(RequestRecord),
     Restriction(RestrictionRecord),
     Access(AccessRecord),
+    Purge(PurgeRecord),
+    Run(RunRecord),
 }
 
 /// Record kinds in the spool. Numbers are never reused.
@@ -238,6 +276,10 @@ pub mod kind {
     pub const ACCESS: u8 = 13;
     /// [`super::EventId`], then [`super::Event`] as under [`EVENT`].
     pub const EVENT_WITH_ID: u8 = 9;
+    /// [`super::PurgeRecord`].
+    pub const PURGE: u8 = 7;
+    /// [`super::RunRecord`].
+    pub const RETENTION_RUN: u8 = 8;
 }
 
 /// Why a payload is no record.
@@ -332,6 +374,10 @@ pub fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, RecordError> {
         kind::ACCESS => postcard::from_bytes(payload)
             .map(Record::Access)
             .map_err(bad),
+        kind::PURGE => postcard::from_bytes(payload)
+            .map(Record::Purge)
+            .map_err(bad),
+        kind::RETENTION_RUN => postcard::from_bytes(payload).map(Record::Run).map_err(bad),
         kind => Err(RecordError::Kind { kind }),
     }
 }

@@ -70,6 +70,8 @@ pub mod collector;
 
 pub mod wires;
 
+pub mod retention;
+
 pub mod rights;
 
 pub mod tracker;

@@ -202,7 +202,7 @@ pub fn pseudonymise(
     event.visitor = visitor(salt);
     event.visit = visit;
     event.day = day;
-    event.expires = day.saturating_add(site.retention_days);
+    event.expires = day.saturating_add(site.keep.of_event(&event.name));
     Ok(event)
 }
 

@@ -4,6 +4,7 @@ mod access;
 mod config;
 mod policy;
 mod query;
+mod retention;
 mod rights;
 mod salts;
 mod serve;
@@ -68,6 +69,8 @@ enum Command {
     Links(access::LinksArgs),
     /// Make a key by which a server may report for a site's visitors, and its hash for the configuration.
     SiteKey,
+    /// Purge what has had its time, and prove it.
+    Retention(retention::RetentionArgs),
     /// Check, show or start a configuration.
     Config(ConfigArgs),
     /// The public policy: what it says, its versions, what a change means for consents, the record of processing.
@@ -184,6 +187,7 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => access::keys(&args, environment),
         Command::Links(args) => access::links(&args, environment),
         Command::SiteKey => config::site_key(),
+        Command::Retention(args) => retention::run(&args, environment),
         Command::Config(args) => config::run(&args.action, environment),
         Command::Policy(args) => policy::run(&args, environment),
         Command::Engine(args) => engine::cli::run(args),

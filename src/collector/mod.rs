@@ -71,6 +71,7 @@ impl std::fmt::Debug for Collector {
 pub struct Live {
     pub sites: Sites,
     pub policy: Policy,
+    pub retention: crate::config::retention::Retention,
     pub limiter: Limiter,
     pub filters: SiteFilters,
     counters: Vec<SiteCounters>,
@@ -94,6 +95,7 @@ impl Live {
             limiter: Limiter::new(&config.limits, &sites),
             filters,
             policy,
+            retention: config.retention.clone(),
             counters: sites
                 .iter()
                 .map(|site| metrics.site_counters(site.id.as_str()))

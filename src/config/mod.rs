@@ -6,6 +6,7 @@
 pub mod access;
 pub mod load;
 pub mod notice;
+pub mod retention;
 pub mod settings;
 pub mod sites;
 
@@ -24,7 +25,7 @@ use crate::salts::wrap::KeyPlace;
 /// The configuration as documented, key by key.
 pub const REFERENCE: &str = include_str!("reference.toml");
 
-/// A checked configuration. SIGHUP may change the sites, the limits and the policy ([`Config::reloaded`]); the rest
+/// A checked configuration. SIGHUP may change the sites, the limits, the retention and the policy ([`Config::reloaded`]); the rest
 /// lasts as long as the process.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // The keys are documented in reference.toml.
@@ -41,6 +42,7 @@ pub struct Config {
     pub enrich: settings::Enrich,
     pub query: settings::Query,
     pub policy: notice::Notice,
+    pub retention: retention::Retention,
     pub sites: Sites,
 }
 
@@ -209,6 +211,7 @@ impl Config {
             enrich: settings.enrich.clone(),
             query: check_query(&settings.query, &mut faults),
             policy: notice::check(settings, &mut faults),
+            retention: retention::check(settings, &mut faults),
             sites: sites::check(settings, &mut faults),
         };
         if faults.0.is_empty() {
@@ -225,6 +228,7 @@ impl Config {
         Config {
             sites: new.sites,
             limits: new.limits,
+            retention: new.retention,
             policy: notice::Notice {
                 directory: self.policy.directory.clone(),
                 ..new.policy

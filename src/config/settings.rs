@@ -34,6 +34,7 @@ pub struct Settings {
     pub authority: notice::Authority,
     pub enrich: Enrich,
     pub query: Query,
+    pub retention: Retention,
     #[serde(rename = "site")]
     pub sites: Vec<Site>,
 }
@@ -322,6 +323,55 @@ impl Default for Query {
     }
 }
 
+/// How long what is kept, and when what is due goes.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Retention {
+    pub run_at: String,
+    pub removed_site_grace_days: u16,
+    pub late_hours: u32,
+    pub days: KeepDays,
+    /// By name of the group.
+    pub group: BTreeMap<String, KeepDays>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            run_at: "00:20".into(),
+            removed_site_grace_days: 30,
+            late_hours: 30,
+            days: KeepDays {
+                events: Some(395),
+                engagement: Some(395),
+                web_vitals: Some(395),
+                visits: Some(395),
+                daily: Some(1_825),
+                consents: Some(1_825),
+                requests: Some(1_825),
+                access_log: Some(395),
+            },
+            group: BTreeMap::new(),
+        }
+    }
+}
+
+/// Days by table and by kind of event; what is not said is inherited: site, group, `[retention.days]`, built-in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct KeepDays {
+    pub events: Option<u16>,
+    pub engagement: Option<u16>,
+    pub web_vitals: Option<u16>,
+    pub visits: Option<u16>,
+    pub daily: Option<u16>,
+    pub consents: Option<u16>,
+    pub requests: Option<u16>,
+    pub access_log: Option<u16>,
+}
+
 /// One site or app.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -346,8 +396,10 @@ pub struct Site {
     pub rotation: Rotation,
     #[serde(default = "two_hours")]
     pub salt_grace_minutes: u32,
-    #[serde(default = "thirteen_months")]
-    pub retention_days: u16,
+    pub retention_days: Option<u16>,
+    #[serde(default)]
+    pub retention: KeepDays,
+    pub legal_hold: Option<String>,
     #[serde(default)]
     pub geo: GeoDetail,
     #[serde(default)]
@@ -428,10 +480,6 @@ fn yes() -> bool {
 
 fn two_hours() -> u32 {
     120
-}
-
-fn thirteen_months() -> u16 {
-    395
 }
 
 /// Names and values of the environment, as `main.rs` read them.

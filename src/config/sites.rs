@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use subtle::{Choice, ConstantTimeEq};
 
 use super::Faults;
+use super::retention::{self, Keep};
 use super::settings::{self, GeoDetail, Rotation, Settings, SiteKind};
 
 /// A site's id: 1 to 32 lower-case letters, digits, `-` or `_`. Safe in paths, labels and SQL.
@@ -66,7 +67,11 @@ pub struct Site {
     pub honour_dnt: bool,
     pub rotation: Rotation,
     pub salt_grace: jiff::SignedDuration,
+    /// Days that events are kept: `keep.events`.
     pub retention_days: u16,
+    pub keep: Keep,
+    /// Why nothing of this site may be purged; none: it may.
+    pub legal_hold: Option<String>,
     pub geo: GeoDetail,
     pub query_allow: Vec<String>,
     pub hash_routing: bool,
@@ -192,7 +197,7 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) -> Sites {
         );
     }
     for (index, written) in settings.sites.iter().enumerate() {
-        let Some(site) = check_site(index, written, settings.policy.version, faults) else {
+        let Some(site) = check_site(index, written, settings, faults) else {
             continue;
         };
         let names =
@@ -234,7 +239,7 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) -> Sites {
 fn check_site(
     index: usize,
     written: &settings::Site,
-    policy_version: u16,
+    settings: &Settings,
     faults: &mut Faults,
 ) -> Option<Site> {
     let key = |name: &str| format!("site[{}].{name}", written.id);
@@ -291,13 +296,7 @@ fn check_site(
             "must be from 1 to 1440",
         );
     }
-    if !(1..=36_500).contains(&written.retention_days) {
-        faults.add(
-            key("retention_days"),
-            written.retention_days,
-            "must be from 1 to 36500",
-        );
-    }
+    let keep = retention::check_site(written, settings, faults);
     for country in &written.rules.exclude_countries {
         if country.len() != 2 || !country.bytes().all(|c| c.is_ascii_uppercase()) {
             faults.add(
@@ -337,14 +336,16 @@ fn check_site(
         domains,
         sub_domains: written.sub_domains,
         scope,
-        policy_version,
+        policy_version: settings.policy.version,
         policy_since: Timestamp::UNIX_EPOCH,
         time_zone,
         honour_gpc: written.honour_gpc,
         honour_dnt: written.honour_dnt,
         rotation: written.rotation,
         salt_grace: jiff::SignedDuration::from_mins(i64::from(written.salt_grace_minutes)),
-        retention_days: written.retention_days,
+        retention_days: keep.events,
+        keep,
+        legal_hold: written.legal_hold.clone(),
         geo: written.geo,
         query_allow: written.query_allow.clone(),
         hash_routing: written.hash_routing,

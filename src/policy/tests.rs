@@ -29,16 +29,16 @@ fn a_number_rises_with_what_changed_and_is_never_used_again() {
     publish(&settings);
     // Saying the same again publishes nothing.
     assert_eq!(numbers(&publish(&settings), "portal"), [(1, 0)]);
-    settings.sites[0].retention_days = 100;
+    settings.sites[0].retention_days = Some(100);
     settings.controller.phone = "+45 1".into();
     assert_eq!(numbers(&publish(&settings), "portal"), [(1, 0), (1, 1)]);
-    settings.sites[0].retention_days = 395;
+    settings.sites[0].retention_days = Some(395);
     let policy = publish(&settings);
     assert_eq!(numbers(&policy, "portal"), [(1, 0), (1, 1), (2, 0)]);
     // The other sites had a new phone number alone.
     assert_eq!(numbers(&policy, "veriloc"), [(1, 0), (1, 1)]);
     // Back again is a further edition, not an earlier number.
-    settings.sites[0].retention_days = 100;
+    settings.sites[0].retention_days = Some(100);
     assert_eq!(numbers(&publish(&settings), "portal")[3..], [(2, 1)]);
     assert_eq!(policy.version_of("portal"), 2);
     assert_eq!(policy.version_of("nobody"), 0);
@@ -60,7 +60,7 @@ fn the_floor_raises_by_hand_and_never_lowers() {
     settings.policy.version = 1;
     assert_eq!(publish(&settings).version_of("portal"), 9);
     // A material change goes on from there.
-    settings.sites[0].retention_days += 1;
+    settings.sites[0].retention_days = Some(396);
     assert_eq!(publish(&settings).version_of("portal"), 10);
 }
 
@@ -68,9 +68,9 @@ fn the_floor_raises_by_hand_and_never_lowers() {
 fn a_former_version_reads_as_it_read_then() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings(directory.path());
-    settings.sites[0].retention_days = 111;
+    settings.sites[0].retention_days = Some(111);
     let before = publish(&settings).scopes["portal"].latest.clone();
-    settings.sites[0].retention_days = 222;
+    settings.sites[0].retention_days = Some(222);
     settings.controller.name = "Another A/S".into();
     let policy = publish(&settings);
     let read = policy.archive.read("portal", 1, 0).unwrap();

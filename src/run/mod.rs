@@ -48,6 +48,7 @@ use crate::event_ids::EventIds;
 use crate::listener::{self, Limits, tls::Certificates};
 use crate::metrics::Metrics;
 use crate::open_visits::OpenVisits;
+use crate::retention::{self, Retention};
 use crate::rights::desk::Rights;
 use crate::rights::receipt::Receipts;
 use crate::salts::{Keeper, Keeping, wrap};
@@ -284,6 +285,11 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
     let rights = Arc::new(rights);
     let erasing = tokio::spawn(rights.clone().work(shutdown.clone()));
 
+    let retention = Retention::open(collector.clone(), store.clone(), &directory)
+        .map_err(|e| part("retention", chain(&e)))?;
+    let retention = Arc::new(retention);
+    let purging = tokio::spawn(retention::work(retention.clone(), shutdown.clone()));
+
     let maintenance = tokio::spawn(maintain::run(
         collector.clone(),
         certificates.clone(),
@@ -328,6 +334,7 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
         store: store.clone(),
         rights,
         gate,
+        retention,
     };
     let admin = tokio::spawn(listener::serve(
         admin,
@@ -350,7 +357,11 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
         }
     }
     drop(stop_cores);
-    for (task, name) in [(maintenance, "maintenance"), (erasing, "erasing")] {
+    for (task, name) in [
+        (maintenance, "maintenance"),
+        (erasing, "erasing"),
+        (purging, "retention"),
+    ] {
         if let Err(error) = task.await {
             tracing::error!(%error, task = name, "a task ended badly");
         }

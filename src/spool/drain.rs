@@ -124,6 +124,24 @@ impl Spool {
         self.shared.lock().sealed.keys().next_back().copied()
     }
 
+    /// Returns the segments that are sealed and still there, oldest first.
+    pub fn sealed_segments(&self) -> Vec<SegmentId> {
+        self.shared.lock().sealed.keys().copied().collect()
+    }
+
+    /// Counts the sound records in quarantine that `is_meant` names. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`SegmentError::Quarantine`] if the disk failed.
+    pub fn count_quarantined(
+        &self,
+        is_meant: &dyn Fn(&Record) -> bool,
+    ) -> Result<u64, SegmentError> {
+        let _moves = self.shared.lock_moves();
+        quarantine::erase::count(&self.shared, is_meant).map_err(SegmentError::Quarantine)
+    }
+
     /// Takes records out of the quarantine for good: sound ones that `is_erased` names, and whole files of
     /// damaged bytes that hold one of `marks`, since nobody can tell whose they are. Blocks.
     ///

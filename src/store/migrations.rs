@@ -21,6 +21,11 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../schema/0003_salt_events.sql"),
     ),
     ("0004_rights", include_str!("../../schema/0004_rights.sql")),
+    ("0005_purges", include_str!("../../schema/0005_purges.sql")),
+    (
+        "0006_derived",
+        include_str!("../../schema/0006_derived.sql"),
+    ),
     (
         "0008_salt_steps",
         include_str!("../../schema/0008_salt_steps.sql"),

@@ -5,6 +5,7 @@
 //! [`crate::batch`]; this module gives it its three tools: insert a range of a batch in one statement,
 //! count what a batch left behind, and make sure that an attempt is dead.
 
+pub(crate) mod change;
 pub mod classify;
 pub mod migrations;
 mod rows;

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::{BatchId, StoreError};
 use crate::event::{
-    AccessRecord, ConsentRecord, DenialRecord, Event, RequestRecord, RestrictionRecord, SaltStep,
+    AccessRecord, ConsentRecord, DenialRecord, Event, PurgeRecord, RequestRecord,
+    RestrictionRecord, RunRecord, SaltStep,
 };
 
 /// A table that batches go to. The order is part of how groups of a segment are numbered: append only.
@@ -22,6 +23,8 @@ pub enum Table {
     Requests,
     Restrictions,
     AccessLog,
+    Purges,
+    RetentionRuns,
 }
 
 impl Table {
@@ -35,6 +38,8 @@ impl Table {
             Table::Requests => "requests",
             Table::Restrictions => "restrictions",
             Table::AccessLog => "access_log",
+            Table::Purges => "purges",
+            Table::RetentionRuns => "retention_runs",
         }
     }
 }
@@ -165,6 +170,42 @@ struct AccessRow<'a> {
     seq: u32,
 }
 
+#[derive(Row, Serialize)]
+struct PurgeRow<'a> {
+    purge: u64,
+    run: u64,
+    site: &'a str,
+    table_name: &'a str,
+    rule: &'a str,
+    ts: i64,
+    first_day: u16,
+    last_day: u16,
+    n_rows: u64,
+    n_bytes: u64,
+    verified: &'a str,
+    version: &'a str,
+    batch_id: u128,
+    seq: u32,
+}
+
+#[derive(Row, Serialize)]
+struct RunRow<'a> {
+    run: u64,
+    collector: &'a str,
+    started_by: &'a str,
+    ts: i64,
+    ended: i64,
+    n_purges: u32,
+    n_rows: u64,
+    n_bytes: u64,
+    n_days: u32,
+    findings: &'a [String],
+    held: &'a [String],
+    version: &'a str,
+    batch_id: u128,
+    seq: u32,
+}
+
 enum Open {
     Events(Insert<EventRow<'static>>),
     Consents(Insert<ConsentRow<'static>>),
@@ -173,6 +214,8 @@ enum Open {
     Requests(Insert<RequestRow<'static>>),
     Restrictions(Insert<RestrictionRow<'static>>),
     Access(Insert<AccessRow<'static>>),
+    Purges(Insert<PurgeRow<'static>>),
+    Runs(Insert<RunRow<'static>>),
 }
 
 /// One insert under way. Dropping it before [`Writer::end`] leaves no row: the body ends without its end.
@@ -221,6 +264,8 @@ impl Writer {
             Table::Requests => insert!(RequestRow, Requests),
             Table::Restrictions => insert!(RestrictionRow, Restrictions),
             Table::AccessLog => insert!(AccessRow, Access),
+            Table::Purges => insert!(PurgeRow, Purges),
+            Table::RetentionRuns => insert!(RunRow, Runs),
         };
         Ok(Writer { open, batch })
     }
@@ -423,6 +468,60 @@ impl Writer {
         insert.write(&row).await.map_err(StoreError::from_client)
     }
 
+    /// Writes what was purged.
+    ///
+    /// # Errors
+    /// As [`Writer::event`].
+    pub async fn purge(&mut self, record: &PurgeRecord, seq: u32) -> Result<(), StoreError> {
+        let Open::Purges(insert) = &mut self.open else {
+            return Err(wrong_table());
+        };
+        let row = PurgeRow {
+            purge: record.purge,
+            run: record.run,
+            site: &record.site,
+            table_name: &record.table,
+            rule: &record.rule,
+            ts: record.ts_ms,
+            first_day: record.first_day,
+            last_day: record.last_day,
+            n_rows: record.rows,
+            n_bytes: record.bytes,
+            verified: &record.verified,
+            version: &record.version,
+            batch_id: self.batch.0,
+            seq,
+        };
+        insert.write(&row).await.map_err(StoreError::from_client)
+    }
+
+    /// Writes that the retention job ran.
+    ///
+    /// # Errors
+    /// As [`Writer::event`].
+    pub async fn run(&mut self, record: &RunRecord, seq: u32) -> Result<(), StoreError> {
+        let Open::Runs(insert) = &mut self.open else {
+            return Err(wrong_table());
+        };
+        let row = RunRow {
+            run: record.run,
+            collector: &record.collector,
+            started_by: &record.started_by,
+            ts: record.ts_ms,
+            ended: record.ended_ms,
+            n_purges: record.purges,
+            n_rows: record.rows,
+            n_bytes: record.bytes,
+            n_days: record.days,
+            findings: &record.findings,
+            held: &record.held,
+            version: &record.version,
+            batch_id: self.batch.0,
+            seq,
+        };
+        insert.write(&row).await.map_err(StoreError::from_client)
+    }
+
     /// Ends the body and waits for the answer: `Ok` means written, an error means uncertain unless
     /// [`StoreError::is_clear_refusal`].
     ///
@@ -437,6 +536,8 @@ impl Writer {
             Open::Requests(insert) => insert.end().await,
             Open::Restrictions(insert) => insert.end().await,
             Open::Access(insert) => insert.end().await,
+            Open::Purges(insert) => insert.end().await,
+            Open::Runs(insert) => insert.end().await,
         }
         .map_err(StoreError::from_client)
     }

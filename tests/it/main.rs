@@ -18,6 +18,7 @@ mod outage;
 mod policy;
 mod power_cut;
 mod replies;
+mod retention;
 mod rights;
 mod salts;
 mod storm;

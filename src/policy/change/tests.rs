@@ -123,7 +123,7 @@ fn what_goes_further_is_material() {
     });
     expect_all(MATERIAL, |s| s.consent.ledger_days += 1);
     expect_all(MATERIAL, |s| s.query.k -= 1);
-    expect_group(MATERIAL, |s| s.sites[0].retention_days += 1);
+    expect_group(MATERIAL, |s| s.sites[0].retention_days = Some(396));
     expect_group(MATERIAL, |s| {
         s.sites[1].rotation = Rotation::Week;
     });
@@ -146,7 +146,7 @@ fn what_goes_less_far_or_is_only_worded_anew_is_cosmetic() {
     expect_all(COSMETIC, |s| s.consent.life_days += 1);
     expect_all(COSMETIC, |s| s.query.k += 1);
     expect_all(COSMETIC, |s| s.authority.address = "Elsewhere".into());
-    expect_group(COSMETIC, |s| s.sites[0].retention_days -= 1);
+    expect_group(COSMETIC, |s| s.sites[0].retention_days = Some(394));
     expect_group(COSMETIC, |s| s.sites[0].geo = GeoDetail::None);
     expect_group(COSMETIC, |s| s.sites[0].query_allow.clear());
     expect_group(COSMETIC, |s| {
@@ -317,7 +317,7 @@ fn any_settings() -> impl Strategy<Value = Settings> {
         let mut settings = full();
         let (days, rotation, grace, geo, (gpc, sub_domains, hash), query, paths) = site;
         let first = &mut settings.sites[0];
-        first.retention_days = days;
+        first.retention_days = Some(days);
         first.rotation = [Rotation::Day, Rotation::Week, Rotation::Month][rotation];
         first.salt_grace_minutes = grace;
         first.geo = [GeoDetail::None, GeoDetail::Country, GeoDetail::City][geo];

@@ -1,20 +1,11 @@
 //! What changes stored rows: erasing, correcting, and removing what a change leaves behind.
 
-use std::time::Duration;
-
 use clickhouse::Row;
 use serde::Serialize;
 
-use super::{Rows, Settled, pressure};
+use super::{Rows, Settled};
 use crate::rights::subject::Correction;
 use crate::store::{StoreError, in_time, within};
-
-/// How long old parts may take to go: as long as somebody reads them, and some seconds.
-const WIPE_ROUNDS: u32 = 300;
-const WIPE_PAUSE: Duration = Duration::from_millis(200);
-
-/// How often a change under way is asked after.
-const MUTATION_PAUSE: Duration = Duration::from_millis(25);
 
 #[derive(Row, Serialize)]
 struct ValueRow<'a> {
@@ -111,91 +102,21 @@ impl Rows {
         self.mutate("events", request, &change).await
     }
 
-    /// Removes from the disk what a change has left behind: parts that are not in use any more keep the rows as
-    /// they were, for `old_parts_lifetime` (480 s), and longer on a quiet table. Dropping a partition that does not
-    /// exist makes ClickHouse look for old parts at once. Returns how many damaged parts lie aside.
+    /// Removes from the disk what a change has left behind (see [`Store::wipe_old_parts`]). Returns how many damaged
+    /// parts lie aside.
     ///
     /// # Errors
     /// What ClickHouse said; `Pressure` where somebody keeps reading an old part.
+    ///
+    /// [`Store::wipe_old_parts`]: crate::store::Store::wipe_old_parts
     pub async fn wipe_old_parts(&self) -> Result<u64, StoreError> {
-        let old = self.old_parts().await?;
-        let wiped = self.wipe(&old).await;
-        for table in ["events", "restrictions"] {
-            self.run(&format!(
-                "ALTER TABLE {table} RESET SETTING old_parts_lifetime"
-            ))
-            .await?;
-        }
-        wiped?;
-        let aside = "SELECT count() FROM system.detached_parts WHERE database = currentDatabase() \
-                     AND table IN ('events', 'restrictions')";
-        within(
-            self.store.timeout,
-            self.store.client.query(aside).fetch_one(),
-        )
-        .await
+        let tables = [("events", "19700101"), ("restrictions", "197001")];
+        self.store.wipe_old_parts(&tables).await
     }
 
-    /// Has a table changed and waits until that is done, however long it takes: on a large table longer than a
-    /// statement may. A former attempt that is still at it is waited for, not doubled.
     async fn mutate(&self, table: &str, request: u64, change: &str) -> Result<(), StoreError> {
-        let ours = format!(
-            "database = currentDatabase() AND table = '{table}' AND NOT is_done \
-             AND position(command, 'request = {request})') > 0"
-        );
-        let state = format!(
-            "SELECT count(), max(latest_fail_reason != '') FROM system.mutations WHERE {ours}"
-        );
-        let under_way = async || {
-            let query = self.store.client.query(&state);
-            within(self.store.timeout, query.fetch_one::<(u64, u8)>()).await
-        };
-        if under_way().await?.0 == 0 {
-            self.run(&format!(
-                "ALTER TABLE {table} {change} SETTINGS mutations_sync = 0"
-            ))
-            .await?;
-        }
-        loop {
-            let (n, is_failing) = under_way().await?;
-            if n == 0 {
-                return Ok(());
-            }
-            if is_failing > 0 {
-                // One that cannot be done must not stand before all that come after it.
-                self.run(&format!("KILL MUTATION WHERE {ours}")).await?;
-                return Err(pressure("a change of stored rows fails"));
-            }
-            tokio::time::sleep(MUTATION_PAUSE).await;
-        }
-    }
-
-    async fn wipe(&self, old: &[String]) -> Result<(), StoreError> {
-        for _ in 0..WIPE_ROUNDS {
-            for (table, no_partition) in [("events", "19700101"), ("restrictions", "197001")] {
-                // Set anew each time: another request that ends meanwhile takes it back.
-                self.run(&format!(
-                    "ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 0"
-                ))
-                .await?;
-                self.run(&format!(
-                    "ALTER TABLE {table} DROP PARTITION ID '{no_partition}'"
-                ))
-                .await?;
-            }
-            let left = self.old_parts().await?;
-            if !left.iter().any(|part| old.contains(part)) {
-                return Ok(());
-            }
-            tokio::time::sleep(WIPE_PAUSE).await;
-        }
-        Err(pressure("old parts are still being read"))
-    }
-
-    async fn old_parts(&self) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT concat(table, '/', name) FROM system.parts WHERE database = currentDatabase() \
-                   AND table IN ('events', 'restrictions') AND NOT active";
-        within(self.store.timeout, self.store.client.query(sql).fetch_all()).await
+        let marker = format!("request = {request})");
+        self.store.mutate(table, &marker, change).await
     }
 
     fn wrong_sql(&self, request: u64, settled: Settled, correction: &Correction) -> String {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::log::PendingKey;
-use crate::store::classify::Class;
+use crate::store::change::pressure;
 use crate::store::{Store, StoreError, in_time, within};
 
 /// Events shown in one answer, newest first; their number by day is always complete.
@@ -31,7 +31,7 @@ pub struct Settled {
 
 impl Settled {
     /// See [`crate::store::BatchId::new`] for the layout.
-    fn sql(self) -> String {
+    pub(crate) fn sql(self) -> String {
         let last = u128::from(self.incarnation) << 64 | u128::from(self.segment) << 16 | 0xffff;
         format!(
             "(bitShiftRight(batch_id, 64) != toUInt128('{}') OR batch_id <= toUInt128('{last}'))",
@@ -285,7 +285,7 @@ impl Rows {
     }
 
     async fn run(&self, sql: &str) -> Result<(), StoreError> {
-        within(self.store.timeout, self.store.client.query(sql).execute()).await
+        self.store.run(sql).await
     }
 }
 
@@ -298,15 +298,8 @@ pub fn restricted(site: &str) -> String {
     )
 }
 
-fn all_restricted() -> &'static str {
+/// The same for the visitors of all sites: pairs of site and visitor.
+pub(crate) fn all_restricted() -> &'static str {
     "SELECT site, visitor FROM restrictions GROUP BY site, visitor \
      HAVING argMax(is_restricted, (ts, batch_id, seq))"
-}
-
-fn pressure(message: &str) -> StoreError {
-    StoreError::ClickHouse {
-        class: Class::Pressure,
-        code: None,
-        message: message.into(),
-    }
 }

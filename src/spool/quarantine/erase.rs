@@ -39,6 +39,22 @@ pub(in crate::spool) fn erase(
     Ok(erased)
 }
 
+/// Counts sound records, and changes nothing.
+pub(in crate::spool) fn count(
+    shared: &Shared,
+    is_meant: &dyn Fn(&Record) -> bool,
+) -> io::Result<u64> {
+    let (fs, dir) = (shared.fs.as_ref(), shared.dir.as_path());
+    let mut n = 0;
+    for file in list(fs, dir)?.into_iter().filter(|file| file.replayable) {
+        let path = directory(dir).join(&file.name);
+        let header = header_of(fs, &path, &file.name)?;
+        let records = SegmentReader::new(fs.open(&path)?, header, u64::MAX, None)?;
+        n += records.flatten().filter(is_meant).count() as u64;
+    }
+    Ok(n)
+}
+
 /// Writes the file anew without the erased records, and returns how many those were.
 fn rewrite(shared: &Shared, name: &str, is_erased: &dyn Fn(&Record) -> bool) -> io::Result<u64> {
     let (fs, dir) = (shared.fs.as_ref(), shared.dir.as_path());

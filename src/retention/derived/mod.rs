@@ -1,0 +1,310 @@
+//! `visits` and `daily`: counted from `events` for every closed day.
+//!
+//! Comes in: the events of a day, less those of restricted visitors. Goes out: the day's partition of both tables, put
+//! in place by REPLACE PARTITION once its numbers are those of the events. Promises that doing it again changes
+//! nothing; that a day whose events have changed since (late ones, an erasure, a restriction) is counted anew; that a
+//! day is counted before any of its events go; and that from then on, when nobody could count it again, its roll-ups
+//! have no row about fewer than `k` visitors. A correction changes properties alone, which are in neither table.
+//!
+//! # What to ask them
+//!
+//! `daily` has a row for each value of each dimension of the query API, named as there, and one for the whole site
+//! (`dimension = ''`). Every count adds up over days (visitors under daily salts). Averages are made of sums:
+//! `duration_ms / visits`, `bounces / visits`, `pageviews / visits`. `visits` has a row a visit for what needs several
+//! dimensions at once. A day is there when `derived_days` has it; the present and the day before are open.
+//!
+//! # Rebuilding after a kind of event was purged
+//!
+//! Engagement events may go before the others. A day counted anew after that keeps, in `daily`, the engagement it had;
+//! in `visits`, whose rows have no identity, it is 0.
+//!
+//! May be lost: days so small that their whole is about fewer than `k` visitors leave nothing in `daily`.
+
+mod sql;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use self::sql::Day;
+use super::rules::{Kept, Rules};
+use crate::rights::rows::all_restricted;
+use crate::store::change::pressure;
+use crate::store::{Store, StoreError, within};
+
+/// Days after a day began until no zone's salt of it lives any more.
+pub const CLOSED_AFTER: u16 = 2;
+
+/// The tables that are counted, with the id of a partition that none has.
+pub(super) const TABLES: [(&str, &str); 4] = [
+    ("visits", "19700101"),
+    ("daily", "19700101"),
+    ("visits_next", "19700101"),
+    ("daily_next", "19700101"),
+];
+
+/// A site's day, as it is in `events` now.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
+struct Print {
+    site: String,
+    day: u16,
+    n_events: u64,
+    checksum: u64,
+    n_beside: u64,
+    /// Events other than engagement and web vitals that are due.
+    n_going: u64,
+}
+
+/// A site's day, as it was when it was counted.
+#[derive(Clone, Debug, Row, Deserialize)]
+struct Counted {
+    site: String,
+    day: u16,
+    n_events: u64,
+    checksum: u64,
+    n_beside: u64,
+    k: u32,
+}
+
+#[derive(Row, Deserialize)]
+struct Sum {
+    site: String,
+    n: u64,
+}
+
+/// A day to count, and the sites it is counted for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Work {
+    prints: Vec<Print>,
+    /// Sites whose events of the day are going.
+    final_sites: BTreeSet<String>,
+    /// Sites whose engagement events of the day are gone.
+    carried: BTreeSet<String>,
+    /// Sites that were counted before.
+    known: BTreeSet<String>,
+}
+
+/// Finds the days that are to be counted, in their order.
+///
+/// # Errors
+/// What ClickHouse said.
+pub(super) async fn stale(store: &Store, rules: &Rules) -> Result<BTreeMap<u16, Work>, StoreError> {
+    let last = rules.today.saturating_sub(CLOSED_AFTER);
+    let due = rules.due_sql(Kept::Events);
+    let sql = format!(
+        "SELECT toString(site) AS site, toUInt16(day) AS day, countIf({MAIN}) AS n_events, \
+         sumIf(cityHash64(visit, ts), {MAIN}) AS checksum, countIf(NOT {MAIN}) AS n_beside, \
+         countIf({MAIN} AND {due} <= {today}) AS n_going FROM events \
+         WHERE (toUInt16(day) <= {last} OR {due} <= {today}) AND (site, visitor) NOT IN ({}) GROUP BY site, day ORDER BY day, site \
+         SETTINGS prefer_column_name_to_alias = 1",
+        all_restricted(),
+        today = rules.today,
+    );
+    // Reads some columns of every event: longer than a statement may usually take.
+    let prints: Vec<Print> =
+        within(store.timeout * 10, store.client.query(&sql).fetch_all()).await?;
+    let sql = "SELECT toString(site) AS site, toUInt16(day) AS day, n_events, checksum, n_beside, k FROM derived_days FINAL \
+               SETTINGS prefer_column_name_to_alias = 1";
+    let counted: Vec<Counted> = within(store.timeout, store.client.query(sql).fetch_all()).await?;
+    let mut counted: BTreeMap<(u16, String), Counted> = counted
+        .into_iter()
+        .map(|day| ((day.day, day.site.clone()), day))
+        .collect();
+    let mut days: BTreeMap<u16, Work> = BTreeMap::new();
+    for print in prints {
+        let before = counted.remove(&(print.day, print.site.clone()));
+        // Its events are going or gone: nobody can count it again.
+        if before.as_ref().is_some_and(|before| before.k > 0) {
+            continue;
+        }
+        let is_going = print.n_going > 0;
+        let is_same = before.as_ref().is_some_and(|before| {
+            (before.n_events, before.checksum) == (print.n_events, print.checksum)
+                && before.n_beside >= print.n_beside
+        });
+        if is_same && !is_going {
+            continue;
+        }
+        let work = days.entry(print.day).or_default();
+        let engagement = rules.keep(&print.site).map(|keep| keep.engagement);
+        let is_over = engagement.is_some_and(|days| print.day.saturating_add(days) <= rules.today);
+        if before.is_some() {
+            work.known.insert(print.site.clone());
+            if is_over && print.n_beside < before.map_or(0, |before| before.n_beside) {
+                work.carried.insert(print.site.clone());
+            }
+        }
+        if is_going {
+            work.final_sites.insert(print.site.clone());
+        }
+        work.prints.push(print);
+    }
+    // Days that have lost all their events, to an erasure or a restriction: nothing is left to count. Those whose
+    // events were purged are final and stay.
+    for ((day, site), before) in counted {
+        if before.k == 0 && day <= last && before.n_events + before.n_beside > 0 {
+            let work = days.entry(day).or_default();
+            work.known.insert(site.clone());
+            work.prints.push(Print {
+                site,
+                day,
+                n_events: 0,
+                checksum: 0,
+                n_beside: 0,
+                n_going: 0,
+            });
+        }
+    }
+    Ok(days)
+}
+
+/// What counts in a day's checksum; the other kinds may go before.
+const MAIN: &str = "(name NOT IN ('engagement', 'web_vitals'))";
+
+/// Counts a day anew, verifies the numbers, and puts it in place of what was there.
+///
+/// # Errors
+/// What ClickHouse said, or `Pressure` where the numbers differ: events of the day came or went meanwhile. The old
+/// partition is then still there.
+pub(super) async fn build(
+    store: &Store,
+    rules: &Rules,
+    day: u16,
+    work: &Work,
+) -> Result<(), StoreError> {
+    let sites = |is_in: &dyn Fn(&Print) -> bool| -> Vec<String> {
+        let those = work.prints.iter().filter(|print| is_in(print));
+        those.map(|print| print.site.clone()).collect()
+    };
+    let age = |of: fn(&crate::config::retention::Keep) -> u16| {
+        move |site: &str| {
+            let keep = rules.keep(site);
+            keep.is_none_or(|keep| day.saturating_add(of(&keep)) > rules.today)
+        }
+    };
+    let (visits_kept, daily_kept) = (age(|keep| keep.visits), age(|keep| keep.daily));
+    // What was purged from a table does not come back because its events are still there.
+    let purged_visits = purged(store, "visits", day, &work.known).await?;
+    let purged_daily = purged(store, "daily", day, &work.known).await?;
+    let all = sites(&|_| true);
+    let plan = Day {
+        day,
+        k: rules.k,
+        all: all.clone(),
+        visits: sites(&|p| visits_kept(&p.site) && !purged_visits.contains(&p.site)),
+        daily: sites(&|p| daily_kept(&p.site) && !purged_daily.contains(&p.site)),
+        final_sites: work.final_sites.iter().cloned().collect(),
+        carried: work.carried.iter().cloned().collect(),
+    };
+    let partition = crate::salts::period::date_of(day)
+        .strftime("%Y%m%d")
+        .to_string();
+    for table in ["visits", "daily"] {
+        store
+            .run(&format!(
+                "ALTER TABLE {table}_next DROP PARTITION ID '{partition}'"
+            ))
+            .await?;
+    }
+    for statement in [plan.visits_sql(), plan.daily_sql()] {
+        let statement = store.client.query(&statement);
+        within(store.timeout * 10, statement.execute()).await?;
+    }
+    verify(store, &plan, work).await?;
+    for statement in [plan.kept_sql("visits"), plan.kept_sql("daily")] {
+        store.run(&statement).await?;
+    }
+    for table in ["visits", "daily"] {
+        let sql = format!("SELECT count() FROM {table}_next WHERE day = toDate({day})");
+        let rows: u64 = within(store.timeout, store.client.query(&sql).fetch_one()).await?;
+        // ClickHouse refuses to replace a partition by nothing.
+        let change = match rows {
+            0 => format!("DROP PARTITION ID '{partition}'"),
+            _ => format!("REPLACE PARTITION ID '{partition}' FROM {table}_next"),
+        };
+        store.run(&format!("ALTER TABLE {table} {change}")).await?;
+        store
+            .run(&format!(
+                "ALTER TABLE {table}_next DROP PARTITION ID '{partition}'"
+            ))
+            .await?;
+    }
+    // Behind the tables: killed in between, the day is counted once more.
+    let rows: Vec<String> = work
+        .prints
+        .iter()
+        .map(|print| {
+            let k = match work.final_sites.contains(&print.site) {
+                true => rules.k,
+                false => 0,
+            };
+            format!(
+                "({}, toDate({day}), toUInt64(toUnixTimestamp64Nano(now64(9))), {}, {}, {}, {k})",
+                super::rules::literal(&print.site),
+                print.n_events,
+                print.checksum,
+                print.n_beside
+            )
+        })
+        .collect();
+    store
+        .run(&format!(
+            "INSERT INTO derived_days SELECT t.1, t.2, t.3, t.4, t.5, t.6, t.7 FROM (SELECT arrayJoin([{}]) AS t)",
+            rows.join(", ")
+        ))
+        .await
+}
+
+/// Sites that were counted, and have no rows in the table any more.
+async fn purged(
+    store: &Store,
+    table: &str,
+    day: u16,
+    known: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, StoreError> {
+    if known.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let sql = format!("SELECT DISTINCT toString(site) FROM {table} WHERE day = toDate({day})");
+    let there: Vec<String> = within(store.timeout, store.client.query(&sql).fetch_all()).await?;
+    Ok(known
+        .iter()
+        .filter(|site| !there.contains(site))
+        .cloned()
+        .collect())
+}
+
+/// The numbers of what was counted are those of the events.
+async fn verify(store: &Store, plan: &Day, work: &Work) -> Result<(), StoreError> {
+    let day = plan.day;
+    let fetch = async |sql: String| -> Result<BTreeMap<String, u64>, StoreError> {
+        let rows: Vec<Sum> = within(store.timeout, store.client.query(&sql).fetch_all()).await?;
+        Ok(rows.into_iter().map(|sum| (sum.site, sum.n)).collect())
+    };
+    let visits = fetch(format!(
+        "SELECT toString(site) AS site, sum(all_events) AS n FROM visits_next WHERE day = toDate({day}) \
+         GROUP BY site SETTINGS prefer_column_name_to_alias = 1"
+    ))
+    .await?;
+    let daily = fetch(format!(
+        "SELECT toString(site) AS site, sum(events) AS n FROM daily_next WHERE day = toDate({day}) AND dimension = '' \
+         GROUP BY site SETTINGS prefer_column_name_to_alias = 1"
+    ))
+    .await?;
+    for print in &work.prints {
+        let site = &print.site;
+        let of = |counts: &BTreeMap<String, u64>| counts.get(site).copied().unwrap_or(0);
+        let all = print.n_events + print.n_beside;
+        let is_final = plan.final_sites.contains(site);
+        let visits_fit = !plan.visits.contains(site) || of(&visits) == all;
+        // A whole day about fewer than k visitors has no row once it is final.
+        let daily_fits = !plan.daily.contains(site)
+            || of(&daily) == print.n_events
+            || (is_final && !daily.contains_key(site));
+        if !visits_fit || !daily_fits {
+            return Err(pressure("events of a day changed while it was counted"));
+        }
+    }
+    Ok(())
+}

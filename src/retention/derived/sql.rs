@@ -1,0 +1,157 @@
+//! The statements that count a day. Meanings are those of `src/stats/`: a test holds the two together.
+
+use crate::retention::rules::list;
+use crate::rights::rows::all_restricted;
+
+/// Orders the events of one visit, as in `stats`: by time, and within a millisecond by arrival.
+const AT: &str = "(bitShiftLeft(toUInt64(toUnixTimestamp64Milli(ts)), 20) + seq % 1048576)";
+
+const SHORT: &str = "('engagement', 'web_vitals')";
+
+/// Columns that a visit has from its first event.
+const FIRST: [&str; 21] = [
+    "referrer",
+    "source",
+    "channel",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_content",
+    "utm_term",
+    "country",
+    "region",
+    "city",
+    "browser",
+    "browser_version",
+    "os",
+    "os_version",
+    "device",
+    "language",
+    "screen",
+    "platform",
+    "app_version",
+    "days_since_last",
+];
+
+/// One day's counting.
+pub(super) struct Day {
+    pub(super) day: u16,
+    /// Fewest visitors of a row, where the day is final.
+    pub(super) k: u32,
+    /// Sites that are counted anew.
+    pub(super) all: Vec<String>,
+    /// Those of them that get rows in `visits`, and in `daily`.
+    pub(super) visits: Vec<String>,
+    pub(super) daily: Vec<String>,
+    pub(super) final_sites: Vec<String>,
+    /// Those that keep the engagement they had.
+    pub(super) carried: Vec<String>,
+}
+
+/// `site IN (…)`; nothing is in an empty list.
+fn is_in(sites: &[String]) -> String {
+    let names: Vec<&str> = sites.iter().map(String::as_str).collect();
+    match names.is_empty() {
+        true => "0".into(),
+        false => format!("site IN ({})", list(&names)),
+    }
+}
+
+impl Day {
+    fn events(&self, sites: &[String]) -> String {
+        format!(
+            "day = toDate({}) AND {} AND (site, visitor) NOT IN ({})",
+            self.day,
+            is_in(sites),
+            all_restricted()
+        )
+    }
+
+    /// A row a visit, with the columns of its first event as `v_…`.
+    fn visits_of(&self, sites: &[String]) -> String {
+        let firsts: String = FIRST
+            .iter()
+            .map(|column| format!(", argMin({column}, {AT}) AS v_{column}"))
+            .collect();
+        format!(
+            "SELECT site, visit, any(visitor) AS v_visitor, min(ts) AS v_began, \
+             toUInt64(toUnixTimestamp64Milli(max(ts)) - toUnixTimestamp64Milli(min(ts))) AS v_duration, \
+             countIf(name = 'pageview') AS v_pageviews, countIf(name NOT IN {SHORT}) AS v_events, count() AS v_all, \
+             countIf(name = 'pageview') = 1 AND \
+             countIf(interactive AND name NOT IN ('pageview', 'engagement', 'web_vitals')) = 0 AS v_bounce, \
+             sum(engagement_ms) AS v_engaged, \
+             argMinIf(path, {AT}, name = 'pageview') AS v_entry_page, argMaxIf(path, {AT}, name = 'pageview') AS v_exit_page, \
+             argMinIf(hostname, {AT}, name = 'pageview') AS v_entry_hostname, \
+             argMaxIf(hostname, {AT}, name = 'pageview') AS v_exit_hostname{firsts} \
+             FROM events WHERE {} GROUP BY site, visit",
+            self.events(sites)
+        )
+    }
+
+    pub(super) fn visits_sql(&self) -> String {
+        let firsts: String = FIRST.iter().map(|column| format!(", v_{column}")).collect();
+        format!(
+            "INSERT INTO visits_next SELECT site, toDate({}), \
+             toUInt32(dense_rank() OVER (PARTITION BY site ORDER BY v_visitor)), v_began, v_duration, \
+             toUInt32(v_pageviews), toUInt32(v_events), toUInt32(v_all), v_bounce, v_engaged, v_entry_page, v_exit_page, \
+             v_entry_hostname{firsts} FROM ({})",
+            self.day,
+            self.visits_of(&self.visits)
+        )
+    }
+
+    pub(super) fn daily_sql(&self) -> String {
+        let day = self.day;
+        let firsts: String = FIRST
+            .iter()
+            .map(|column| format!(", ('visit:{column}', toString(v_{column}))"))
+            .collect();
+        // Small rows are folded as `stats::protect` does, so that neither a row nor what is missing from the whole
+        // is about fewer than k.
+        let k = format!("if({}, {}, 0)", is_in(&self.final_sites), self.k);
+        let small = format!("n_visitors < {k} OR ({k} > 0 AND value = '(other)')");
+        format!(
+            "INSERT INTO daily_next WITH \
+             of_visits AS ({visits}), \
+             pairs AS (SELECT site, v_visitor AS visitor, visit, pair.1 AS dimension, pair.2 AS value, v_pageviews AS pageviews, \
+             v_events AS n_events, toUInt64(v_bounce) AS bounces, v_duration AS duration, toUInt64(v_engaged) AS engaged, \
+             toFloat64(0) AS amount FROM of_visits ARRAY JOIN [('', ''), ('visit:entry_page', v_entry_page), \
+             ('visit:exit_page', v_exit_page), ('visit:entry_page_hostname', toString(v_entry_hostname)), \
+             ('visit:exit_page_hostname', toString(v_exit_hostname)){firsts}] AS pair \
+             UNION ALL SELECT site, visitor, visit, pair.1, pair.2, toUInt64(name = 'pageview'), \
+             toUInt64(name NOT IN {SHORT}), toUInt64(0), toUInt64(0), toUInt64(engagement_ms), \
+             if(pair.1 = 'event:currency', revenue, 0.) \
+             FROM events ARRAY JOIN [('event:page', path), ('event:hostname', toString(hostname)), \
+             ('event:name', toString(name)), ('event:currency', toString(currency))] AS pair WHERE {events} \
+             AND (pair.1 NOT IN ('event:name', 'event:currency') OR name NOT IN {SHORT}) \
+             AND (pair.1 != 'event:currency' OR pair.2 != '')), \
+             counted AS (SELECT site, dimension, value, uniqExactState(visitor) AS s_visitors, uniqExactState(visit) AS s_visits, \
+             sum(pageviews) AS pageviews, sum(n_events) AS n_events, sum(bounces) AS bounces, sum(duration) AS duration, \
+             sum(engaged) AS engaged, sum(amount) AS amount FROM pairs GROUP BY site, dimension, value), \
+             sized AS (SELECT counted.*, finalizeAggregation(s_visitors) AS n_visitors, {small} AS is_small, \
+             if({carried}, old_engaged, engaged) AS all_engaged FROM counted LEFT JOIN \
+             (SELECT site, dimension, value, engagement_ms AS old_engaged FROM daily WHERE day = toDate({day}) AND {carried}) AS old \
+             USING (site, dimension, value)), \
+             ranked AS (SELECT *, countIf(is_small) OVER (PARTITION BY site, dimension) AS n_small, \
+             uniqExactMergeIf(s_visitors, is_small) OVER (PARTITION BY site, dimension) AS n_together, \
+             row_number() OVER (PARTITION BY site, dimension, is_small ORDER BY n_visitors, value) AS place FROM sized), \
+             folded AS (SELECT *, if(is_small OR (place = 1 AND n_small > 0 AND (n_small = 1 OR n_together < {k})), '(other)', value) \
+             AS shown FROM ranked) \
+             SELECT site, toDate({day}), dimension, shown, uniqExactMerge(s_visitors) AS n, uniqExactMerge(s_visits), \
+             sum(pageviews), sum(n_events), sum(bounces), sum(duration), sum(all_engaged), sum(amount) \
+             FROM folded GROUP BY site, dimension, shown HAVING n >= {k} AND (dimension != '' OR shown = '')",
+            visits = self.visits_of(&self.daily),
+            events = self.events(&self.daily),
+            carried = is_in(&self.carried),
+        )
+    }
+
+    /// The day's rows of sites that are not counted anew, as they are.
+    pub(super) fn kept_sql(&self, table: &str) -> String {
+        format!(
+            "INSERT INTO {table}_next SELECT * FROM {table} WHERE day = toDate({}) AND NOT ({})",
+            self.day,
+            is_in(&self.all)
+        )
+    }
+}

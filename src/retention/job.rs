@@ -1,0 +1,378 @@
+//! One run, from what is due to the record of its check.
+//!
+//! Comes in: the configuration in force, the clock. Goes out: a [`RunRecord`], and everything it says done. Killed at any
+//! point, the next run begins with what the journal holds. ClickHouse away: the run fails and is tried again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::RunError;
+use super::claim::Claim;
+use super::journal::{Journal, Purge};
+use super::numbers::Numbers;
+use super::plan::{self, Due};
+use super::rules::Rules;
+use super::{derived, purge};
+use crate::collector::Collector;
+use crate::consent::token_day;
+use crate::event::{PurgeRecord, RunRecord, encode, kind};
+use crate::secret::random_bytes;
+use crate::store::{Store, within};
+
+/// Who asked for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum StartedBy {
+    Operator,
+    Schedule,
+}
+
+/// How far a run has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Progress {
+    pub is_running: bool,
+    pub done: u64,
+    pub of: u64,
+    pub what: String,
+}
+
+/// A run under way, also where whoever waits for it leaves.
+struct UnderWay<'a>(&'a Job);
+
+impl UnderWay<'_> {
+    fn begin(job: &Job) -> UnderWay<'_> {
+        *job.lock() = Progress {
+            is_running: true,
+            of: 3,
+            ..Progress::default()
+        };
+        job.metrics.running.set(1);
+        UnderWay(job)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.running.set(0);
+        self.0.lock().is_running = false;
+        self.0.hold(None);
+    }
+}
+
+/// What runs it.
+#[derive(Debug)]
+pub struct Job {
+    pub(super) collector: Arc<Collector>,
+    pub(super) store: Store,
+    pub(super) journal: Arc<Journal>,
+    pub(super) metrics: Numbers,
+    progress: Mutex<Progress>,
+    /// Held through a run: one at a time in this process, whoever asks.
+    turn: tokio::sync::Mutex<()>,
+    current: Mutex<Option<Claim>>,
+}
+
+impl Job {
+    /// Takes up what an earlier run left in `journal`.
+    pub(super) fn new(
+        collector: Arc<Collector>,
+        store: Store,
+        journal: Journal,
+        metrics: Numbers,
+    ) -> Job {
+        Job {
+            collector,
+            store,
+            journal: Arc::new(journal),
+            metrics,
+            progress: Mutex::default(),
+            turn: tokio::sync::Mutex::new(()),
+            current: Mutex::default(),
+        }
+    }
+
+    /// Returns how far the run under way has come.
+    pub fn progress(&self) -> Progress {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn step(&self, what: &str) {
+        let mut progress = self.lock();
+        progress.done += 1;
+        what.clone_into(&mut progress.what);
+        let (done, of) = (progress.done as f64, progress.of.max(progress.done) as f64);
+        drop(progress);
+        self.metrics.steps.with_label_values(&["done"]).set(done);
+        self.metrics.steps.with_label_values(&["of"]).set(of);
+    }
+
+    /// Between two steps that may take long: the claim stays ours.
+    pub(super) async fn tick(&self) -> Result<(), RunError> {
+        // Held by the run that calls this.
+        if let Some(claim) = self.claim() {
+            claim.renew().await?;
+        }
+        Ok(())
+    }
+
+    fn hold(&self, claim: Option<Claim>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = claim;
+    }
+
+    fn claim(&self) -> Option<Claim> {
+        self.current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Returns the rules in force now, those for sites that are gone included.
+    ///
+    /// # Errors
+    /// What ClickHouse said.
+    pub async fn rules(&self) -> Result<Rules, RunError> {
+        let (live, config) = (self.collector.live.load_full(), &self.collector.config);
+        let today = token_day(self.collector.clock.now());
+        let rules = Rules::new(today, config.query.k, &live.retention, &live.sites);
+        let grace = live.retention.removed_site_grace_days;
+        let strangers = plan::strangers(&self.store, &rules, grace).await?;
+        Ok(rules.with_removed(strangers.removed))
+    }
+
+    /// Runs once, unless somebody else does.
+    ///
+    /// # Errors
+    /// [`RunError`]; what was begun is in the journal, and the next run goes on with it.
+    pub async fn run(&self, started_by: StartedBy) -> Result<RunRecord, RunError> {
+        let Ok(_turn) = self.turn.try_lock() else {
+            return Err(RunError::Elsewhere("this collector".into()));
+        };
+        let run = u64::from_le_bytes(random_bytes());
+        let collector = format!("{:016x}", self.collector.spool.incarnation());
+        let claim = match Claim::take(&self.store, &collector, run).await? {
+            Ok(claim) => claim,
+            Err(other) => return Err(RunError::Elsewhere(format!("collector {other}"))),
+        };
+        self.hold(Some(claim.clone()));
+        let under_way = UnderWay::begin(self);
+        let result = self.go(run, collector, started_by).await;
+        drop(under_way);
+        if let Err(error) = claim.give_up().await {
+            tracing::debug!(%error, "the claim lapses by itself");
+        }
+        let word = match &result {
+            Ok(record) if record.findings.is_empty() => "verified",
+            Ok(_) => "left",
+            Err(_) => "failed",
+        };
+        self.metrics.runs.with_label_values(&[word]).inc();
+        result
+    }
+
+    async fn go(
+        &self,
+        run: u64,
+        collector: String,
+        started_by: StartedBy,
+    ) -> Result<RunRecord, RunError> {
+        let started = self.collector.clock.now().as_millisecond();
+        super::prepare(&self.store).await?;
+        let mut done = self.work_off().await?;
+        self.note_strangers().await?;
+        let rules = self.rules().await?;
+        let n_days = self.derive(&rules).await?;
+        let due = plan::due(&self.store, &rules, 0).await?;
+        self.lock().of += due.len() as u64;
+        self.write_journal(purge::entries(&due, &rules, run))
+            .await?;
+        done.extend(self.work_off().await?);
+        done.extend(self.purge_quarantine(run, &rules).await?);
+        let verified = self.verify(&rules).await?;
+        self.step("verified");
+        self.metrics.findings.set(verified.findings.len() as i64);
+        self.metrics
+            .stuck_mutations
+            .set(verified.stuck_mutations as i64);
+        let ended = self.collector.clock.now();
+        let record = RunRecord {
+            run,
+            collector,
+            started_by: match started_by {
+                StartedBy::Operator => "operator",
+                StartedBy::Schedule => "schedule",
+            }
+            .into(),
+            ts_ms: started,
+            ended_ms: ended.as_millisecond(),
+            purges: done.len() as u32,
+            rows: done.iter().map(|purge| purge.rows).sum(),
+            bytes: done.iter().map(|purge| purge.bytes).sum(),
+            days: n_days,
+            findings: verified.findings,
+            held: rules.held(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        };
+        self.append(kind::RETENTION_RUN, &encode(&record)).await?;
+        if record.findings.is_empty() {
+            self.metrics.last_verified.set(ended.as_second() as f64);
+        }
+        for finding in &record.findings {
+            tracing::error!(finding, "retention: still there");
+        }
+        tracing::info!(
+            rows = record.rows,
+            bytes = record.bytes,
+            days_counted = record.days,
+            findings = record.findings.len(),
+            "retention run done"
+        );
+        let live = self.collector.live.load_full();
+        self.metrics
+            .look(&self.store, &live.sites, &rules, ended)
+            .await?;
+        Ok(record)
+    }
+
+    /// Counts closed days anew where that is needed: before any of their events go.
+    async fn derive(&self, rules: &Rules) -> Result<u32, RunError> {
+        let days = derived::stale(&self.store, rules).await?;
+        self.lock().of += days.len() as u64;
+        for (day, work) in &days {
+            derived::build(&self.store, rules, *day, work).await?;
+            self.step("days counted");
+            self.tick().await?;
+        }
+        // What was there before must not stay beside: an erasure, for one, has to reach it.
+        if !days.is_empty() {
+            self.store.wipe_old_parts(&derived::TABLES).await?;
+        }
+        Ok(days.len() as u32)
+    }
+
+    /// Counts days anew whose events an erasure or a restriction has changed; open days are left alone.
+    ///
+    /// # Errors
+    /// What ClickHouse said; the next run does it.
+    pub async fn recount(&self) -> Result<u32, RunError> {
+        let rules = self.rules().await?;
+        self.derive(&rules).await
+    }
+
+    /// Notes sites that are there and not configured, so that their grace begins; and those that came back.
+    async fn note_strangers(&self) -> Result<(), RunError> {
+        let (live, config) = (self.collector.live.load_full(), &self.collector.config);
+        let now = self.collector.clock.now();
+        let rules = Rules::new(token_day(now), config.query.k, &live.retention, &live.sites);
+        let grace = live.retention.removed_site_grace_days;
+        let strangers = plan::strangers(&self.store, &rules, grace).await?;
+        let noted = self.spooled(|record| match record {
+            crate::event::Record::Purge(purge) if purge.run == 0 => {
+                Some((purge.site.clone(), purge.rule.clone()))
+            }
+            _ => None,
+        });
+        let noted = noted.await?;
+        for site in &strangers.new {
+            tracing::warn!(
+                site,
+                grace_days = grace,
+                "rows of a site that is not configured: they are purged after the grace"
+            );
+        }
+        let new = strangers.new.into_iter().map(|site| (site, "missing"));
+        let back = strangers.back.into_iter().map(|site| (site, "back"));
+        for (site, rule) in new.chain(back) {
+            if noted.contains(&(site.clone(), rule.to_owned())) {
+                continue;
+            }
+            let day = token_day(now);
+            let record = PurgeRecord {
+                purge: u64::from_le_bytes(random_bytes()),
+                run: 0,
+                site,
+                table: String::new(),
+                rule: rule.into(),
+                ts_ms: now.as_millisecond(),
+                first_day: day,
+                last_day: day,
+                rows: 0,
+                bytes: 0,
+                verified: String::new(),
+                version: env!("CARGO_PKG_VERSION").into(),
+            };
+            self.append(kind::PURGE, &encode(&record)).await?;
+        }
+        Ok(())
+    }
+
+    async fn purge_quarantine(&self, run: u64, rules: &Rules) -> Result<Vec<Purge>, RunError> {
+        let (spool, due) = (self.collector.spool.clone(), rules.clone());
+        let purged = tokio::task::spawn_blocking(move || super::quarantine::purge(&spool, &due));
+        let purged = purged.await??;
+        if purged.records + purged.files == 0 {
+            return Ok(Vec::new());
+        }
+        let done = Purge {
+            purge: u64::from_le_bytes(random_bytes()),
+            run,
+            table: "quarantine".into(),
+            site: String::new(),
+            rule: "expired".into(),
+            first_day: 0,
+            last_day: rules.today,
+            rows: purged.records,
+            bytes: 0,
+            condition: String::new(),
+            is_recorded: true,
+        };
+        let record = PurgeRecord {
+            purge: done.purge,
+            run,
+            site: String::new(),
+            table: done.table.clone(),
+            rule: done.rule.clone(),
+            ts_ms: self.collector.clock.now().as_millisecond(),
+            first_day: 0,
+            last_day: rules.today,
+            rows: purged.records,
+            bytes: 0,
+            verified: format!("files written anew; {} damaged ones removed", purged.files),
+            version: env!("CARGO_PKG_VERSION").into(),
+        };
+        self.append(kind::PURGE, &encode(&record)).await?;
+        Ok(vec![done])
+    }
+
+    pub(super) async fn write_journal(&self, entries: Vec<Purge>) -> Result<(), RunError> {
+        if entries.is_empty() && self.journal.entries().is_empty() {
+            return Ok(());
+        }
+        let journal = self.journal.clone();
+        let written = tokio::task::spawn_blocking(move || journal.replace(entries));
+        written.await?.map_err(RunError::Journal)
+    }
+
+    /// Returns what would go now, and what will go within `days`.
+    ///
+    /// # Errors
+    /// What ClickHouse said.
+    pub async fn plan(&self, days: u16) -> Result<(Rules, Vec<Due>, Vec<Due>), RunError> {
+        let rules = self.rules().await?;
+        let now = plan::due(&self.store, &rules, 0).await?;
+        let later = rules.on(rules.today.saturating_add(days));
+        let soon = plan::due(&self.store, &later, rules.today).await?;
+        Ok((rules, now, soon))
+    }
+
+    /// Returns when a run was last verified, and when one last ended: milliseconds since 1970, 0 for never.
+    pub(super) async fn last_run(&self) -> Result<(i64, i64), RunError> {
+        let sql = "SELECT toInt64(ifNull(maxOrNullIf(toUnixTimestamp64Milli(ended), empty(findings)), 0)), \
+                   toInt64(ifNull(maxOrNull(toUnixTimestamp64Milli(ended)), 0)) FROM retention_runs";
+        let query = self.store.client.query(sql);
+        Ok(within(self.store.timeout, query.fetch_one()).await?)
+    }
+}

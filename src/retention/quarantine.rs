@@ -1,0 +1,49 @@
+//! The spool's quarantine: records that must be gone go there, too.
+//!
+//! Comes in: the rules. Goes out: how much was, or would be, taken out. A damaged file, whose records nobody can read, is
+//! due once it is older than the longest retention of all sites.
+
+use super::rules::Rules;
+use crate::event::{Record, decode};
+use crate::spool::{self, Erased, SegmentError, Spool};
+
+const DAY_MS: i64 = 86_400_000;
+
+fn is_due(rules: &Rules, record: &spool::Record) -> bool {
+    match decode(record.kind.0, &record.payload) {
+        Ok(Record::Event(event)) => rules.is_due(&event),
+        _ => false,
+    }
+}
+
+/// Counts what is due, and changes nothing. Blocks.
+pub(super) fn due(spool: &Spool, rules: &Rules) -> Result<Erased, SegmentError> {
+    Ok(Erased {
+        records: spool.count_quarantined(&|record| is_due(rules, record))?,
+        files: old_files(spool, rules)?.len() as u64,
+    })
+}
+
+/// Takes out what is due. Blocks.
+pub(super) fn purge(spool: &Spool, rules: &Rules) -> Result<Erased, SegmentError> {
+    let mut erased = spool.erase_quarantined(&|record| is_due(rules, record), &[])?;
+    for name in old_files(spool, rules)? {
+        spool.drop_quarantined(&name)?;
+        erased.files += 1;
+    }
+    Ok(erased)
+}
+
+fn old_files(spool: &Spool, rules: &Rules) -> Result<Vec<String>, SegmentError> {
+    let Some(longest) = rules.longest() else {
+        return Ok(Vec::new());
+    };
+    let oldest_ms = (i64::from(rules.today) - i64::from(longest)) * DAY_MS;
+    let files = spool.quarantined()?.into_iter().filter(|file| {
+        !file.replayable
+            && file
+                .created_unix_ms
+                .is_some_and(|created| created < oldest_ms)
+    });
+    Ok(files.map(|file| file.name).collect())
+}

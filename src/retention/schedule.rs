@@ -1,0 +1,182 @@
+//! When the job runs: once a day, after the days in the configuration have changed, and to finish what was cut short.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::sync::watch;
+
+use super::job::StartedBy;
+use super::{Retention, RunError};
+use crate::consent::token_day;
+use crate::shutdown;
+
+/// How often it is looked whether a run is due.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Waits after a failed run, doubled up to the second.
+const RETRY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(300)];
+
+/// How often the age of the oldest events is looked at.
+const LOOK: Duration = Duration::from_secs(600);
+
+/// Runs the job when it is due, until shutdown. A run under way at shutdown is dropped: its journal is gone on with.
+pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>) {
+    let (job, metrics) = (&retention.job, &retention.job.metrics);
+    let mut known: Option<Known> = None;
+    let (mut not_before, mut pause) = (Instant::now(), RETRY[0]);
+    let mut looked: Option<Instant> = None;
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown::asked(&mut shutdown) => return,
+        }
+        let now = job.collector.clock.now();
+        let live = job.collector.live.load_full();
+        let Some(known) = &mut known else {
+            // ClickHouse may come later; until it has said when the last run was, none is due.
+            if Instant::now() >= not_before {
+                let asked = tokio::select! {
+                    asked = Known::ask(&retention, now) => asked,
+                    () = shutdown::asked(&mut shutdown) => return,
+                };
+                match asked {
+                    Ok(asked) => known = Some(asked),
+                    Err(error) => {
+                        tracing::debug!(%error, "retention: ClickHouse is not there yet");
+                        not_before = Instant::now() + RETRY[0];
+                    }
+                }
+            }
+            continue;
+        };
+        let rules = format!("{:?}", (live.retention.clone(), rules_of(&live.sites)));
+        let late_s = f64::from(live.retention.late_hours) * 3_600.0;
+        let verified = metrics.last_verified.get();
+        let since = if verified > 0.0 {
+            verified
+        } else {
+            known.since_s
+        };
+        let is_late = now.as_second() as f64 - since > late_s;
+        metrics.late.set(i64::from(is_late));
+        if looked.is_none_or(|at| at.elapsed() > LOOK) {
+            looked = Some(Instant::now());
+            if let Ok(rules) = job.rules().await {
+                drop(metrics.look(&job.store, &live.sites, &rules, now).await);
+            }
+        }
+        let next = next_after(known.last, live.retention.run_at);
+        let is_changed = known.rules.as_ref().is_some_and(|before| *before != rules);
+        if !(now >= next || is_changed || known.is_cut_short) || Instant::now() < not_before {
+            known.rules.get_or_insert(rules);
+            continue;
+        }
+        let result = tokio::select! {
+            result = job.run(StartedBy::Schedule) => result,
+            () = shutdown::asked(&mut shutdown) => return,
+        };
+        match result {
+            Ok(record) => {
+                (known.last, known.rules, known.is_cut_short) = (now, Some(rules), false);
+                pause = RETRY[0];
+                if !record.findings.is_empty() {
+                    // Perhaps only an erasure under way; looked at again soon, and then less often.
+                    known.is_cut_short = true;
+                    not_before = Instant::now() + RETRY[1];
+                }
+            }
+            Err(error) => {
+                if matches!(error, RunError::Elsewhere(_)) {
+                    metrics.runs.with_label_values(&["elsewhere"]).inc();
+                    tracing::debug!(%error, "retention");
+                    // Whoever runs it records it; what it says decides whether there is anything left to do.
+                    if let Ok(asked) = Known::ask(&retention, now).await {
+                        known.last = known.last.max(asked.last);
+                    }
+                } else {
+                    tracing::warn!(%error, "retention run not done; trying again");
+                    known.is_cut_short = true;
+                }
+                not_before = Instant::now() + pause;
+                pause = (pause * 2).min(RETRY[1]);
+            }
+        }
+    }
+}
+
+/// What decides whether a run is due.
+struct Known {
+    /// When the last one ended; never: brine's start, so that a new installation runs at its first `run_at`.
+    last: Timestamp,
+    /// Lateness is counted from here while no run was verified.
+    since_s: f64,
+    /// The days that held in it.
+    rules: Option<String>,
+    is_cut_short: bool,
+}
+
+impl Known {
+    async fn ask(retention: &Retention, now: Timestamp) -> Result<Known, RunError> {
+        let job = &retention.job;
+        super::prepare(&job.store).await?;
+        let (verified, ended) = job.last_run().await?;
+        if verified > 0 {
+            job.metrics.last_verified.set(verified as f64 / 1_000.0);
+        }
+        let last = match ended {
+            0 => now,
+            ended => Timestamp::from_millisecond(ended).unwrap_or(now),
+        };
+        Ok(Known {
+            last,
+            since_s: now.as_second() as f64,
+            rules: None,
+            is_cut_short: !job.journal.entries().is_empty(),
+        })
+    }
+}
+
+fn rules_of(sites: &crate::config::Sites) -> Vec<(String, crate::config::retention::Keep, bool)> {
+    let rule = |site: &Arc<crate::config::Site>| {
+        (site.id.to_string(), site.keep, site.legal_hold.is_some())
+    };
+    sites.iter().map(rule).collect()
+}
+
+/// The first `run_at` (UTC) after `last`.
+fn next_after(last: Timestamp, run_at: jiff::civil::Time) -> Timestamp {
+    let on = |day: u16| {
+        let date = crate::salts::period::date_of(day);
+        let at = date.to_datetime(run_at).to_zoned(TimeZone::UTC);
+        at.map_or(Timestamp::MAX, |at| at.timestamp())
+    };
+    let day = token_day(last);
+    let today = on(day);
+    if today > last {
+        today
+    } else {
+        on(day.saturating_add(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_due_at_its_time_of_the_same_or_the_next_day() {
+        let at = "00:20".parse().unwrap();
+        for (last, next) in [
+            ("2026-11-24T00:19:59Z", "2026-11-24T00:20:00Z"),
+            ("2026-11-24T00:20:00Z", "2026-11-25T00:20:00Z"),
+            ("2026-11-24T23:59:00Z", "2026-11-25T00:20:00Z"),
+        ] {
+            let last: Timestamp = last.parse().unwrap();
+            assert_eq!(next_after(last, at).to_string(), next);
+        }
+    }
+}
