@@ -72,6 +72,17 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) -> Retention {
         &|table| format!("retention.days.{table}"),
         faults,
     );
+    let days = &written.days;
+    for (table, shorter) in [
+        ("engagement", days.engagement),
+        ("web_vitals", days.web_vitals),
+        ("visits", days.visits),
+    ] {
+        if days.events.is_some_and(|events| shorter > Some(events)) {
+            let key = format!("retention.days.{table}");
+            faults.add(key, shorter, "is longer than events are kept");
+        }
+    }
     let run_at = written.run_at.parse().unwrap_or_else(|_| {
         faults.add(
             "retention.run_at",

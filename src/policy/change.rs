@@ -285,6 +285,11 @@ fn site_facts(site: &SiteFacts) -> Vec<(&'static str, Fact)> {
         rotation,
         salt_grace_minutes,
         retention_days,
+        engagement_days,
+        web_vitals_days,
+        visit_days,
+        daily_days,
+        is_held,
         geo,
         query_allow,
         hash_routing,
@@ -296,6 +301,7 @@ fn site_facts(site: &SiteFacts) -> Vec<(&'static str, Fact)> {
     let set = |list: &[String]| list.iter().cloned().collect::<BTreeSet<_>>();
     let on_at_most = |on: bool| AtMost(on.into(), on.to_string());
     let on_at_least = |on: bool| AtLeast(on.into(), on.to_string());
+    let days = |n: &u16| AtMost(u64::from(*n), format!("{n} days"));
     let kind = match kind {
         SiteKind::App => "app",
         SiteKind::Web => "web",
@@ -331,6 +337,12 @@ fn site_facts(site: &SiteFacts) -> Vec<(&'static str, Fact)> {
             "retention_days",
             AtMost(u64::from(*retention_days), format!("{retention_days} days")),
         ),
+        ("retention.engagement", days(engagement_days)),
+        ("retention.web_vitals", days(web_vitals_days)),
+        ("retention.visits", days(visit_days)),
+        ("retention.daily", days(daily_days)),
+        // The law's doing and not the consent's: it is said, and asks nobody anew (GDPR Art. 6(1)(c), 17(3)).
+        ("legal_hold", Wording(is_held.to_string())),
         ("geo", geo),
         ("query_allow", Reach(set(query_allow))),
         ("hash_routing", on_at_most(*hash_routing)),

@@ -16,7 +16,7 @@ use crate::config::settings::{GeoDetail, Rotation, SiteKind};
 use crate::config::{Config, Site};
 use crate::consent::token::Purpose;
 
-/// Denials leave by the TTL in `schema/0002_consents.sql` (a test holds the two together).
+/// Denials are purged after this (`retention`), as `schema/0002_consents.sql` says (a test holds the two together).
 pub const DENIAL_DAYS: u16 = 1_825;
 
 /// What is promised to the visitors of one scope.
@@ -58,6 +58,18 @@ pub struct SiteFacts {
     pub rotation: Rotation,
     pub salt_grace_minutes: u32,
     pub retention_days: u16,
+    /// Not said by older versions, which kept no visits: [`NOT_SAID`].
+    #[serde(default = "not_said")]
+    pub engagement_days: u16,
+    #[serde(default = "not_said")]
+    pub web_vitals_days: u16,
+    #[serde(default = "not_said")]
+    pub visit_days: u16,
+    #[serde(default = "not_said")]
+    pub daily_days: u16,
+    /// Nothing of the site is purged at present.
+    #[serde(default)]
+    pub is_held: bool,
     pub geo: GeoDetail,
     pub query_allow: Vec<String>,
     pub hash_routing: bool,
@@ -67,6 +79,13 @@ pub struct SiteFacts {
     /// Editions from before it could be set say nothing, and meant no.
     #[serde(default)]
     pub trust_sender_consent: bool,
+}
+
+/// More than any number that a version may say.
+const NOT_SAID: u16 = u16::MAX;
+
+fn not_said() -> u16 {
+    NOT_SAID
 }
 
 impl Statement {
@@ -127,6 +146,11 @@ impl SiteFacts {
             rotation: site.rotation,
             salt_grace_minutes: u32::try_from(site.salt_grace.as_mins()).unwrap_or(u32::MAX),
             retention_days: site.retention_days,
+            engagement_days: site.keep.engagement,
+            web_vitals_days: site.keep.web_vitals,
+            visit_days: site.keep.visits,
+            daily_days: site.keep.daily,
+            is_held: site.legal_hold.is_some(),
             geo: site.geo,
             query_allow: site.query_allow.clone(),
             hash_routing: site.hash_routing,

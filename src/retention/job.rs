@@ -16,7 +16,7 @@ use crate::collector::Collector;
 use crate::consent::token_day;
 use crate::event::{PurgeRecord, RunRecord, encode, kind};
 use crate::secret::random_bytes;
-use crate::store::{Store, within};
+use crate::store::{Store, StoreError, within};
 
 /// Who asked for a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,11 @@ impl Job {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// So many steps are still to come.
+    pub(super) fn expect_steps(&self, n: usize) {
+        self.lock().of += n as u64;
+    }
+
     pub(super) fn step(&self, what: &str) {
         let mut progress = self.lock();
         progress.done += 1;
@@ -111,7 +116,7 @@ impl Job {
     }
 
     /// Between two steps that may take long: the claim stays ours.
-    pub(super) async fn tick(&self) -> Result<(), RunError> {
+    pub(super) async fn tick(&self) -> Result<(), StoreError> {
         // Held by the run that calls this.
         if let Some(claim) = self.claim() {
             claim.renew().await?;
@@ -186,7 +191,7 @@ impl Job {
         let rules = self.rules().await?;
         let n_days = self.derive(&rules).await?;
         let due = plan::due(&self.store, &rules, 0).await?;
-        self.lock().of += due.len() as u64;
+        self.expect_steps(due.len());
         self.write_journal(purge::entries(&due, &rules, run))
             .await?;
         done.extend(self.work_off().await?);
@@ -239,21 +244,10 @@ impl Job {
 
     /// Counts closed days anew where that is needed: before any of their events go.
     async fn derive(&self, rules: &Rules) -> Result<u32, RunError> {
-        let days = derived::stale(&self.store, rules).await?;
-        self.lock().of += days.len() as u64;
-        for (day, work) in &days {
-            derived::build(&self.store, rules, *day, work).await?;
-            self.step("days counted");
-            self.tick().await?;
-        }
-        // What was there before must not stay beside: an erasure, for one, has to reach it.
-        if !days.is_empty() {
-            self.store.wipe_old_parts(&derived::TABLES).await?;
-        }
-        Ok(days.len() as u32)
+        Ok(derived::build_all(&self.store, rules, None, Some(self)).await?)
     }
 
-    /// Counts days anew whose events an erasure or a restriction has changed; open days are left alone.
+    /// Counts days anew whose events have changed since, by a restriction for example; open days are left alone.
     ///
     /// # Errors
     /// What ClickHouse said; the next run does it.
@@ -366,6 +360,13 @@ impl Job {
         let later = rules.on(rules.today.saturating_add(days));
         let soon = plan::due(&self.store, &later, rules.today).await?;
         Ok((rules, now, soon))
+    }
+
+    /// Returns how many restrictions there are, and when the newest was asked for.
+    pub(super) async fn restrictions(&self) -> Result<(u64, i64), RunError> {
+        let sql = "SELECT count(), toInt64(ifNull(maxOrNull(toUnixTimestamp64Milli(ts)), 0)) FROM restrictions";
+        let query = self.store.client.query(sql);
+        Ok(within(self.store.timeout, query.fetch_one()).await?)
     }
 
     /// Returns when a run was last verified, and when one last ended: milliseconds since 1970, 0 for never.

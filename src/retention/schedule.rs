@@ -18,6 +18,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// Waits after a failed run, doubled up to the second.
 const RETRY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(300)];
 
+/// How often it is looked whether visitors have restricted their events, or allowed them to be counted again.
+const RESTRICTED: Duration = Duration::from_secs(60);
+
 /// How often the age of the oldest events is looked at.
 const LOOK: Duration = Duration::from_secs(600);
 
@@ -27,6 +30,7 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
     let mut known: Option<Known> = None;
     let (mut not_before, mut pause) = (Instant::now(), RETRY[0]);
     let mut looked: Option<Instant> = None;
+    let (mut restrictions, mut restrictions_seen) = (None, Instant::now());
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -68,6 +72,17 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
             if let Ok(rules) = job.rules().await {
                 drop(metrics.look(&job.store, &live.sites, &rules, now).await);
             }
+        }
+        if restrictions_seen.elapsed() > RESTRICTED {
+            restrictions_seen = Instant::now();
+            let seen = job.restrictions().await.ok();
+            if restrictions.is_some() && seen.is_some() && restrictions != seen {
+                match job.recount().await {
+                    Ok(days) => tracing::debug!(days, "days counted after a restriction"),
+                    Err(error) => tracing::debug!(%error, "days are counted in the next run"),
+                }
+            }
+            restrictions = seen.or(restrictions);
         }
         let next = next_after(known.last, live.retention.run_at);
         let is_changed = known.rules.as_ref().is_some_and(|before| *before != rules);

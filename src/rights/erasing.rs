@@ -2,7 +2,7 @@
 //!
 //! Comes in: a [`Pending`] from the log. Goes out: [`Gone`], once these are true: every segment that could hold
 //! such a row has left the spool, the quarantine holds none, ClickHouse counts none in `events` and `restrictions`,
-//! and the parts that held them are gone from its disk.
+//! the parts that held them are gone from its disk, and `visits` and `daily` of these days are counted without them.
 //!
 //! # Why exactly once survives it
 //!
@@ -28,6 +28,7 @@ use super::record;
 use super::rows::{Rows, Settled};
 use crate::collector::Collector;
 use crate::event::{Record, decode, encode, kind};
+use crate::retention::derived;
 use crate::secret::random_bytes;
 use crate::shutdown;
 use crate::spool::{self, AppendError, Erased, RecordKind, SegmentError, SegmentId};
@@ -246,6 +247,16 @@ async fn erase(
                 ));
             }
         }
+    }
+    // Visits and daily counts of these days are counted again, before anything is called erased.
+    let days: BTreeSet<(String, u16)> = verified
+        .iter()
+        .filter(|(_, _, before)| before.is_touched)
+        .flat_map(|(pending, ..)| pending.keys.iter())
+        .map(|key| (key.site.clone(), key.day))
+        .collect();
+    if !days.is_empty() {
+        derived::recount(collector, rows.store(), &days).await?;
     }
     let parts_aside = match verified.iter().any(|(_, _, before)| before.is_touched) {
         true => rows.wipe_old_parts().await?,

@@ -268,6 +268,9 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
         migrate(&store.client, &store.database)
             .await
             .map_err(|e| part("schema", e))?;
+        retention::prepare(&store)
+            .await
+            .map_err(|e| part("schema", e))?;
     }
     let batcher = batch_thread(&collector, &store, &recovery, batches_stopped)?;
 

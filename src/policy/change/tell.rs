@@ -81,7 +81,7 @@ fn value(text: &str, language: Language) -> String {
 }
 
 /// Names of facts; a test sees to it that each has one.
-pub(super) const NAMES: [(&str, &str, &str); 45] = [
+pub(super) const NAMES: [(&str, &str, &str); 50] = [
     ("authority", "Supervisory authority", "Tilsynsmyndighed"),
     (
         "authority.name.da",
@@ -211,6 +211,31 @@ pub(super) const NAMES: [(&str, &str, &str); 45] = [
         "recipients.words",
         "Words about recipients",
         "Ord om modtagere",
+    ),
+    (
+        "legal_hold",
+        "Legal hold",
+        "Sletning udsat af juridiske grunde",
+    ),
+    (
+        "retention.daily",
+        "How long daily counts are kept",
+        "Hvor længe daglige tal opbevares",
+    ),
+    (
+        "retention.engagement",
+        "How long reading times are kept",
+        "Hvor længe læsetider opbevares",
+    ),
+    (
+        "retention.visits",
+        "How long visits are kept",
+        "Hvor længe besøg opbevares",
+    ),
+    (
+        "retention.web_vitals",
+        "How long loading speeds are kept",
+        "Hvor længe indlæsningshastigheder opbevares",
     ),
     (
         "retention_days",

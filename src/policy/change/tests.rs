@@ -188,6 +188,8 @@ const OUTSIDE: &str = "\
     policy.directory policy.version \
     processing.measures.da processing.measures.en \
     query.max_memory_mib query.max_seconds \
+    retention.days.access_log retention.days.consents retention.days.requests \
+    retention.late_hours retention.removed_site_grace_days retention.run_at \
     server.admin server.body_timeout_ms server.drain_timeout_ms server.header_timeout_ms \
     server.idle_timeout_ms server.listen server.max_batch_bytes server.max_body_bytes server.max_connections server.runtime \
     server.threads server.tls.certificate server.tls.key server.trusted_proxies \
@@ -248,6 +250,7 @@ fn others(value: &Value) -> Vec<Value> {
             "http://other.test/",
             "a@other.test",
             "other",
+            "03:00",
         ]),
     }
 }

@@ -201,16 +201,51 @@ pub(in crate::policy) fn retention(
     language: Language,
 ) -> Vec<Block> {
     let days = |n: u16| language.pick(format!("{n} days"), format!("{n} dage"));
-    let mut rows: Vec<Vec<String>> = sites
-        .iter()
-        .map(|site| {
-            vec![
-                language.pick("Events", "Hændelser").to_owned(),
-                site.name.clone(),
-                days(site.retention_days),
-            ]
-        })
-        .collect();
+    let hold = language.pick(
+        "nothing is deleted at present: the law requires that it is kept",
+        "intet slettes for tiden: loven kræver, at det bevares",
+    );
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for site in sites {
+        let mut row = |what: &str, n: u16| {
+            let long = if site.is_held {
+                hold.to_owned()
+            } else {
+                days(n)
+            };
+            rows.push(vec![what.to_owned(), site.name.clone(), long]);
+        };
+        row(language.pick("Events", "Hændelser"), site.retention_days);
+        if site.engagement_days < site.retention_days {
+            let what = language.pick("Events that tell reading time", "Hændelser om læsetid");
+            row(what, site.engagement_days);
+        }
+        if site.web_vitals_days < site.retention_days {
+            let what = language.pick(
+                "Events that tell loading speed",
+                "Hændelser om indlæsningshastighed",
+            );
+            row(what, site.web_vitals_days);
+        }
+        // An edition from before there were any says nothing about them.
+        for (what, n) in [
+            (
+                language.pick("Visits, without a pseudonym", "Besøg, uden pseudonym"),
+                site.visit_days,
+            ),
+            (
+                language.pick(
+                    "Counts by day; about few visitors only as long as the events",
+                    "Tal for hver dag; om få besøgende kun så længe som hændelserne",
+                ),
+                site.daily_days,
+            ),
+        ] {
+            if n < u16::MAX {
+                row(what, n);
+            }
+        }
+    }
     let all = language.pick("all", "alle").to_owned();
     let mut row = |what: &str, long: String| rows.push(vec![what.to_owned(), all.clone(), long]);
     row(
@@ -280,8 +315,8 @@ pub(in crate::policy) fn retention(
         ),
         language
             .pick(
-                "until the operator has stored or removed them",
-                "indtil den ansvarlige har gemt eller fjernet dem",
+                "until the operator has stored or removed them, no longer than other events",
+                "indtil den ansvarlige har gemt eller fjernet dem, ikke længere end andre hændelser",
             )
             .to_owned(),
     );

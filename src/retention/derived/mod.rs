@@ -28,7 +28,10 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use self::sql::Day;
-use super::rules::{Kept, Rules};
+use super::job::Job;
+use super::rules::{Kept, Rules, literal};
+use crate::collector::Collector;
+use crate::consent::token_day;
 use crate::rights::rows::all_restricted;
 use crate::store::change::pressure;
 use crate::store::{Store, StoreError, within};
@@ -37,7 +40,7 @@ use crate::store::{Store, StoreError, within};
 pub const CLOSED_AFTER: u16 = 2;
 
 /// The tables that are counted, with the id of a partition that none has.
-pub(super) const TABLES: [(&str, &str); 4] = [
+const TABLES: [(&str, &str); 4] = [
     ("visits", "19700101"),
     ("daily", "19700101"),
     ("visits_next", "19700101"),
@@ -54,6 +57,8 @@ struct Print {
     n_beside: u64,
     /// Events other than engagement and web vitals that are due.
     n_going: u64,
+    /// Events of any name that are due: their day is counted although it may be open.
+    n_due: u64,
 }
 
 /// A site's day, as it was when it was counted.
@@ -75,7 +80,7 @@ struct Sum {
 
 /// A day to count, and the sites it is counted for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Work {
+struct Work {
     prints: Vec<Print>,
     /// Sites whose events of the day are going.
     final_sites: BTreeSet<String>,
@@ -85,18 +90,75 @@ pub(super) struct Work {
     known: BTreeSet<String>,
 }
 
+/// Only one counting at a time: both would write into the same partition of what comes next.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Counts site's days anew whose events an erasure has changed, so that nothing of them is in a visit or a count. Days
+/// that are open have none; of days whose events are going no count is about fewer than `k`.
+///
+/// # Errors
+/// What ClickHouse said; the next attempt, or the next run of the job, does it.
+pub(crate) async fn recount(
+    collector: &Collector,
+    store: &Store,
+    days: &BTreeSet<(String, u16)>,
+) -> Result<(), StoreError> {
+    let live = collector.live.load_full();
+    let (today, k) = (token_day(collector.clock.now()), collector.config.query.k);
+    let rules = Rules::new(today, k, &live.retention, &live.sites);
+    build_all(store, &rules, Some(days), None).await.map(drop)
+}
+
+/// Counts what is stale, one day after the other; `job` hears how far it is. Returns how many days that were.
+pub(super) async fn build_all(
+    store: &Store,
+    rules: &Rules,
+    only: Option<&BTreeSet<(String, u16)>>,
+    job: Option<&Job>,
+) -> Result<u32, StoreError> {
+    let _turn = TURN.lock().await;
+    let days = stale(store, rules, only).await?;
+    if let Some(job) = job {
+        job.expect_steps(days.len());
+    }
+    for (day, work) in &days {
+        build(store, rules, *day, work).await?;
+        if let Some(job) = job {
+            job.step("days counted");
+            job.tick().await?;
+        }
+    }
+    // What was there before must not stay beside: an erasure, for one, has to reach it.
+    if !days.is_empty() {
+        store.wipe_old_parts(&TABLES).await?;
+    }
+    Ok(days.len() as u32)
+}
+
 /// Finds the days that are to be counted, in their order.
 ///
 /// # Errors
 /// What ClickHouse said.
-pub(super) async fn stale(store: &Store, rules: &Rules) -> Result<BTreeMap<u16, Work>, StoreError> {
+async fn stale(
+    store: &Store,
+    rules: &Rules,
+    only: Option<&BTreeSet<(String, u16)>>,
+) -> Result<BTreeMap<u16, Work>, StoreError> {
+    let within_days = only.map_or_else(String::new, |days| {
+        let pairs: Vec<String> = days
+            .iter()
+            .map(|(site, day)| format!("({}, toDate({day}))", literal(site)))
+            .collect();
+        format!(" AND (site, day) IN ({})", pairs.join(", "))
+    });
     let last = rules.today.saturating_sub(CLOSED_AFTER);
     let due = rules.due_sql(Kept::Events);
     let sql = format!(
         "SELECT toString(site) AS site, toUInt16(day) AS day, countIf({MAIN}) AS n_events, \
          sumIf(cityHash64(visit, ts), {MAIN}) AS checksum, countIf(NOT {MAIN}) AS n_beside, \
-         countIf({MAIN} AND {due} <= {today}) AS n_going FROM events \
-         WHERE (toUInt16(day) <= {last} OR {due} <= {today}) AND (site, visitor) NOT IN ({}) GROUP BY site, day ORDER BY day, site \
+         countIf({MAIN} AND {due} <= {today}) AS n_going, countIf({due} <= {today}) AS n_due FROM events \
+         WHERE (site, visitor) NOT IN ({}){within_days} GROUP BY site, day \
+         HAVING toUInt16(day) <= {last} OR n_due > 0 ORDER BY day, site \
          SETTINGS prefer_column_name_to_alias = 1",
         all_restricted(),
         today = rules.today,
@@ -140,6 +202,9 @@ pub(super) async fn stale(store: &Store, rules: &Rules) -> Result<BTreeMap<u16, 
         }
         work.prints.push(print);
     }
+    if let Some(only) = only {
+        counted.retain(|(day, site), _| only.contains(&(site.clone(), *day)));
+    }
     // Days that have lost all their events, to an erasure or a restriction: nothing is left to count. Those whose
     // events were purged are final and stay.
     for ((day, site), before) in counted {
@@ -153,6 +218,7 @@ pub(super) async fn stale(store: &Store, rules: &Rules) -> Result<BTreeMap<u16, 
                 checksum: 0,
                 n_beside: 0,
                 n_going: 0,
+                n_due: 0,
             });
         }
     }
@@ -167,12 +233,7 @@ const MAIN: &str = "(name NOT IN ('engagement', 'web_vitals'))";
 /// # Errors
 /// What ClickHouse said, or `Pressure` where the numbers differ: events of the day came or went meanwhile. The old
 /// partition is then still there.
-pub(super) async fn build(
-    store: &Store,
-    rules: &Rules,
-    day: u16,
-    work: &Work,
-) -> Result<(), StoreError> {
+async fn build(store: &Store, rules: &Rules, day: u16, work: &Work) -> Result<(), StoreError> {
     let sites = |is_in: &dyn Fn(&Print) -> bool| -> Vec<String> {
         let those = work.prints.iter().filter(|print| is_in(print));
         those.map(|print| print.site.clone()).collect()
@@ -211,7 +272,7 @@ pub(super) async fn build(
         let statement = store.client.query(&statement);
         within(store.timeout * 10, statement.execute()).await?;
     }
-    verify(store, &plan, work).await?;
+    verify(store, &plan, work, "_next").await?;
     for statement in [plan.kept_sql("visits"), plan.kept_sql("daily")] {
         store.run(&statement).await?;
     }
@@ -230,6 +291,8 @@ pub(super) async fn build(
             ))
             .await?;
     }
+    // Another collector may have counted the same day at the same moment.
+    verify(store, &plan, work, "").await?;
     // Behind the tables: killed in between, the day is counted once more.
     let rows: Vec<String> = work
         .prints
@@ -241,7 +304,7 @@ pub(super) async fn build(
             };
             format!(
                 "({}, toDate({day}), toUInt64(toUnixTimestamp64Nano(now64(9))), {}, {}, {}, {k})",
-                super::rules::literal(&print.site),
+                literal(&print.site),
                 print.n_events,
                 print.checksum,
                 print.n_beside
@@ -276,19 +339,19 @@ async fn purged(
 }
 
 /// The numbers of what was counted are those of the events.
-async fn verify(store: &Store, plan: &Day, work: &Work) -> Result<(), StoreError> {
+async fn verify(store: &Store, plan: &Day, work: &Work, next: &str) -> Result<(), StoreError> {
     let day = plan.day;
     let fetch = async |sql: String| -> Result<BTreeMap<String, u64>, StoreError> {
         let rows: Vec<Sum> = within(store.timeout, store.client.query(&sql).fetch_all()).await?;
         Ok(rows.into_iter().map(|sum| (sum.site, sum.n)).collect())
     };
     let visits = fetch(format!(
-        "SELECT toString(site) AS site, sum(all_events) AS n FROM visits_next WHERE day = toDate({day}) \
+        "SELECT toString(site) AS site, sum(all_events) AS n FROM visits{next} WHERE day = toDate({day}) \
          GROUP BY site SETTINGS prefer_column_name_to_alias = 1"
     ))
     .await?;
     let daily = fetch(format!(
-        "SELECT toString(site) AS site, sum(events) AS n FROM daily_next WHERE day = toDate({day}) AND dimension = '' \
+        "SELECT toString(site) AS site, sum(events) AS n FROM daily{next} WHERE day = toDate({day}) AND dimension = '' \
          GROUP BY site SETTINGS prefer_column_name_to_alias = 1"
     ))
     .await?;

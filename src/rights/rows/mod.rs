@@ -95,6 +95,11 @@ impl Rows {
         Rows { store }
     }
 
+    /// Returns the ClickHouse that it works on.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Ends what a crash may have left: keys of requests that are over (on a server of its own they outlive us),
     /// and a short life of old parts.
     ///
