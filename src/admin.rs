@@ -194,7 +194,9 @@ impl Admin {
         match read_query(head, body, timeout).await {
             Ok(body) => {
                 if retention::http::changes(&body) {
-                    let noted = self.gate.looked(viewer, Action::Changed, "", "retention run");
+                    let noted = self
+                        .gate
+                        .looked(viewer, Action::Changed, "", "retention run");
                     if let Err(reply) = noted.await {
                         return *reply;
                     }

@@ -17,6 +17,8 @@ const TICKS: f64 = 100.0;
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// Of brine alone.
+    pub(crate) admin: Option<SocketAddr>,
     child: Child,
     directory: Option<tempfile::TempDir>,
 }
@@ -37,15 +39,19 @@ impl Server {
 
     /// `brine serve` with its embedded engine and everything on.
     pub(crate) fn brine() -> Server {
-        Server::brine_with("embedded")
+        Server::brine_with(&[])
     }
 
     /// The same with a ClickHouse that is not there: what accepting costs, without storing.
     pub(crate) fn brine_without_store() -> Server {
-        Server::brine_with("http://127.0.0.1:9")
+        Server::brine_with(&[
+            ("BRINE_STORE__URL", "http://127.0.0.1:9"),
+            ("BRINE_LOG", "off"),
+        ])
     }
 
-    fn brine_with(store: &str) -> Server {
+    /// The same, with more in its environment.
+    pub(crate) fn brine_with(environment: &[(&str, &str)]) -> Server {
         let directory = tempfile::tempdir().expect("temporary directory");
         let file = directory.path().join("brine.toml");
         std::fs::write(&file, brine::config::REFERENCE).expect("configuration is written");
@@ -62,12 +68,9 @@ impl Server {
             .env("BRINE_LIMITS__CONSENT_PER_MINUTE", "100000000")
             .env("BRINE_LIMITS__SITE_PER_SECOND", "100000000")
             .env("BRINE_LIMITS__SITE_BURST", "100000000")
-            .env("BRINE_STORE__URL", store)
             .env("BRINE_LIMITS__EVENT_IDS", "100000000")
-            .env(
-                "BRINE_LOG",
-                if store == "embedded" { "warn" } else { "off" },
-            )
+            .env("BRINE_LOG", "warn")
+            .envs(environment.iter().copied())
             .stderr(Stdio::inherit());
         Server::spawn(command, Some(directory))
     }
@@ -78,14 +81,17 @@ impl Server {
             .spawn()
             .expect("the server starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let line = lines.next().expect("an address").expect("text");
-        let address = line
-            .strip_prefix("public http://")
-            .and_then(|a| a.parse().ok())
-            .expect("an address");
+        let mut named = |word: &str| {
+            let line = lines.next().expect("an address").expect("text");
+            let address = line.strip_prefix(word).and_then(|a| a.parse().ok());
+            address.expect("an address")
+        };
+        let address = named("public http://");
+        let admin = directory.is_some().then(|| named("admin http://"));
         std::thread::spawn(move || lines.for_each(drop));
         Server {
             address,
+            admin,
             child,
             directory,
         }
@@ -208,7 +214,7 @@ impl Server {
             .unwrap_or(0)
     }
 
-    fn data(&self) -> std::path::PathBuf {
+    pub(crate) fn data(&self) -> std::path::PathBuf {
         let directory = self.directory.as_ref().expect("brine has one");
         directory.path().join("data")
     }

@@ -100,7 +100,7 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) -> Retention {
             3_650,
         ),
         late_hours: faults.range("retention.late_hours", written.late_hours, 1, 24 * 365),
-        access_log: written.days.access_log.unwrap_or(395),
+        access_log: settings.access.log_days,
     }
 }
 
@@ -113,7 +113,6 @@ fn in_range(days: &KeepDays, key: &dyn Fn(&str) -> String, faults: &mut Faults) 
         daily,
         consents,
         requests,
-        access_log,
     } = days;
     for (table, days) in [
         ("events", events),
@@ -123,7 +122,6 @@ fn in_range(days: &KeepDays, key: &dyn Fn(&str) -> String, faults: &mut Faults) 
         ("daily", daily),
         ("consents", consents),
         ("requests", requests),
-        ("access_log", access_log),
     ] {
         if let Some(days) = days {
             faults.range(&key(table), *days, 1, MOST_DAYS);
@@ -141,13 +139,6 @@ pub(super) fn check_site(site: &settings::Site, settings: &Settings, faults: &mu
         if site.retention.events.is_some_and(|other| other != days) {
             faults.add(key, days, "says otherwise than retention.events");
         }
-    }
-    if site.retention.access_log.is_some() {
-        faults.add(
-            key("access_log"),
-            site.retention.access_log,
-            "is of brine as a whole; set it in [retention.days]",
-        );
     }
     if site
         .legal_hold

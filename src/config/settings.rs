@@ -350,7 +350,6 @@ impl Default for Retention {
                 daily: Some(1_825),
                 consents: Some(1_825),
                 requests: Some(1_825),
-                access_log: Some(395),
             },
             group: BTreeMap::new(),
         }
@@ -369,7 +368,6 @@ pub struct KeepDays {
     pub daily: Option<u16>,
     pub consents: Option<u16>,
     pub requests: Option<u16>,
-    pub access_log: Option<u16>,
 }
 
 /// One site or app.

@@ -4,6 +4,7 @@
 //! point, the next run begins with what the journal holds. ClickHouse away: the run fails and is tried again.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::RunError;
 use super::claim::Claim;
@@ -189,13 +190,16 @@ impl Job {
         let mut done = self.work_off().await?;
         self.note_strangers().await?;
         let rules = self.rules().await?;
+        let begun = Instant::now();
         let n_days = self.derive(&rules).await?;
+        let counting = begun.elapsed();
         let due = plan::due(&self.store, &rules, 0).await?;
         self.expect_steps(due.len());
         self.write_journal(purge::entries(&due, &rules, run))
             .await?;
         done.extend(self.work_off().await?);
         done.extend(self.purge_quarantine(run, &rules).await?);
+        let purging = begun.elapsed().saturating_sub(counting);
         let verified = self.verify(&rules).await?;
         self.step("verified");
         self.metrics.findings.set(verified.findings.len() as i64);
@@ -232,6 +236,8 @@ impl Job {
             rows = record.rows,
             bytes = record.bytes,
             days_counted = record.days,
+            counting_ms = counting.as_millis() as u64,
+            purging_ms = purging.as_millis() as u64,
             findings = record.findings.len(),
             "retention run done"
         );

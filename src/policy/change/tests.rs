@@ -188,7 +188,7 @@ const OUTSIDE: &str = "\
     policy.directory policy.version \
     processing.measures.da processing.measures.en \
     query.max_memory_mib query.max_seconds \
-    retention.days.access_log retention.days.consents retention.days.requests \
+    retention.days.consents retention.days.requests \
     retention.late_hours retention.removed_site_grace_days retention.run_at \
     server.admin server.body_timeout_ms server.drain_timeout_ms server.header_timeout_ms \
     server.idle_timeout_ms server.listen server.max_batch_bytes server.max_body_bytes server.max_connections server.runtime \

@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use hyper::Method;
 
 use crate::rights::{done as asked, view};
-use crate::support::{Brine, Builder};
+use crate::support::{Brine, Builder, process};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -124,7 +124,8 @@ fn command(brine: &Brine, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_brine"))
         .arg("retention")
         .args(arguments)
-        .args(["--admin", &brine.admin.to_string()])
+        .args(["--admin", &brine.admin.to_string(), "--data"])
+        .arg(brine.data())
         .output()
         .expect("brine runs")
 }
@@ -406,4 +407,30 @@ async fn a_certificate_is_checked_without_a_running_brine() {
     assert!(text(&forged).contains("was changed"), "{}", text(&forged));
     // And brine away is no clean bill.
     assert_eq!(command(&brine, &["verify"]).status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_clickhouse_is_away_nothing_is_verified_and_the_run_is_made_up_for() {
+    let brine = Builder::new()
+        .set("STORE__TIMEOUT_MS", "2000")
+        .clock(noon(START))
+        .start();
+    store(&brine, "portal", START - 395, 395, 9).await;
+    store(&brine, "portal", START - 394, 395, 7).await;
+    let engine = brine.engine().expect("an engine");
+    process::signal(engine, "STOP");
+    // Its time comes while ClickHouse does not answer.
+    brine.set_clock(noon(START + 1));
+    let verify = command(&brine, &["verify"]);
+    assert_eq!(verify.status.code(), Some(1), "{}", text(&verify));
+    brine
+        .wait_metric("brine_retention_runs_total{result=\"failed\"}", |n| n > 0.0)
+        .await;
+    process::signal(engine, "CONT");
+    brine.wait_for("SELECT count() FROM events", 0);
+    brine.wait_for(
+        "SELECT sum(n_rows) FROM purges WHERE table_name = 'events'",
+        16,
+    );
+    assert_eq!(command(&brine, &["verify"]).status.code(), Some(0));
 }
