@@ -159,9 +159,13 @@ impl Job {
         };
         let run = u64::from_le_bytes(random_bytes());
         let collector = format!("{:016x}", self.collector.spool.incarnation());
-        let claim = match Claim::take(&self.store, &collector, run).await? {
-            Ok(claim) => claim,
-            Err(other) => return Err(RunError::Elsewhere(format!("collector {other}"))),
+        let claim = match Claim::take(&self.store, &collector, run).await {
+            Ok(Ok(claim)) => claim,
+            Ok(Err(other)) => return Err(RunError::Elsewhere(format!("collector {other}"))),
+            Err(error) => {
+                self.metrics.runs.with_label_values(&["failed"]).inc();
+                return Err(error.into());
+            }
         };
         self.hold(Some(claim.clone()));
         let under_way = UnderWay::begin(self);

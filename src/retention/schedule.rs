@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::job::StartedBy;
 use super::{Retention, RunError};
+use crate::collector::Live;
 use crate::consent::token_day;
 use crate::shutdown;
 
@@ -28,6 +29,10 @@ const LOOK: Duration = Duration::from_secs(600);
 pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>) {
     let (job, metrics) = (&retention.job, &retention.job.metrics);
     let mut known: Option<Known> = None;
+    // What held when brine started: a change right after it is a change.
+    let live = job.collector.live.load_full();
+    let mut held = rules_of(&live);
+    drop(live);
     let (mut not_before, mut pause) = (Instant::now(), RETRY[0]);
     let mut looked: Option<Instant> = None;
     let (mut restrictions, mut restrictions_seen) = (None, Instant::now());
@@ -57,7 +62,7 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
             }
             continue;
         };
-        let rules = format!("{:?}", (live.retention.clone(), rules_of(&live.sites)));
+        let rules = rules_of(&live);
         let late_s = f64::from(live.retention.late_hours) * 3_600.0;
         let verified = metrics.last_verified.get();
         let since = if verified > 0.0 {
@@ -85,9 +90,8 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
             restrictions = seen.or(restrictions);
         }
         let next = next_after(known.last, live.retention.run_at);
-        let is_changed = known.rules.as_ref().is_some_and(|before| *before != rules);
-        if !(now >= next || is_changed || known.is_cut_short) || Instant::now() < not_before {
-            known.rules.get_or_insert(rules);
+        let is_due = now >= next || held != rules || known.is_cut_short;
+        if !is_due || Instant::now() < not_before {
             continue;
         }
         let result = tokio::select! {
@@ -96,7 +100,8 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
         };
         match result {
             Ok(record) => {
-                (known.last, known.rules, known.is_cut_short) = (now, Some(rules), false);
+                (known.last, known.is_cut_short) = (now, false);
+                held = rules;
                 pause = RETRY[0];
                 if !record.findings.is_empty() {
                     // Perhaps only an erasure under way; looked at again soon, and then less often.
@@ -129,8 +134,6 @@ struct Known {
     last: Timestamp,
     /// Lateness is counted from here while no run was verified.
     since_s: f64,
-    /// The days that held in it.
-    rules: Option<String>,
     is_cut_short: bool,
 }
 
@@ -149,17 +152,18 @@ impl Known {
         Ok(Known {
             last,
             since_s: now.as_second() as f64,
-            rules: None,
             is_cut_short: !job.journal.entries().is_empty(),
         })
     }
 }
 
-fn rules_of(sites: &crate::config::Sites) -> Vec<(String, crate::config::retention::Keep, bool)> {
-    let rule = |site: &Arc<crate::config::Site>| {
-        (site.id.to_string(), site.keep, site.legal_hold.is_some())
-    };
-    sites.iter().map(rule).collect()
+/// What a run goes by, to be compared.
+fn rules_of(live: &Live) -> String {
+    let sites = live.sites.iter();
+    let sites: Vec<_> = sites
+        .map(|site| (site.id.as_str(), site.keep, site.legal_hold.is_some()))
+        .collect();
+    format!("{:?}", (&live.retention, sites))
 }
 
 /// The first `run_at` (UTC) after `last`.

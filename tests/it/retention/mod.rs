@@ -303,7 +303,7 @@ async fn what_daily_counts_is_what_the_query_api_counts() {
         &format!(
             "INSERT INTO brine.events (site, day, ts, name, visitor, visit, interactive, hostname, path, source, country, engagement_ms, expires, batch_id, seq) \
              SELECT 'portal', toDate({day}), fromUnixTimestamp64Milli(toInt64({noon}) + number * 1000), \
-             ['pageview', 'pageview', 'engagement', 'Trial'][1 + number % 4], 1 + number % 11, 1 + number % 17, number % 4 != 2, 'h', \
+             ['pageview', 'pageview', 'engagement', 'Trial'][1 + number % 4], 1 + number % 17 % 11, 1 + number % 17, number % 4 != 2, 'h', \
              concat('/', toString(cityHash64(number) % 5)), ['Search', 'Mail', ''][1 + cityHash64(number, 1) % 3], 'DK', \
              if(number % 4 = 2, 700, 0), toDate({day} + 395), 1, number FROM numbers(300)",
             day = START - 4,
