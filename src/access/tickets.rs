@@ -49,8 +49,8 @@ pub(super) async fn keys(
     let lines = book.keys.iter().map(|key| TicketLine {
         id: key.id.clone(),
         name: key.name.clone(),
-        sites: key.reach.text(),
-        scopes: scopes_text(&key.scopes),
+        sites: key.reach.text().replace(',', ", "),
+        scopes: scopes_text(&key.scopes).replace(',', ", "),
         ends: key.expires_ms.map_or_else(String::new, day),
         by: key.added_by.clone(),
     });

@@ -22,4 +22,5 @@ mod plausible;
 mod policy;
 mod rights;
 mod scripts;
+mod signing;
 mod vitals;

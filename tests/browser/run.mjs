@@ -10,10 +10,11 @@ import * as measuring from "./scenarios/measuring.mjs";
 import * as plausible from "./scenarios/plausible.mjs";
 import * as policy from "./scenarios/policy.mjs";
 import * as rights from "./scenarios/rights.mjs";
+import * as signing from "./scenarios/signing.mjs";
 import * as vitals from "./scenarios/vitals.mjs";
 
 const scenarios = {};
-for (const file of [access, adapters, banner, consent, device, events, measuring, plausible, policy, rights, vitals]) {
+for (const file of [access, adapters, banner, consent, device, events, measuring, plausible, policy, rights, signing, vitals]) {
   for (const [name, scenario] of Object.entries(file)) {
     if (name in scenarios) throw new Error("two scenarios are called " + name);
     scenarios[name] = scenario;

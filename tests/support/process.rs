@@ -54,3 +54,19 @@ fn status(pid: u32) -> Option<(u32, char)> {
     let state = fields.next()?.chars().next()?;
     Some((fields.next()?.parse().ok()?, state))
 }
+
+/// Returns the processor time that a process has used, in hundredths of a second (proc(5), `utime` and `stime`).
+pub fn cpu_ticks(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    // Behind the name, which may hold anything, in parentheses.
+    let fields: Vec<&str> = text
+        .rsplit(')')
+        .next()
+        .expect("fields")
+        .split_whitespace()
+        .collect();
+    [fields[11], fields[12]]
+        .iter()
+        .map(|ticks| ticks.parse::<u64>().expect("a number"))
+        .sum()
+}
