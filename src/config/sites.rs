@@ -70,6 +70,8 @@ pub struct Site {
     pub query_allow: Vec<String>,
     pub hash_routing: bool,
     pub allow_http_libraries: bool,
+    pub goals: Vec<String>,
+    pub funnels: Vec<settings::Funnel>,
     pub rules: settings::SiteRules,
 }
 
@@ -277,6 +279,18 @@ fn check_site(
             );
         }
     }
+    for goal in &written.goals {
+        check_goal(&key("goals"), goal, faults);
+    }
+    for funnel in &written.funnels {
+        if !(2..=8).contains(&funnel.steps.len()) {
+            let key = key("funnel.steps");
+            faults.add(key, funnel.steps.len(), "a funnel has 2 to 8 steps");
+        }
+        for step in &funnel.steps {
+            check_goal(&key("funnel.steps"), step, faults);
+        }
+    }
     Some(Site {
         name: written.name.clone().unwrap_or_else(|| written.id.clone()),
         id,
@@ -297,6 +311,23 @@ fn check_site(
         query_allow: written.query_allow.clone(),
         hash_routing: written.hash_routing,
         allow_http_libraries: written.allow_http_libraries,
+        goals: written.goals.clone(),
+        funnels: written.funnels.clone(),
         rules: written.rules.clone(),
     })
+}
+
+/// A goal is a custom event by its name, or a pageview as `Visit /path`.
+fn check_goal(key: &str, goal: &str, faults: &mut Faults) {
+    let is_path = goal
+        .strip_prefix("Visit ")
+        .is_none_or(|path| path.starts_with('/'));
+    let is_own = !["pageview", "engagement", "web_vitals"].contains(&goal);
+    if goal.is_empty() || goal.len() > 2_000 || !is_path || !is_own {
+        faults.add(
+            key,
+            goal,
+            "must be the name of an event of the site's own, or \"Visit /path\"",
+        );
+    }
 }

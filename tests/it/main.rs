@@ -7,6 +7,7 @@ mod access;
 mod accounting;
 mod connections;
 mod consent;
+mod dashboard;
 mod demo;
 mod durability;
 mod erasure;
