@@ -18,6 +18,7 @@ const TICKS: f64 = 100.0;
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// Of brine alone.
+    #[allow(dead_code)] // Read where retention is measured.
     pub(crate) admin: Option<SocketAddr>,
     child: Child,
     directory: Option<tempfile::TempDir>,
