@@ -196,8 +196,8 @@ pub struct AccessRecord {
 /// leaves the event when the spool does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
-    /// First hour in which it is forgotten: hours since 1970 UTC.
-    pub until_hour: u32,
+    /// When it is forgotten: in ten minutes since 1970 UTC.
+    pub until_slot: u32,
     /// Keyed hash of site, sender and id (see [`crate::event_ids`]).
     pub hash: u64,
 }
@@ -308,14 +308,14 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 /// Encodes an event, with its id where it has one, and returns the kind it is to be read under. **On disk, never
-/// edited:** 8 bytes hash and 4 bytes hour, little endian, stand before the event.
+/// edited:** 8 bytes hash and 4 bytes slot, little endian, stand before the event.
 pub fn encode_event<T: Serialize>(event: &Event<T>, id: Option<EventId>) -> (u8, Vec<u8>) {
     let Some(id) = id else {
         return (kind::EVENT, encode(event));
     };
     let mut bytes = Vec::with_capacity(USUAL_BYTES);
     bytes.extend_from_slice(&id.hash.to_le_bytes());
-    bytes.extend_from_slice(&id.until_hour.to_le_bytes());
+    bytes.extend_from_slice(&id.until_slot.to_le_bytes());
     // As in `encode`.
     let bytes = postcard::to_extend(event, bytes).expect("records are plain data");
     (kind::EVENT_WITH_ID, bytes)
@@ -329,9 +329,9 @@ pub fn id_of(kind: u8, payload: &[u8]) -> Option<EventId> {
         return None;
     }
     let (hash, rest) = payload.split_first_chunk()?;
-    let (hour, _) = rest.split_first_chunk()?;
+    let (slot, _) = rest.split_first_chunk()?;
     Some(EventId {
-        until_hour: u32::from_le_bytes(*hour),
+        until_slot: u32::from_le_bytes(*slot),
         hash: u64::from_le_bytes(*hash),
     })
 }
@@ -409,7 +409,7 @@ mod tests {
             ..Event::default()
         };
         let id = EventId {
-            until_hour: 500_000,
+            until_slot: 500_000,
             hash: 0x0102_0304_0506_0708,
         };
         let (kind, bytes) = encode_event(&event, Some(id));

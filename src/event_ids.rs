@@ -2,23 +2,23 @@
 //!
 //! Comes in: the id that a sender gave its event. Goes out: whether it is new. A lost reply, a crash of either
 //! side, or a client that is in doubt may bring the same event again; with its id it is answered as accepted and
-//! not stored a second time. Ids of a batch are remembered for 72 to 73 hours, as long as its events may be old; those
-//! of single events, whose trackers try again after seconds, for one to two hours.
+//! not stored a second time. Ids of a batch are remembered for 72 hours, as long as its events may be old; those of single
+//! events, whose trackers try again after seconds, for ten to twenty minutes.
 //!
 //! **Remembered if and only if durable.** An id has no file of its own to be in step with: it stands in the spool, in
 //! the very record of its event. Before the batch step lets go of a segment it appends the segment's ids to the
 //! log; at start the memory is that log plus what the spool still holds. While a record is on its way to the disk
 //! its id is neither new nor known: whoever brings it again waits for the same commit.
 //!
-//! **What is kept** is 64 bits of a keyed BLAKE3 over site, sender and id, and the hour in which it is forgotten. Two senders may
+//! **What is kept** is 64 bits of a keyed BLAKE3 over site, sender and id, and the ten minutes (a slot) after which it is forgotten. Two senders may
 //! both number their events from 1. No row of ClickHouse has it, and the log is sorted within a segment, so that
 //! its order tells nothing. Two of ten million events are taken for one with a chance of one in a million.
 //!
 //! **Bounded.** Beyond `limits.event_ids` those that would be forgotten soonest are forgotten at once, and counted
 //! (`brine_event_ids_forgotten_total`): ids of single events before those of batches.
 //!
-//! **Files.** One a hour of forgetting, `ids/<hour>.ids`; the hour over, it is unlinked. **On disk, never edited: 8 bytes
-//! hash, 4 bytes CRC32C of hour and hash, little endian; a torn tail is cut.**
+//! **Files.** One a slot of forgetting, `ids/<slot>.ids`; when it comes, the file is unlinked. **On disk, never edited: 8 bytes
+//! hash, 4 bytes CRC32C of slot and hash, little endian; a torn tail is cut.**
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -33,10 +33,13 @@ use crate::event::EventId;
 use crate::secret::Secret;
 use crate::spool::Ticket;
 
-/// How long the ids of a batch are remembered at least, in hours: its events may be as old.
-pub const BATCH_HOURS: u32 = 72;
+/// Seconds of a slot.
+const SLOT_S: i64 = 600;
+
+/// How long the ids of a batch are remembered at least, in slots: 72 hours, its events may be as old.
+pub const BATCH_SLOTS: u32 = 72 * 6;
 /// The same for single events.
-pub const SINGLE_HOURS: u32 = 1;
+pub const SINGLE_SLOTS: u32 = 1;
 
 const SHARDS: usize = 16;
 const ENTRY_BYTES: usize = 12;
@@ -56,9 +59,9 @@ enum State {
     /// On the way into the spool's buffer, within one call.
     Claimed,
     /// On the way to the disk.
-    Submitted { until_hour: u32, ticket: Ticket },
+    Submitted { until_slot: u32, ticket: Ticket },
     /// On the disk.
-    Known { until_hour: u32 },
+    Known { until_slot: u32 },
 }
 
 /// What an id's event is to whoever brings it.
@@ -77,7 +80,7 @@ pub enum Claim {
 #[derive(Debug)]
 struct Log {
     directory: PathBuf,
-    /// Entries in each hour's file.
+    /// Entries in each slot's file.
     lengths: BTreeMap<u32, usize>,
 }
 
@@ -110,15 +113,15 @@ impl EventIds {
         let mut log = ids.log();
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
-            let Some(hour) = hour_of(&path) else { continue };
-            if hour <= hour_at(now) {
+            let Some(slot) = slot_of(&path) else { continue };
+            if slot <= slot_at(now) {
                 fs::remove_file(&path)?;
                 continue;
             }
             let bytes = fs::read(&path)?;
             let mut damaged = bytes.len() % ENTRY_BYTES;
             for entry in bytes.chunks_exact(ENTRY_BYTES) {
-                match decode(entry, hour) {
+                match decode(entry, slot) {
                     Some(id) => ids.remember(id),
                     None => damaged += ENTRY_BYTES,
                 }
@@ -129,14 +132,14 @@ impl EventIds {
                     "the log of event ids has damaged entries; a torn tail is usual after a crash"
                 );
             }
-            log.lengths.insert(hour, bytes.len() / ENTRY_BYTES);
+            log.lengths.insert(slot, bytes.len() / ENTRY_BYTES);
         }
         drop(log);
         Ok(ids)
     }
 
     /// Names an event by what its sender calls it; `sender` is what it is hashed as in pseudonyms.
-    pub fn name(&self, site: &str, sender: &[u8], id: &str, now: Timestamp, hours: u32) -> EventId {
+    pub fn name(&self, site: &str, sender: &[u8], id: &str, now: Timestamp, slots: u32) -> EventId {
         let mut hasher = blake3::Hasher::new_keyed(self.key.expose());
         for field in [site.as_bytes(), sender, id.as_bytes()] {
             hasher
@@ -146,7 +149,7 @@ impl EventIds {
         let mut first = [0; 8];
         first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
         EventId {
-            until_hour: hour_at(now).saturating_add(hours + 1),
+            until_slot: slot_at(now).saturating_add(slots + 1),
             hash: u64::from_le_bytes(first),
         }
     }
@@ -158,11 +161,11 @@ impl EventIds {
             None => Claim::New,
             Some(State::Known { .. }) => return Claim::Repeated,
             Some(State::Claimed) => return Claim::Claimed,
-            Some(State::Submitted { until_hour, ticket }) => match ticket.is_durable() {
+            Some(State::Submitted { until_slot, ticket }) => match ticket.is_durable() {
                 None => return Claim::Submitted(ticket.clone()),
                 Some(true) => {
-                    let until_hour = *until_hour;
-                    shard.insert(id.hash, State::Known { until_hour });
+                    let until_slot = *until_slot;
+                    shard.insert(id.hash, State::Known { until_slot });
                     return Claim::Repeated;
                 }
                 Some(false) => Claim::New,
@@ -174,10 +177,10 @@ impl EventIds {
 
     /// Ties claimed ids to the commit that decides about them.
     pub fn submitted(&self, ids: impl IntoIterator<Item = EventId>, ticket: &Ticket) {
-        for EventId { until_hour, hash } in ids {
+        for EventId { until_slot, hash } in ids {
             let ticket = ticket.clone();
             self.shard(hash)
-                .insert(hash, State::Submitted { until_hour, ticket });
+                .insert(hash, State::Submitted { until_slot, ticket });
         }
     }
 
@@ -192,12 +195,12 @@ impl EventIds {
     }
 
     /// Knows an id whose event is durable.
-    pub fn remember(&self, EventId { until_hour, hash }: EventId) {
-        self.shard(hash).insert(hash, State::Known { until_hour });
+    pub fn remember(&self, EventId { until_slot, hash }: EventId) {
+        self.shard(hash).insert(hash, State::Known { until_slot });
     }
 
     /// Makes ids durable in the log, before the spool lets go of their events. Blocking: one write and one fsync for
-    /// each hour of forgetting, of which a segment has a few.
+    /// each slot of forgetting, of which a segment has a few.
     ///
     /// # Errors
     /// I/O errors; the caller keeps the segment.
@@ -205,13 +208,13 @@ impl EventIds {
         ids.sort_unstable();
         let mut log = self.log();
         let mut is_new = false;
-        for same in ids.chunk_by(|a, b| a.until_hour == b.until_hour) {
-            let hour = same[0].until_hour;
+        for same in ids.chunk_by(|a, b| a.until_slot == b.until_slot) {
+            let slot = same[0].until_slot;
             let mut file = OpenOptions::new()
                 .append(true)
                 .create(true)
                 .mode(0o600)
-                .open(log.path(hour))?;
+                .open(log.path(slot))?;
             // What an earlier write left when the disk was full would shift every entry behind it.
             let length = file.metadata()?.len();
             let torn = length % ENTRY_BYTES as u64;
@@ -222,13 +225,13 @@ impl EventIds {
             file.write_all(&bytes)?;
             file.sync_data()?;
             is_new |= length == 0;
-            *log.lengths.entry(hour).or_default() += same.len();
+            *log.lengths.entry(slot).or_default() += same.len();
         }
         while log.lengths.values().sum::<usize>() > self.most
             && log.lengths.len() > 1
-            && let Some((&hour, _)) = log.lengths.first_key_value()
+            && let Some((&slot, _)) = log.lengths.first_key_value()
         {
-            log.forget(hour)?;
+            log.forget(slot)?;
         }
         if is_new {
             File::open(&log.directory)?.sync_all()?;
@@ -241,24 +244,24 @@ impl EventIds {
     /// # Errors
     /// I/O errors; files then stay longer than they need.
     pub fn sweep(&self, now: Timestamp) -> io::Result<usize> {
-        let hour = hour_at(now);
+        let slot = slot_at(now);
         let mut early = 0;
         for shard in &self.shards {
             let mut shard = lock(shard);
             shard.retain(|_, state| {
                 match state {
-                    State::Submitted { until_hour, ticket } => match ticket.is_durable() {
+                    State::Submitted { until_slot, ticket } => match ticket.is_durable() {
                         None => {}
                         Some(true) => {
                             *state = State::Known {
-                                until_hour: *until_hour,
+                                until_slot: *until_slot,
                             }
                         }
                         Some(false) => return false,
                     },
                     State::Claimed | State::Known { .. } => {}
                 }
-                !matches!(state, State::Known { until_hour } if *until_hour <= hour)
+                !matches!(state, State::Known { until_slot } if *until_slot <= slot)
             });
             early += make_room(&mut shard, self.most / SHARDS);
             if shard.capacity() > 4 * shard.len().max(64) {
@@ -267,7 +270,7 @@ impl EventIds {
         }
         let mut log = self.log();
         while let Some((&oldest, _)) = log.lengths.first_key_value()
-            && oldest <= hour
+            && oldest <= slot
         {
             log.forget(oldest)?;
         }
@@ -301,18 +304,18 @@ fn make_room(shard: &mut HashMap<u64, State>, most: usize) -> usize {
         return 0;
     }
     let until = |state: &State| match state {
-        State::Known { until_hour } => Some(*until_hour),
+        State::Known { until_slot } => Some(*until_slot),
         State::Claimed | State::Submitted { .. } => None,
     };
-    let mut hours: Vec<u32> = shard.values().filter_map(until).collect();
-    let n_over = (shard.len() - most / 8 * 7).min(hours.len());
+    let mut soonest: Vec<u32> = shard.values().filter_map(until).collect();
+    let n_over = (shard.len() - most / 8 * 7).min(soonest.len());
     if n_over == 0 {
         return 0;
     }
-    let (_, &mut last, _) = hours.select_nth_unstable(n_over - 1);
+    let (_, &mut last, _) = soonest.select_nth_unstable(n_over - 1);
     let mut left = n_over;
     shard.retain(|_, state| {
-        let goes = left > 0 && until(state).is_some_and(|hour| hour <= last);
+        let goes = left > 0 && until(state).is_some_and(|slot| slot <= last);
         left -= usize::from(goes);
         !goes
     });
@@ -325,26 +328,26 @@ fn lock(shard: &Mutex<HashMap<u64, State>>) -> MutexGuard<'_, HashMap<u64, State
 }
 
 impl Log {
-    fn path(&self, hour: u32) -> PathBuf {
-        self.directory.join(format!("{hour:010}.ids"))
+    fn path(&self, slot: u32) -> PathBuf {
+        self.directory.join(format!("{slot:010}.ids"))
     }
 
-    fn forget(&mut self, hour: u32) -> io::Result<()> {
-        match fs::remove_file(self.path(hour)) {
+    fn forget(&mut self, slot: u32) -> io::Result<()> {
+        match fs::remove_file(self.path(slot)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        self.lengths.remove(&hour);
+        self.lengths.remove(&slot);
         Ok(())
     }
 }
 
-/// Returns the hour since 1970 UTC.
-fn hour_at(now: Timestamp) -> u32 {
-    u32::try_from(now.as_second().div_euclid(3_600)).unwrap_or(0)
+/// Returns the slot, counted since 1970 UTC.
+fn slot_at(now: Timestamp) -> u32 {
+    u32::try_from(now.as_second().div_euclid(SLOT_S)).unwrap_or(0)
 }
 
-fn hour_of(path: &Path) -> Option<u32> {
+fn slot_of(path: &Path) -> Option<u32> {
     path.file_name()?
         .to_str()?
         .strip_suffix(".ids")?
@@ -352,137 +355,24 @@ fn hour_of(path: &Path) -> Option<u32> {
         .ok()
 }
 
-fn checksum(hash: [u8; 8], hour: u32) -> [u8; 4] {
-    crc32c::crc32c_append(crc32c::crc32c(&hour.to_le_bytes()), &hash).to_le_bytes()
+fn checksum(hash: [u8; 8], slot: u32) -> [u8; 4] {
+    crc32c::crc32c_append(crc32c::crc32c(&slot.to_le_bytes()), &hash).to_le_bytes()
 }
 
 fn encode(id: EventId) -> [u8; ENTRY_BYTES] {
     let mut entry = [0; ENTRY_BYTES];
     entry[..8].copy_from_slice(&id.hash.to_le_bytes());
-    entry[8..].copy_from_slice(&checksum(id.hash.to_le_bytes(), id.until_hour));
+    entry[8..].copy_from_slice(&checksum(id.hash.to_le_bytes(), id.until_slot));
     entry
 }
 
-fn decode(entry: &[u8], hour: u32) -> Option<EventId> {
+fn decode(entry: &[u8], slot: u32) -> Option<EventId> {
     let (hash, sum) = entry.split_first_chunk()?;
-    (checksum(*hash, hour) == sum).then(|| EventId {
-        until_hour: hour,
+    (checksum(*hash, slot) == sum).then(|| EventId {
+        until_slot: slot,
         hash: u64::from_le_bytes(*hash),
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(hour: i64) -> Timestamp {
-        Timestamp::from_second(hour * 3_600 + 1_800).unwrap()
-    }
-
-    fn open(directory: &Path, most: usize, hour: i64) -> EventIds {
-        EventIds::open(directory, &Secret::from_bytes([5; 32]), most, at(hour)).unwrap()
-    }
-
-    fn known(ids: &EventIds, id: EventId) -> bool {
-        match ids.claim(id) {
-            Claim::Repeated => true,
-            Claim::New => {
-                ids.release([id]);
-                false
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn an_id_is_of_one_site_and_one_sender_and_boundaries_matter() {
-        let directory = tempfile::tempdir().unwrap();
-        let ids = open(directory.path(), 100, 1_000);
-        let name = |site, sender: &[u8], id| ids.name(site, sender, id, at(1_000), BATCH_HOURS);
-        let base = name("windows", b"c1", "17");
-        assert_eq!(base, name("windows", b"c1", "17"));
-        for other in [
-            name("ios", b"c1", "17"),
-            name("windows", b"c2", "17"),
-            name("windows", b"c1", "18"),
-            name("windows", b"c11", "7"),
-        ] {
-            assert_ne!(base.hash, other.hash);
-        }
-    }
-
-    #[test]
-    fn ids_of_a_batch_are_remembered_across_restarts_for_72_hours_and_then_gone_from_the_disk() {
-        let directory = tempfile::tempdir().unwrap();
-        let ids = open(directory.path(), 100, 1_000);
-        let batch = ids.name("windows", b"c", "a", at(1_000), BATCH_HOURS);
-        let single = ids.name("windows", b"c", "b", at(1_000), SINGLE_HOURS);
-        for id in [batch, single] {
-            assert!(matches!(ids.claim(id), Claim::New));
-            assert!(matches!(ids.claim(id), Claim::Claimed));
-            ids.remember(id);
-        }
-        ids.persist(vec![single, batch]).unwrap();
-
-        let ids = open(directory.path(), 100, 1_001);
-        assert!(known(&ids, batch) && known(&ids, single));
-        assert_eq!(ids.sweep(at(1_072)).unwrap(), 0);
-        assert!(known(&ids, batch) && !known(&ids, single));
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-        ids.sweep(at(1_073)).unwrap();
-        assert!(!known(&ids, batch));
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_torn_tail_and_a_flipped_bit_cost_their_entry_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let ids = open(directory.path(), 100, 1_000);
-        let id = |n: u64| EventId {
-            until_hour: 1_073,
-            hash: n,
-        };
-        ids.persist(vec![id(1), id(2), id(3)]).unwrap();
-        let path = ids.log().path(1_073);
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[ENTRY_BYTES] ^= 1;
-        bytes.extend_from_slice(b"torn");
-        fs::write(&path, &bytes).unwrap();
-        let ids = open(directory.path(), 100, 1_000);
-        ids.persist(vec![id(4)]).unwrap();
-        let ids = open(directory.path(), 100, 1_000);
-        assert!(known(&ids, id(1)) && known(&ids, id(3)) && known(&ids, id(4)));
-        assert!(!known(&ids, id(2)));
-    }
-
-    #[test]
-    fn too_many_are_bounded_in_memory_and_on_disk_and_the_soonest_over_go_first() {
-        let directory = tempfile::tempdir().unwrap();
-        let most = 1_600;
-        let ids = open(directory.path(), most, 1_000);
-        let hash = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let batch: Vec<EventId> = (0..1_000)
-            .map(|n| EventId {
-                until_hour: 1_073,
-                hash: hash(n),
-            })
-            .collect();
-        let single: Vec<EventId> = (1_000..11_000)
-            .map(|n| EventId {
-                until_hour: 1_002,
-                hash: hash(n),
-            })
-            .collect();
-        for id in batch.iter().chain(&single) {
-            ids.remember(*id);
-        }
-        ids.persist(single.clone()).unwrap();
-        ids.persist(batch.clone()).unwrap();
-        assert!(ids.sweep(at(1_000)).unwrap() > 9_000);
-        assert!(ids.len() <= most, "{}", ids.len());
-        assert!(batch.iter().all(|id| known(&ids, *id)));
-        // The file of the single ones alone was too much.
-        let ids = open(directory.path(), most, 1_000);
-        assert_eq!(ids.len(), batch.len());
-    }
-}
+mod tests;

@@ -12,7 +12,8 @@
 //! Each step takes one type and gives the next, so that none can be skipped: bytes become a
 //! [`beacon::Beacon`], a beacon with a valid consent a [`consent::Consented`], that an
 //! [`enrich::step::Enriched`], that an [`event::Event`]. The sender's address and ids exist only in types before
-//! [`pseudonym`]; an event has no field for them.
+//! [`pseudonym`]; an event has no field for them. Batches of apps and servers ([`apps`]), and other collectors' wires
+//! ([`wires`]), join the path at the consent. An event with an id is known when it comes again ([`event_ids`]).
 //!
 //! # What a success reply promises
 //!

@@ -121,11 +121,11 @@ pub(crate) struct Identity {
 }
 
 impl Enriched {
-    /// Names the event for the memory of events, if its sender gave it an id; kept for `hours`.
-    pub fn event_id(&self, ids: &EventIds, hours: u32) -> Option<EventId> {
+    /// Names the event for the memory of events, if its sender gave it an id; kept for `slots`.
+    pub fn event_id(&self, ids: &EventIds, slots: u32) -> Option<EventId> {
         let Identity { visitor, event, .. } = &self.identity;
         let id = event.as_deref()?;
-        Some(ids.name(self.site.id.as_str(), visitor, id, self.received, hours))
+        Some(ids.name(self.site.id.as_str(), visitor, id, self.received, slots))
     }
 }
 
@@ -385,6 +385,18 @@ mod tests {
     }
 
     proptest! {
+        /// A late event's visitor is like no visitor of any other period, that of its salt included.
+        #[test]
+        fn late_events_are_like_no_other_period(visitor in proptest::collection::vec(any::<u8>(), 0..40), a: u16, b: u16) {
+            let late = late_visitor(&salt(1), a, &visitor);
+            prop_assert_eq!(late, late_visitor(&salt(1), a, &visitor));
+            prop_assert_ne!(late, pseudonym(&salt(1), Domain::Visitor, &[&visitor]));
+            prop_assert_ne!(late, late_visitor(&salt(2), a, &visitor));
+            if a != b {
+                prop_assert_ne!(late, late_visitor(&salt(1), b, &visitor));
+            }
+        }
+
         #[test]
         fn equal_inputs_are_equal_and_any_other_salt_domain_or_field_differs(
             a in proptest::collection::vec(any::<u8>(), 0..40),

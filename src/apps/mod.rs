@@ -19,7 +19,7 @@ pub mod mac;
 pub mod time;
 pub(crate) mod wire;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -35,7 +35,7 @@ use crate::collector::delivery::{Delivered, End, Passed};
 use crate::collector::{Collector, Ended, Live, ended};
 use crate::config::Site;
 use crate::consent::{self, Claimed};
-use crate::event_ids::BATCH_HOURS;
+use crate::event_ids::BATCH_SLOTS;
 use crate::filter::step::Sender;
 use crate::metrics::NO_SITE;
 use crate::outcome::Outcome;
@@ -108,7 +108,7 @@ impl Collector {
             .inc();
         let wants_receipts = opened.wire.receipts && opened.wire.device.install_id.is_none();
         let Delivered { ends, receipts } = self
-            .deliver(&live, passed, BATCH_HOURS, wants_receipts)
+            .deliver(&live, passed, BATCH_SLOTS, wants_receipts)
             .await;
         let outcome = outcome_of(&ends);
         self.count_batch(site.id.as_str(), outcome);
@@ -299,24 +299,16 @@ fn event<'a>(
     Ok(beacon)
 }
 
-/// The client that a server with the site's key reports for. What it does not say is not made up: an address stays the
-/// server's own, and places nobody where the server has none to give.
+/// The client that a server with the site's key reports for. What it does not say is not made up: the server's own address
+/// and language are nobody's, and place nobody.
 fn reported(visitor: Option<&WireVisitor<'_>>, server: Client) -> Result<Client, &'static str> {
-    let Some(visitor) = visitor else {
-        return Ok(Client {
-            is_server: true,
-            ..server
-        });
-    };
+    let nobody = WireVisitor::default();
+    let visitor = visitor.unwrap_or(&nobody);
     let address = match &visitor.address {
-        None => server.address,
+        None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         Some(text) => {
-            let address: IpAddr = text
-                .0
-                .trim()
-                .parse()
-                .map_err(|_| "visitor.address: not an IP address")?;
-            crate::client::cut(address)
+            let address = text.0.trim().parse();
+            crate::client::cut(address.map_err(|_| "visitor.address: not an IP address")?)
         }
     };
     let cut = |text: &Option<Text<'_>>, bytes: usize| {
@@ -325,12 +317,12 @@ fn reported(visitor: Option<&WireVisitor<'_>>, server: Client) -> Result<Client,
     };
     Ok(Client {
         address,
-        is_server: true,
         user_agent: cut(&visitor.user_agent, 512).unwrap_or(server.user_agent),
         accept_language: cut(&visitor.accept_language, 128).unwrap_or_default(),
         hints: crate::client::Hints::default(),
         gpc: visitor.gpc || server.gpc,
         dnt: visitor.dnt || server.dnt,
+        is_server: true,
     })
 }
 

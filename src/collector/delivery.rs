@@ -60,12 +60,12 @@ pub(crate) struct Ready {
 }
 
 impl Collector {
-    /// Walks beacons from the yes to the spool. Their ids are remembered for `hours`.
+    /// Walks beacons from the yes to the spool. Their ids are remembered for `slots` ([`crate::event_ids`]).
     pub(crate) async fn deliver(
         &self,
         live: &Live,
         beacons: Vec<Result<Passed, Refused>>,
-        hours: u32,
+        slots: u32,
         wants_receipts: bool,
     ) -> Delivered {
         let mut ends: Vec<Option<End>> = Vec::with_capacity(beacons.len());
@@ -74,7 +74,7 @@ impl Collector {
         let mut receipts = Vec::new();
         let mut run = (None, Run::default());
         for beacon in beacons {
-            let prepared = beacon.and_then(|passed| self.make_ready(live, passed, hours, &mut run));
+            let prepared = beacon.and_then(|passed| self.make_ready(live, passed, slots, &mut run));
             match prepared {
                 Ok((site, record, receipt)) => {
                     let is_new = |(site, receipt): &(Arc<Site>, Receipt)| {
@@ -140,7 +140,7 @@ impl Collector {
         &self,
         live: &Live,
         passed: Passed,
-        hours: u32,
+        slots: u32,
         (sender, run): &mut (Option<Arc<Sender>>, Run),
     ) -> Result<(Arc<Site>, Ready, Option<(Arc<Site>, Receipt)>), Refused> {
         let site = passed.consented.beacon().site.clone();
@@ -159,7 +159,7 @@ impl Collector {
             &self.enrichers,
         )?;
         let enriched = enrich(filtered, &self.enrichers);
-        let id = enriched.event_id(&self.event_ids, hours);
+        let id = enriched.event_id(&self.event_ids, slots);
         let living = self.salts.living();
         let event = pseudonymise_batched(enriched, living.get(&site.id), &self.open_visits, run)
             .map_err(|outcome| Refused::plain(outcome, &site))?;

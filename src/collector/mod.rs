@@ -24,7 +24,7 @@ use crate::consent::token::{LedgerId, Mint, Token};
 use crate::consent::{self, Consented};
 use crate::enrich::step::{Enrichers, enrich};
 use crate::event::{self, kind};
-use crate::event_ids::{EventIds, SINGLE_HOURS};
+use crate::event_ids::{EventIds, SINGLE_SLOTS};
 use crate::filter::step::{SiteFilters, filter};
 use crate::limit::Limiter;
 use crate::metrics::{Metrics, NO_SITE, SiteCounters};
@@ -231,7 +231,7 @@ impl Collector {
         limit(&consented, &live.limiter)?;
         let filtered = filter(consented, &live.filters, &self.enrichers)?;
         let enriched = enrich(filtered, &self.enrichers);
-        let id = enriched.event_id(&self.event_ids, SINGLE_HOURS);
+        let id = enriched.event_id(&self.event_ids, SINGLE_SLOTS);
         let event = pseudonymise(
             enriched,
             self.salts.living().get(&site.id),

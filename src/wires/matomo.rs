@@ -46,7 +46,7 @@ use crate::collector::{Collector, Ended, Live, ended};
 use crate::config::Site;
 use crate::consent::Claimed;
 use crate::enrich::action::{FILE_DOWNLOAD, OUTBOUND_LINK};
-use crate::event_ids::SINGLE_HOURS;
+use crate::event_ids::SINGLE_SLOTS;
 use crate::metrics::NO_SITE;
 use crate::outcome::Outcome;
 use crate::route::{GIF, Reply, annotate, empty, json, problem, typed};
@@ -94,7 +94,7 @@ impl Collector {
             Err(refused) => refused.site.clone(),
         };
         let Delivered { mut ends, .. } =
-            self.deliver(&live, vec![passed], SINGLE_HOURS, false).await;
+            self.deliver(&live, vec![passed], SINGLE_SLOTS, false).await;
         let Some(end) = ends.pop() else {
             // One in, one out.
             return empty(StatusCode::NO_CONTENT);
@@ -146,7 +146,7 @@ impl Collector {
         });
         let n_requests = passed.len();
         // Their clients do not number their events; a batch that is sent again counts again.
-        let Delivered { ends, .. } = self.deliver(live, passed, SINGLE_HOURS, false).await;
+        let Delivered { ends, .. } = self.deliver(live, passed, SINGLE_SLOTS, false).await;
         let n_tracked = ends
             .iter()
             .filter(|end| end.outcome == Outcome::Accepted)

@@ -22,7 +22,7 @@ use crate::collector::delivery::Delivered;
 use crate::collector::{Collector, Live, ended};
 use crate::consent::Claimed;
 use crate::enrich::action::WEB_VITALS;
-use crate::event_ids::SINGLE_HOURS;
+use crate::event_ids::SINGLE_SLOTS;
 use crate::outcome::Outcome;
 use crate::route::{Reply, annotate, json, problem};
 
@@ -90,7 +90,7 @@ impl Collector {
             Ok(passed) => Some(passed.consented.beacon().site.clone()),
             Err(refused) => refused.site.clone(),
         };
-        let Delivered { ends, .. } = self.deliver(&live, vec![passed], SINGLE_HOURS, false).await;
+        let Delivered { ends, .. } = self.deliver(&live, vec![passed], SINGLE_SLOTS, false).await;
         let (outcome, detail) = ends
             .into_iter()
             .next()

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use super::super::*;
 use super::disk::{Call, Fault, SimDisk};
 use super::support::{Bench, payload};
+use crate::event_ids::{Claim, EventIds};
 
 /// Everything the crash may choose, in turn: nothing, all, and something in between.
 fn choices() -> Vec<Box<dyn FnMut(usize) -> usize>> {
@@ -38,6 +39,39 @@ async fn failed_group(disk: &SimDisk, call: Call, kind: ErrorKind) -> Spool {
     let after = spool.put(3).await.unwrap();
     assert_eq!(after.index, 0, "in a new segment");
     spool
+}
+
+/// Whoever brings an event again while it is on its way learns what became of it, and may bring it once it failed.
+#[tokio::test]
+async fn a_ticket_tells_everybody_what_became_of_its_group() {
+    let disk = SimDisk::default();
+    let spool = Bench::simulated(&disk).open();
+    let directory = tempfile::tempdir().unwrap();
+    let key = crate::secret::Secret::from_bytes([5; 32]);
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let ids = EventIds::open(directory.path(), &key, 100, now).unwrap();
+    let id = ids.name("windows", b"c", "1", now, 1);
+    let submit = || {
+        assert!(matches!(ids.claim(id), Claim::New));
+        let bytes = payload(7);
+        let ticket = spool
+            .submit_many(&[(RecordKind(1), &bytes)], || true)
+            .unwrap();
+        ids.submitted([id], &ticket);
+        ticket
+    };
+    disk.fail(Call::SyncData, 0, Fault::Error(ErrorKind::Other));
+    let ticket = submit();
+    if let Claim::Submitted(theirs) = ids.claim(id) {
+        assert!(theirs.committed().await.is_err());
+    }
+    assert!(ticket.committed().await.is_err());
+    assert_eq!(ticket.is_durable(), Some(false));
+    let ticket = submit();
+    ticket.committed().await.unwrap();
+    assert_eq!(ticket.is_durable(), Some(true));
+    assert!(matches!(ids.claim(id), Claim::Repeated));
+    assert_eq!(spool.numbers().await, [7]);
 }
 
 #[tokio::test]
