@@ -63,8 +63,9 @@ async fn an_unknown_name_is_answered_and_costs_as_a_wrong_password() {
     let mut pages = Vec::new();
     for name in ["anna", "nobody", "invited"] {
         let before = cpu_ticks(brine.child.id());
-        for _ in 0..8 {
-            let mut tab = Tab::new();
+        for n in 0..8 {
+            // From an address each: this is about the account.
+            let mut tab = Tab::at(&format!("192.0.2.{n}"));
             let form = proof(&tab.get(&brine, "/login").await.text());
             let fields = [
                 ("form", form.as_str()),
