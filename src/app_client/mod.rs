@@ -440,7 +440,7 @@ impl<T: Transport> Client<T> {
         let mut refused: Vec<String> = results
             .iter()
             .filter_map(|result| result["outcome"].as_str())
-            .filter(|outcome| *outcome != "accepted")
+            .filter(|outcome| !["accepted", "event.repeated"].contains(outcome))
             .map(str::to_owned)
             .collect();
         if results.is_empty() {

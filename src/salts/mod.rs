@@ -333,6 +333,11 @@ impl Keeper {
             (Some(_), Some(target)) => self.walk(work, sites, target, now, records),
             _ => Ok(()),
         };
+        if let Err(error @ SaltError::Io { .. }) = walked {
+            // The chain stands where it stood, and the next tick may go on with it; a salt of our own would be for the
+            // whole period.
+            return Err(error);
+        }
         for (site, period) in needed {
             if self.lives(&site.id, period) {
                 continue;

@@ -562,6 +562,24 @@ fn a_collector_without_state_or_with_a_wrong_clock_is_alone_says_so_and_comes_ba
 }
 
 #[test]
+fn a_disk_that_fails_for_a_moment_does_not_throw_a_collector_off_the_chain() {
+    let home = tempfile::tempdir().unwrap();
+    let member = Member::start(home.path());
+    member.give(&seed("2026-05-10"));
+    // A directory where the salt's file is to be written.
+    let obstacle = home.path().join("salts/a@2026-06-10.shared.new");
+    fs::create_dir(&obstacle).unwrap();
+    let now = at("2026-06-10T12:00:00Z");
+    let failed = member.keeper.tick(&member.sites, now, &mut Vec::new());
+    assert!(matches!(failed, Err(SaltError::Io { .. })), "{failed:?}");
+    assert!(!member.keeper.living().keys().any(|id| id.as_str() == "a"));
+    fs::remove_dir(&obstacle).unwrap();
+    member.at("2026-06-10T12:00:01Z");
+    let salts = member.salts("2026-06-10T12:00:01Z");
+    assert!(salts.iter().all(|(_, origin)| *origin == Origin::Shared));
+}
+
+#[test]
 fn a_new_seed_takes_over_on_its_date_and_heals_what_had_leaked() {
     let homes: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
     let (first, second) = (seed("2026-05-10"), seed("2026-06-15"));

@@ -69,7 +69,11 @@ async fn the_reference_client_loses_and_doubles_nothing() {
     let network = Rc::new(Cell::new(Network::Sound));
     let mut now = NOON;
     let mut client = open(home.path(), &brine, &network);
-    assert!(!client.record(Event::screen("/before"), now).expect("a disk"));
+    assert!(
+        !client
+            .record(Event::screen("/before"), now)
+            .expect("a disk")
+    );
     client.grant(now).expect("a yes");
     for n in 0..3 {
         now += 1_000;
@@ -92,7 +96,11 @@ async fn the_reference_client_loses_and_doubles_nothing() {
     assert_eq!((client.n_queued(), client.receipts().len()), (0, 1));
     brine.wait_drained().await;
     let rows = "SELECT count(), uniqExact(visitor), uniqExact(visit), min(path) FROM events WHERE site = 'windows'";
-    assert_eq!(brine.sql(rows), ["3\t1\t1\t/orders/list"], "sent twice, counted once");
+    assert_eq!(
+        brine.sql(rows),
+        ["3\t1\t1\t/orders/list"],
+        "sent twice, counted once"
+    );
 
     // The person takes it back where there is no network: in force at once, sent when there is one, and erased.
     network.set(Network::Away);

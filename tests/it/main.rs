@@ -5,6 +5,7 @@ mod support;
 
 mod access;
 mod accounting;
+mod app_client;
 mod apps;
 mod connections;
 mod consent;

@@ -156,6 +156,9 @@ impl Description {
                 "maxLength" => value
                     .as_str()
                     .is_none_or(|text| text.len() as u64 <= wanted.as_u64().expect("n")),
+                "minItems" => value
+                    .as_array()
+                    .is_none_or(|list| list.len() as u64 >= wanted.as_u64().expect("n")),
                 "maxItems" => value
                     .as_array()
                     .is_none_or(|list| list.len() as u64 <= wanted.as_u64().expect("n")),
@@ -197,6 +200,7 @@ struct Caller<'a> {
     description: Description,
 }
 
+const WEBSITE: &str = "94db1cb1-74f4-4a40-ad6c-962362670409";
 const JSON: (&str, &str) = ("content-type", "application/json");
 const AGENT: (&str, &str) = ("user-agent", FIREFOX);
 const ORIGIN: (&str, &str) = ("origin", "https://portal.example.test");
@@ -255,6 +259,10 @@ async fn every_path_of_the_description_answers_and_every_answer_fits_it() {
         .set("LIMITS__ADDRESS_BURST", "60")
         .set("LIMITS__CONSENT_PER_MINUTE", "60")
         .set("LIMITS__RIGHTS_PER_MINUTE", "60")
+        .set("SERVER__MAX_BATCH_BYTES", "65536")
+        .replace("id = \"android\"", "id = \"android\"\nmatomo_id = \"7\"")
+        .replace("matomo_id = \"\"", "matomo_id = \"6\"")
+        .replace("umami_id = \"\"", &format!("umami_id = \"{WEBSITE}\""))
         .start();
     let text = brine
         .request(Method::GET, "/openapi.yaml", &[], "")
@@ -273,6 +281,8 @@ async fn every_path_of_the_description_answers_and_every_answer_fits_it() {
 
     consent(&mut caller).await;
     events(&mut caller).await;
+    batches(&mut caller).await;
+    other_wires(&mut caller).await;
     subject(&mut caller).await;
     pages(&mut caller).await;
     // Last, because nothing is answered after it: each limit is met.
@@ -291,8 +301,11 @@ async fn every_path_of_the_description_answers_and_every_answer_fits_it() {
 #[test]
 fn no_path_of_the_router_is_left_out_of_the_description() {
     let root = Description::read(brine::route::OPENAPI).root;
-    let source = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/route.rs"))
-        .expect("the router");
+    let read = |name: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::fs::read_to_string(path).expect("the router")
+    };
+    let source = read("src/route.rs") + &read("src/route/apps.rs");
     let literal = regex::Regex::new(r#""(/[a-z.\-_/]{3,})""#).expect("a pattern");
     let paths: BTreeSet<&str> = literal
         .captures_iter(&source)
@@ -449,6 +462,182 @@ async fn events(caller: &mut Caller<'_>) {
     caller.brine.wait_drained().await;
 }
 
+async fn batches(caller: &mut Caller<'_>) {
+    let path = "/api/events";
+    let grant = r#"{"site":"windows","choice":"grant","source":"app"}"#;
+    let answer = caller.post("/api/consent", &[], grant).await;
+    let token = answer.json()["token"].as_str().expect("a token").to_owned();
+    let batch = |events: &str| {
+        format!(
+            r#"{{"site":"windows","consent":"{token}","sent_at":1795258800000,"receipts":true,
+            "device":{{"platform":"windows","app_version":"4.2.1","os":"Windows 11","mac":"00:1b:44:11:3a:b7"}},"events":[{events}]}}"#
+        )
+    };
+    let one = r#"{"id":"a","ts":1795258799000,"screen":"/orders","visit":{"id":"v","started":1795258790000}}"#;
+    let old = r#"{"id":"b","ts":1,"screen":"/orders"}"#;
+    let sent = caller.post(path, &[], &batch(one)).await;
+    assert_eq!(
+        sent.json()["receipts"].as_array().map(Vec::len),
+        Some(1),
+        "{}",
+        sent.text()
+    );
+    caller
+        .post(path, &[], &batch(one))
+        .await
+        .expect(202, "accepted");
+    let mixed = batch(&format!(
+        r#"{{"id":"c","name":"Export","props":{{"n":1}}}},{old}"#
+    ));
+    caller
+        .post(path, &[], &mixed)
+        .await
+        .expect(200, "batch.mixed");
+    let without = batch(one).replace(&format!(r#""consent":"{token}","#), "");
+    caller
+        .post(path, &[], &without)
+        .await
+        .expect(204, "consent.missing");
+    caller
+        .bad(path, &[], r#"{"site":"windows"}"#)
+        .await
+        .expect(400, "beacon.malformed");
+    let whose = batch(one).replace(
+        r#""events""#,
+        r#""visitor":{"address":"203.0.113.9"},"events""#,
+    );
+    caller.post(path, &[], &whose).await.expect(403, "site.key");
+    caller
+        .post(
+            path,
+            &[],
+            &batch(one).replace("\"windows\",\"c", "\"nobody\",\"c"),
+        )
+        .await
+        .expect(404, "site.unknown");
+    caller
+        .bad(path, &[], &"x".repeat(100_000))
+        .await
+        .expect(413, "beacon.too_large");
+    caller
+        .at(
+            path,
+            Method::POST,
+            path,
+            &[("content-type", "image/png")],
+            "x",
+        )
+        .await
+        .expect(415, "beacon.media_type");
+    caller.at(path, Method::OPTIONS, path, &[ORIGIN], "").await;
+}
+
+async fn other_wires(caller: &mut Caller<'_>) {
+    let token = caller.brine.consent("portal").await;
+    let packed = ("content-encoding", "br");
+    for path in ["/matomo.php", "/piwik.php"] {
+        let view = format!("{path}?idsite=7&rec=1&url=app%3A%2F%2Fandroid%2Fa");
+        caller.at(path, Method::GET, &view, &[AGENT], "").await;
+        caller
+            .at(
+                path,
+                Method::GET,
+                &format!("{view}&send_image=0"),
+                &[AGENT],
+                "",
+            )
+            .await;
+        caller
+            .at(path, Method::GET, &view.replace("=7", "=8"), &[AGENT], "")
+            .await
+            .expect(404, "site.unknown");
+        caller.at(path, Method::POST, &view, &[AGENT], "").await;
+        caller
+            .at(
+                path,
+                Method::POST,
+                &format!("{view}&send_image=0"),
+                &[AGENT],
+                "",
+            )
+            .await;
+        let bulk = r#"{"requests":["?idsite=7&rec=1&url=app%3A%2F%2Fandroid%2Fa"]}"#;
+        caller
+            .at(path, Method::POST, path, &[JSON, AGENT], bulk)
+            .await;
+        caller
+            .at(
+                path,
+                Method::POST,
+                path,
+                &[JSON, AGENT],
+                r#"{"requests":[]}"#,
+            )
+            .await
+            .expect(400, "beacon.malformed");
+        caller
+            .at(path, Method::POST, &view.replace("=7", "=8"), &[AGENT], "")
+            .await
+            .expect(404, "site.unknown");
+        caller
+            .at(
+                path,
+                Method::POST,
+                path,
+                &[AGENT, JSON],
+                &"x".repeat(100_000),
+            )
+            .await
+            .expect(413, "beacon.too_large");
+        caller
+            .at(path, Method::POST, path, &[AGENT, JSON, packed], "x")
+            .await
+            .expect(415, "beacon.encoding");
+        let elsewhere = [AGENT, ("origin", "https://elsewhere.test")];
+        for method in [Method::GET, Method::POST] {
+            let view = view.replace("=7", "=6");
+            caller.at(path, method, &view, &elsewhere, "").await;
+        }
+    }
+    let path = "/api/send";
+    let payload = |website: &str| {
+        format!(
+            r#"{{"type":"event","payload":{{"website":"{website}","hostname":"portal.example.test","url":"/a","consent":"{token}"}}}}"#
+        )
+    };
+    caller
+        .at(path, Method::POST, path, &[JSON, AGENT], &payload(WEBSITE))
+        .await;
+    caller
+        .at(path, Method::POST, path, &[JSON, AGENT], "{}")
+        .await
+        .expect(400, "beacon.malformed");
+    caller
+        .at(path, Method::POST, path, &[JSON, AGENT], &payload("nobody"))
+        .await
+        .expect(404, "site.unknown");
+    let elsewhere = [JSON, AGENT, ("origin", "https://elsewhere.test")];
+    caller
+        .at(path, Method::POST, path, &elsewhere, &payload(WEBSITE))
+        .await
+        .expect(403, "site.origin");
+    caller
+        .at(
+            path,
+            Method::POST,
+            path,
+            &[JSON, AGENT],
+            &"x".repeat(100_000),
+        )
+        .await
+        .expect(413, "beacon.too_large");
+    caller
+        .at(path, Method::POST, path, &[JSON, AGENT, packed], "x")
+        .await
+        .expect(415, "beacon.encoding");
+    caller.at(path, Method::OPTIONS, path, &[ORIGIN], "").await;
+}
+
 async fn subject(caller: &mut Caller<'_>) {
     let path = "/api/subject";
     let token = caller.brine.consent("portal").await;
@@ -601,6 +790,8 @@ async fn pages(caller: &mut Caller<'_>) {
 
 /// Asks until each limit is reached.
 async fn limits(caller: &mut Caller<'_>) {
+    let windows = app_token(caller, "windows").await;
+    let android = app_token(caller, "android").await;
     let from = [JSON, AGENT, ("x-forwarded-for", "203.0.113.9")];
     for (method, path, body) in [
         (Method::POST, "/api/subject", "[]"),
@@ -611,6 +802,12 @@ async fn limits(caller: &mut Caller<'_>) {
             "/api/consent",
             r#"{"site":"portal","choice":"deny"}"#,
         ),
+        (Method::POST, "/api/events", "batch"),
+        (Method::POST, "/api/send", "umami"),
+        (Method::GET, "/matomo.php", "matomo"),
+        (Method::POST, "/matomo.php", "matomo"),
+        (Method::GET, "/piwik.php", "matomo"),
+        (Method::POST, "/piwik.php", "matomo"),
         (Method::POST, "/api/event", "event"),
         (Method::GET, "/pixel.gif", "event"),
     ] {
@@ -620,11 +817,20 @@ async fn limits(caller: &mut Caller<'_>) {
         let event =
             format!(r#"{{"n":"a","u":"https://portal.example.test/","d":"portal","c":"{token}"}}"#);
         let query = "/pixel.gif?d=portal&u=https%3A%2F%2Fportal.example.test%2F";
-        let path = if path == "/pixel.gif" { query } else { path };
-        let body = if body == "event" && method == Method::POST {
-            &event
-        } else {
-            body
+        let view =
+            format!("{path}?idsite=7&rec=1&url=app%3A%2F%2Fandroid%2Fa&brine_consent={android}");
+        let batch =
+            format!(r#"{{"site":"windows","consent":"{windows}","events":[{{"screen":"/a"}}]}}"#);
+        let umami = format!(
+            r#"{{"type":"event","payload":{{"website":"{WEBSITE}","hostname":"portal.example.test","url":"/a","consent":"{token}"}}}}"#
+        );
+        let (path, body) = match body {
+            "event" if method == Method::POST => (path, event.as_str()),
+            "event" => (query, ""),
+            "batch" => (path, batch.as_str()),
+            "umami" => (path, umami.as_str()),
+            "matomo" => (view.as_str(), ""),
+            _ => (path, body),
         };
         let headers = [&from[..], &[("cookie", &cookie)]].concat();
         let mut is_limited = false;
@@ -640,4 +846,10 @@ async fn limits(caller: &mut Caller<'_>) {
         }
         assert!(is_limited, "{method} {path} has no limit");
     }
+}
+
+async fn app_token(caller: &mut Caller<'_>, site: &str) -> String {
+    let grant = format!(r#"{{"site":"{site}","choice":"grant","source":"app"}}"#);
+    let answer = caller.post("/api/consent", &[], &grant).await;
+    answer.json()["token"].as_str().expect("a token").to_owned()
 }
