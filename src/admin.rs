@@ -1,4 +1,4 @@
-//! The admin listener: metrics, health, queries, visitors' requests by mail. Loopback by default.
+//! The admin listener: dashboard, metrics, health, queries, visitors' requests by mail. Loopback by default.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -7,22 +7,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 
 use crate::access::book::Scope;
-use crate::access::gate::{Action, Gate, Viewer, detail_of, see_other};
+use crate::access::gate::{Action, Gate, Via, Viewer, detail_of};
 use crate::access::http as access;
 use crate::collector::Collector;
+use crate::dashboard::{self, Dashboard, Reader};
 use crate::rights;
 use crate::rights::desk::Rights;
 use crate::route::{self, Reply, not_allowed, plain, problem, ready, typed};
 use crate::run::maintain::record_salts;
 use crate::salts::order::{self, Order};
 use crate::stats::request::MAX_BODY;
-use crate::stats::{self, QueryError};
+use crate::stats::{self, QueryError, csv, schema};
 use crate::store::Store;
 
 /// What the admin listener answers from.
@@ -33,6 +34,7 @@ pub struct Admin {
     pub store: Store,
     pub rights: Arc<Rights>,
     pub gate: Arc<Gate>,
+    pub dashboard: Arc<Dashboard>,
 }
 
 impl Admin {
@@ -76,10 +78,78 @@ impl Admin {
             (&Method::POST, "/api/v1/query") => self.query(viewer, head, body).await,
             (&Method::POST, "/api/v1/rights") => self.rights(viewer, head, body).await,
             (&Method::POST, "/api/v1/salts") => self.salts(viewer, head, body).await,
+            (&Method::GET | &Method::HEAD, "/api/v1/query/schema.json") => {
+                route::json(StatusCode::OK, &schema::schema())
+            }
             (_, "/api/v1/query" | "/api/v1/rights" | "/api/v1/salts") => not_allowed("POST"),
-            (&Method::GET | &Method::HEAD, "/") => see_other("/account"),
+            (&Method::GET | &Method::HEAD, _) => match self.page(viewer, head).await {
+                Some(page) => page,
+                None => problem(StatusCode::NOT_FOUND, None, "no such path"),
+            },
+            (&Method::POST, path) if path.starts_with("/d/") => {
+                self.change(viewer, head, body).await
+            }
             _ => problem(StatusCode::NOT_FOUND, None, "no such path"),
         }
+    }
+
+    /// A form of the dashboard: of people, and of their own session.
+    async fn change(&self, viewer: &Viewer, head: &Parts, body: Incoming) -> Reply {
+        let timeout = self.collector.config.server.body_timeout;
+        let form = match read_body(head, body, "application/x-www-form-urlencoded", timeout).await {
+            Ok(form) => form,
+            Err((status, detail)) => return problem(status, None, &detail),
+        };
+        let token = url::form_urlencoded::parse(&form).find(|(key, _)| key == "form");
+        let is_own = match viewer.via() {
+            Via::Operator => true,
+            Via::Open | Via::Proxy | Via::Session => {
+                viewer.is_own_form(token.as_ref().map_or("", |(_, token)| token))
+            }
+            // A key reads, and a link that was shared shows.
+            Via::Key | Via::Link => false,
+        };
+        if !is_own {
+            let reason = "this form is not of your session; open the page anew";
+            return problem(StatusCode::FORBIDDEN, None, reason);
+        }
+        let live = self.collector.live.load_full();
+        let sites = viewer.sites(&live.sites);
+        match self.dashboard.change(&sites, head, &form).await {
+            Some(reply) => reply,
+            None => problem(StatusCode::NOT_FOUND, None, "no such path"),
+        }
+    }
+
+    /// A page of the dashboard, if the path is one. The look is recorded before it is answered; the live figure is
+    /// part of the page that shows it.
+    async fn page(&self, viewer: &Viewer, head: &Parts) -> Option<Reply> {
+        if !viewer.may(Scope::Query) {
+            return Some(lacks(Scope::Query));
+        }
+        let live = self.collector.live.load_full();
+        let sites = viewer.sites(&live.sites);
+        let reader = Reader {
+            form: match viewer.via() {
+                Via::Open | Via::Proxy | Via::Session => Some(viewer.form().to_owned()),
+                Via::Operator => Some(String::new()),
+                Via::Key | Via::Link => None,
+            },
+            has_account: viewer.via() == Via::Session,
+        };
+        if let Some((site, page)) = dashboard::looked_at(head.uri.path()) {
+            let action = match page.ends_with(".csv") {
+                true => Action::Export,
+                false => Action::Dashboard,
+            };
+            // Only what exists for them is a look at something.
+            let site = sites.iter().find(|known| known.id.as_str() == site);
+            let site = site.map_or("", |site| site.id.as_str());
+            if let Err(reply) = self.gate.looked(viewer, action, site, page).await {
+                return Some(*reply);
+            }
+        }
+        self.dashboard.answer(&sites, reader, head).await
     }
 
     /// Counts. A client that leaves drops this future, and with it the statement in ClickHouse.
@@ -104,7 +174,18 @@ impl Admin {
                 if let Err(reply) = looked {
                     return *reply;
                 }
-                let mut reply = route::json(StatusCode::OK, &answer.to_json());
+                let wants_csv = head
+                    .headers
+                    .get(ACCEPT)
+                    .is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
+                let mut reply = match wants_csv {
+                    true => typed(
+                        StatusCode::OK,
+                        "text/csv; charset=utf-8",
+                        Bytes::from(csv::csv(&answer)),
+                    ),
+                    false => route::json(StatusCode::OK, &answer.to_json()),
+                };
                 reply
                     .headers_mut()
                     .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -240,6 +321,15 @@ async fn read_query(
     body: Incoming,
     timeout: std::time::Duration,
 ) -> Result<Bytes, (StatusCode, String)> {
+    read_body(head, body, "application/json", timeout).await
+}
+
+async fn read_body(
+    head: &Parts,
+    body: Incoming,
+    wanted: &str,
+    timeout: std::time::Duration,
+) -> Result<Bytes, (StatusCode, String)> {
     let media_type = head
         .headers
         .get(CONTENT_TYPE)
@@ -249,11 +339,8 @@ async fn read_query(
         .split(';')
         .next()
         .unwrap_or_default();
-    if !essence.trim().eq_ignore_ascii_case("application/json") {
-        return Err((
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "send application/json".into(),
-        ));
+    if !essence.trim().eq_ignore_ascii_case(wanted) {
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("send {wanted}")));
     }
     match tokio::time::timeout(timeout, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -269,15 +356,20 @@ async fn read_query(
     }
 }
 
-/// RFC 9457; a refused query has `key`, `value` and `reason` besides.
-fn query_problem(error: &QueryError) -> Reply {
-    let status = match error {
+/// Returns what a status is for each error of a query.
+pub(crate) fn status_of(error: &QueryError) -> StatusCode {
+    match error {
         QueryError::BadRequest(_) => StatusCode::BAD_REQUEST,
         QueryError::UnknownSite => StatusCode::NOT_FOUND,
         QueryError::TooExpensive { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         QueryError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         QueryError::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-    };
+    }
+}
+
+/// RFC 9457; a refused query has `key`, `value` and `reason` besides.
+pub(crate) fn query_problem(error: &QueryError) -> Reply {
+    let status = status_of(error);
     if error.is_ours() {
         let source = std::error::Error::source(error).map(ToString::to_string);
         tracing::warn!(status = status.as_u16(), source, "{error}");

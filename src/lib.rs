@@ -77,6 +77,7 @@ pub mod tracker;
 pub mod metrics;
 
 pub mod access;
+pub mod dashboard;
 
 pub mod admin;
 

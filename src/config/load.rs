@@ -209,6 +209,10 @@ mod tests {
         };
         settings.sites[0].group = Some("g".into());
         settings.sites[0].name = Some("n".into());
+        settings.sites[0].funnels = vec![super::super::settings::Funnel {
+            name: "f".into(),
+            steps: vec!["Visit /".into(), "Signup".into()],
+        }];
         settings.policy.directory = Some("d".into());
         let contact = super::super::notice::Contact::default();
         settings.controller.dpo = Some(contact.clone());

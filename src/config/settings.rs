@@ -367,7 +367,20 @@ pub struct Site {
     #[serde(default)]
     pub trust_sender_consent: bool,
     #[serde(default)]
+    pub goals: Vec<String>,
+    #[serde(default, rename = "funnel")]
+    pub funnels: Vec<Funnel>,
+    #[serde(default)]
     pub rules: SiteRules,
+}
+
+/// `[[site.funnel]]`: goals in the order in which they are reached.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Funnel {
+    pub name: String,
+    pub steps: Vec<String>,
 }
 
 /// Rules of a site; a beacon that matches one is not stored.

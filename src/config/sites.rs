@@ -79,6 +79,8 @@ pub struct Site {
     /// Likewise in Umami's.
     pub umami_id: String,
     pub trust_sender_consent: bool,
+    pub goals: Vec<String>,
+    pub funnels: Vec<settings::Funnel>,
     pub rules: settings::SiteRules,
 }
 
@@ -329,6 +331,18 @@ fn check_site(
             ),
         }
     }
+    for goal in &written.goals {
+        check_goal(&key("goals"), goal, faults);
+    }
+    for funnel in &written.funnels {
+        if !(2..=8).contains(&funnel.steps.len()) {
+            let key = key("funnel.steps");
+            faults.add(key, funnel.steps.len(), "a funnel has 2 to 8 steps");
+        }
+        for step in &funnel.steps {
+            check_goal(&key("funnel.steps"), step, faults);
+        }
+    }
     Some(Site {
         name: written.name.clone().unwrap_or_else(|| written.id.clone()),
         id,
@@ -354,6 +368,23 @@ fn check_site(
         matomo_currency: written.matomo_currency.clone(),
         umami_id: written.umami_id.clone(),
         trust_sender_consent: written.trust_sender_consent,
+        goals: written.goals.clone(),
+        funnels: written.funnels.clone(),
         rules: written.rules.clone(),
     })
+}
+
+/// A goal is a custom event by its name, or a pageview as `Visit /path`.
+fn check_goal(key: &str, goal: &str, faults: &mut Faults) {
+    let is_path = goal
+        .strip_prefix("Visit ")
+        .is_none_or(|path| path.starts_with('/'));
+    let is_own = !["pageview", "engagement", "web_vitals"].contains(&goal);
+    if goal.is_empty() || goal.len() > 2_000 || !is_path || !is_own {
+        faults.add(
+            key,
+            goal,
+            "must be the name of an event of the site's own, or \"Visit /path\"",
+        );
+    }
 }

@@ -38,6 +38,7 @@ use crate::config::{self, Config, Place};
 use crate::consent::revoked::Revocations;
 use crate::consent::token::{LedgerId, Mint};
 use crate::consent::token_day;
+use crate::dashboard::Dashboard;
 use crate::demo::traffic::Fill;
 use crate::engine::config::Limits as EngineLimits;
 use crate::engine::fetch;
@@ -328,6 +329,7 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
         store: store.clone(),
         rights,
         gate,
+        dashboard: Arc::new(Dashboard::new(collector.clone(), store.clone())),
     };
     let admin = tokio::spawn(listener::serve(
         admin,

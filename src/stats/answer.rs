@@ -71,6 +71,14 @@ pub struct Answer {
     pub warnings: Vec<String>,
     /// Facts about the range, as in the JSON answer.
     pub meta: Map<String, Value>,
+    /// Rows there are, on all pages; 0 where all are withheld.
+    pub n_rows: u64,
+    /// All points of time of the range, where `include.time_labels` asks for them.
+    pub labels: Vec<String>,
+    /// The rows of the range that this one is compared with, as they stand there; none where they are withheld.
+    pub earlier: Vec<AnswerRow>,
+    /// The points of time of that range, as `labels`.
+    pub earlier_labels: Vec<String>,
     written: Map<String, Value>,
 }
 
@@ -83,14 +91,19 @@ pub struct AnswerRow {
     pub metrics: Vec<Option<f64>>,
     /// Currency of amounts (ISO 4217); empty: none, or several.
     pub currency: String,
-    comparison: Option<Compared>,
+    /// The same row in the range it is compared with.
+    pub comparison: Option<Compared>,
 }
 
+/// What a row is compared with.
 #[derive(Clone, Debug)]
-struct Compared {
-    dimensions: Vec<String>,
-    metrics: Vec<Option<f64>>,
-    change: Vec<Option<f64>>,
+pub struct Compared {
+    /// Values of the dimensions there: another point of time.
+    pub dimensions: Vec<String>,
+    /// Values of the metrics there.
+    pub metrics: Vec<Option<f64>>,
+    /// Percent more or less; percentage points for shares.
+    pub change: Vec<Option<f64>>,
 }
 
 impl AnswerRow {
@@ -118,8 +131,18 @@ impl Answer {
             k,
             warnings,
             meta,
+            n_rows: 0,
+            labels: Vec::new(),
+            earlier: Vec::new(),
+            earlier_labels: Vec::new(),
             written,
         }
+    }
+
+    /// Returns the date range that was understood, or that it is compared with: first and last instant (RFC 3339).
+    pub fn range(&self, key: &str) -> Option<(&str, &str)> {
+        let ends = self.written.get(key)?;
+        Some((ends.get(0)?.as_str()?, ends.get(1)?.as_str()?))
     }
 
     /// Returns the answer in the shape of Plausible's Stats API v2.
@@ -195,7 +218,12 @@ impl Material<'_> {
         }
         let n_suppressed = if gated { n_rows } else { n_suppressed };
         let meta = self.meta(n_rows, n_suppressed, &warnings);
+        let (earlier, earlier_labels) = self.earlier();
         Answer {
+            n_rows: if gated { 0 } else { n_rows },
+            labels: self.labels.clone().unwrap_or_default(),
+            earlier,
+            earlier_labels,
             dimensions: query.dimensions.iter().map(ToString::to_string).collect(),
             metrics: query.metrics.clone(),
             rows,
@@ -221,6 +249,21 @@ impl Material<'_> {
             },
             comparison: None,
         }
+    }
+
+    fn earlier(&self) -> (Vec<AnswerRow>, Vec<String>) {
+        let Some((range, counted)) = &self.compared else {
+            return (Vec::new(), Vec::new());
+        };
+        let step = self.query.dimensions.iter().find_map(Dimension::step);
+        let labels = step
+            .filter(|_| self.labels.is_some())
+            .and_then(|step| range.labels(step, &self.query.site.time_zone).ok())
+            .unwrap_or_default();
+        if self.is_withheld(counted) {
+            return (Vec::new(), labels);
+        }
+        (counted.iter().map(|row| self.row(row)).collect(), labels)
     }
 
     fn is_withheld(&self, counted: &[Counted]) -> bool {
@@ -379,9 +422,11 @@ fn round(value: f64, decimals: i32) -> f64 {
 /// Shares change by points, all else by percent of what it was.
 fn change(metric: Metric, now: f64, then: f64) -> Option<f64> {
     match metric {
-        Metric::BounceRate | Metric::ConversionRate | Metric::Percentage => {
-            Some(round(now - then, 1))
-        }
+        Metric::BounceRate
+        | Metric::ConsentRate
+        | Metric::ConversionRate
+        | Metric::GroupConversionRate
+        | Metric::Percentage => Some(round(now - then, 1)),
         _ if then == 0.0 => (now == 0.0).then_some(0.0),
         _ => Some(round((now - then) / then * 100.0, 1)),
     }

@@ -5,6 +5,7 @@
 //! visit's is that of its first event (entry page: of its first pageview; exit page: of its last), worked
 //! out over the whole visit and named `v_…` in SQL.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::literal::literal;
@@ -56,6 +57,10 @@ pub enum VisitField {
     ExitPage,
     /// Host of its last pageview.
     ExitHostname,
+    /// Hour of the site's clock at which it began, `00` to `23`.
+    Hour,
+    /// Weekday on which it began, `1` (Monday) to `7` (ISO 8601).
+    Weekday,
     /// A column, as its first event has it.
     First(&'static str),
 }
@@ -84,6 +89,28 @@ const FIRST: [&str; 20] = [
     "utm_source",
 ];
 
+/// Names of all dimensions but those of properties.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    let event = ["name", "page", "hostname", "goal", "currency"];
+    let visit = [
+        "entry_page",
+        "entry_page_hostname",
+        "exit_page",
+        "exit_page_hostname",
+        "hour",
+        "weekday",
+        "utm_term",
+    ];
+    let time = ["minute", "hour", "day", "week", "month"];
+    let event = event.into_iter().map(|name| format!("event:{name}"));
+    let visit = visit
+        .into_iter()
+        .chain(FIRST)
+        .map(|name| format!("visit:{name}"));
+    let time = time.into_iter().map(|name| format!("time:{name}"));
+    event.chain(visit).chain(time)
+}
+
 impl Dimension {
     /// Reads a name; `natural` is the step that a bare `time` stands for.
     ///
@@ -93,7 +120,7 @@ impl Dimension {
         let unknown = || {
             Err(format!(
                 "is no dimension; there are event:{{name,page,hostname,goal,currency,props:NAME}}, \
-                 visit:{{entry_page,entry_page_hostname,exit_page,exit_page_hostname,utm_term,{}}} and \
+                 visit:{{entry_page,entry_page_hostname,exit_page,exit_page_hostname,hour,weekday,utm_term,{}}} and \
                  time:{{minute,hour,day,week,month}}",
                 FIRST.join(",")
             ))
@@ -120,6 +147,8 @@ impl Dimension {
             ("visit", "entry_page_hostname") => Dimension::Visit(VisitField::EntryHostname),
             ("visit", "exit_page") => Dimension::Visit(VisitField::ExitPage),
             ("visit", "exit_page_hostname") => Dimension::Visit(VisitField::ExitHostname),
+            ("visit", "hour") => Dimension::Visit(VisitField::Hour),
+            ("visit", "weekday") => Dimension::Visit(VisitField::Weekday),
             ("visit", "utm_term") => Dimension::Visit(VisitField::First("utm_term")),
             ("visit", field) => match FIRST.iter().find(|column| **column == field) {
                 Some(column) => Dimension::Visit(VisitField::First(column)),
@@ -157,24 +186,42 @@ impl EventField {
     pub(super) fn sql(&self) -> String {
         match self {
             EventField::Currency => "currency".into(),
-            EventField::Goal | EventField::Name => "name".into(),
+            EventField::Goal => "if(name = 'pageview', concat('Visit ', path), name)".into(),
+            EventField::Name => "name".into(),
             EventField::Hostname => "hostname".into(),
             EventField::Page => "path".into(),
             EventField::Prop(name) => format!("props[{}]", literal(name)),
         }
     }
 
-    /// Returns which events a breakdown by it is about. Engagement and web vitals are nothing that a
+    /// Returns which events a breakdown by it is about; `goals` are the site's, by its configuration. Engagement and web vitals are nothing that a
     /// visitor did; pages and hosts keep them, because what they report belongs there.
-    pub(super) fn only(&self) -> Option<&'static str> {
+    pub(super) fn only(&self, goals: &[String]) -> Option<String> {
         match self {
             EventField::Currency | EventField::Name | EventField::Prop(_) => {
-                Some("name NOT IN ('engagement', 'web_vitals')")
+                Some("name NOT IN ('engagement', 'web_vitals')".into())
             }
-            EventField::Goal => Some("name NOT IN ('pageview', 'engagement', 'web_vitals')"),
+            EventField::Goal if goals.is_empty() => {
+                Some("name NOT IN ('pageview', 'engagement', 'web_vitals')".into())
+            }
+            EventField::Goal => Some(goals_sql(goals.iter().map(String::as_str))),
             EventField::Hostname | EventField::Page => None,
         }
     }
+}
+
+/// The condition for an event that is one of these goals: a pageview of a path, or an event by its name.
+pub(super) fn goals_sql<'a>(goals: impl Iterator<Item = &'a str>) -> String {
+    let goals: BTreeSet<String> = goals
+        .map(|goal| match goal.strip_prefix("Visit ") {
+            Some(path) => format!("(name = 'pageview' AND path = {})", literal(path)),
+            None => format!(
+                "(name = {} AND name NOT IN ('pageview', 'engagement', 'web_vitals'))",
+                literal(goal)
+            ),
+        })
+        .collect();
+    format!("({})", goals.into_iter().collect::<Vec<_>>().join(" OR "))
 }
 
 impl VisitField {
@@ -185,13 +232,17 @@ impl VisitField {
             VisitField::EntryHostname => "v_entry_hostname".into(),
             VisitField::ExitPage => "v_exit_page".into(),
             VisitField::ExitHostname => "v_exit_hostname".into(),
+            VisitField::Hour => "v_hour".into(),
+            VisitField::Weekday => "v_weekday".into(),
             VisitField::First(column) => format!("v_{column}"),
         }
     }
 
-    /// Returns how it is worked out from the events of a visit.
-    pub(super) fn sql(self) -> String {
+    /// Returns how it is worked out from the events of a visit; `zone` is the literal of the site's time zone.
+    pub(super) fn sql(self, zone: &str) -> String {
         match self {
+            VisitField::Hour => format!("leftPad(toString(toHour(min(ts), {zone})), 2, '0')"),
+            VisitField::Weekday => format!("toString(toDayOfWeek(min(ts), 0, {zone}))"),
             VisitField::EntryPage => format!("argMinIf(path, {AT}, name = 'pageview')"),
             VisitField::EntryHostname => format!("argMinIf(hostname, {AT}, name = 'pageview')"),
             VisitField::ExitPage => format!("argMaxIf(path, {AT}, name = 'pageview')"),
@@ -214,6 +265,8 @@ impl fmt::Display for Dimension {
             Dimension::Visit(VisitField::EntryHostname) => f.write_str("visit:entry_page_hostname"),
             Dimension::Visit(VisitField::ExitPage) => f.write_str("visit:exit_page"),
             Dimension::Visit(VisitField::ExitHostname) => f.write_str("visit:exit_page_hostname"),
+            Dimension::Visit(VisitField::Hour) => f.write_str("visit:hour"),
+            Dimension::Visit(VisitField::Weekday) => f.write_str("visit:weekday"),
             Dimension::Visit(VisitField::First(column)) => write!(f, "visit:{column}"),
             Dimension::Time(Step::Minute) => f.write_str("time:minute"),
             Dimension::Time(Step::Hour) => f.write_str("time:hour"),
@@ -245,6 +298,8 @@ mod tests {
             "visit:entry_page_hostname",
             "visit:exit_page",
             "visit:exit_page_hostname",
+            "visit:hour",
+            "visit:weekday",
             "visit:utm_term",
             "time:minute",
             "time:hour",

@@ -10,7 +10,7 @@
 use std::fmt::Write;
 
 /// Returns `text` as a string literal.
-pub(super) fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('\'');
     for &byte in text.as_bytes() {

@@ -12,11 +12,13 @@ pub enum Metric {
     AverageRevenue,
     BounceRate,
     Cls,
+    ConsentRate,
     ConversionRate,
     Devices,
     EngagementTime,
     Events,
     Fcp,
+    GroupConversionRate,
     Inp,
     Lcp,
     Pageviews,
@@ -66,15 +68,17 @@ pub(super) enum Vital {
 
 impl Metric {
     /// All metrics, in the order of their names.
-    pub const ALL: [Metric; 19] = [
+    pub const ALL: [Metric; 21] = [
         Metric::AverageRevenue,
         Metric::BounceRate,
         Metric::Cls,
+        Metric::ConsentRate,
         Metric::ConversionRate,
         Metric::Devices,
         Metric::EngagementTime,
         Metric::Events,
         Metric::Fcp,
+        Metric::GroupConversionRate,
         Metric::Inp,
         Metric::Lcp,
         Metric::Pageviews,
@@ -94,11 +98,13 @@ impl Metric {
             Metric::AverageRevenue => "average_revenue",
             Metric::BounceRate => "bounce_rate",
             Metric::Cls => "cls",
+            Metric::ConsentRate => "consent_rate",
             Metric::ConversionRate => "conversion_rate",
             Metric::Devices => "devices",
             Metric::EngagementTime => "engagement_time",
             Metric::Events => "events",
             Metric::Fcp => "fcp",
+            Metric::GroupConversionRate => "group_conversion_rate",
             Metric::Inp => "inp",
             Metric::Lcp => "lcp",
             Metric::Pageviews => "pageviews",
@@ -124,10 +130,11 @@ impl Metric {
             Metric::Cls => 3,
             Metric::AverageRevenue
             | Metric::ConversionRate
+            | Metric::GroupConversionRate
             | Metric::Percentage
             | Metric::TotalRevenue
             | Metric::ViewsPerVisit => 2,
-            Metric::BounceRate | Metric::ScrollDepth => 1,
+            Metric::BounceRate | Metric::ConsentRate | Metric::ScrollDepth => 1,
             Metric::Devices
             | Metric::EngagementTime
             | Metric::Events
@@ -158,7 +165,12 @@ impl Metric {
             Metric::AverageRevenue => &[Part::Revenue, Part::Sales, Part::Currencies, Part::Buyers],
             Metric::BounceRate => &[Part::Began, Part::Bounces],
             Metric::Cls => &[Part::Vital(Vital::Cls), Part::VitalVisitors(Vital::Cls)],
-            Metric::ConversionRate | Metric::Percentage | Metric::Visitors => &[Part::Visitors],
+            // Counted from choices, not from events: put in when the answer is made.
+            Metric::ConsentRate => &[],
+            Metric::ConversionRate
+            | Metric::GroupConversionRate
+            | Metric::Percentage
+            | Metric::Visitors => &[Part::Visitors],
             Metric::Devices => &[Part::Devices],
             Metric::EngagementTime => &[Part::Engaged, Part::Visits],
             Metric::Events => &[Part::Events],
@@ -194,11 +206,14 @@ impl Metric {
             Metric::AverageRevenue => money("p_revenue / p_sales"),
             Metric::BounceRate => share("p_bounces", "p_began", "100 * "),
             Metric::Cls => vital(Vital::Cls),
+            Metric::ConsentRate => "NULL".into(),
             Metric::ConversionRate | Metric::Percentage => share("p_visitors", total, "100 * "),
             Metric::Devices => "p_devices".into(),
             Metric::EngagementTime => share("p_engaged", "p_visits", "0.001 * "),
             Metric::Events => "p_events".into(),
             Metric::Fcp => vital(Vital::Fcp),
+            // Visitors of the row without the goal filter: `sql.rs` joins them to the rows.
+            Metric::GroupConversionRate => share("p_visitors", "p_base", "100 * "),
             Metric::Inp => vital(Vital::Inp),
             Metric::Lcp => vital(Vital::Lcp),
             Metric::Pageviews => "p_pageviews".into(),

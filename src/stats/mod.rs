@@ -5,71 +5,19 @@
 //! read-only statement per range under a limit of time and memory, ended when the asker leaves. Loses: what
 //! has not left the spool yet; `meta.newest_event` says how new the numbers are.
 //!
-//! # What the numbers mean
-//!
-//! **Event.** A row of `events`. `pageviews` counts events named `pageview`; `events` counts all but
-//! `engagement` and `web_vitals`, which browsers report of a page and are nothing that a visitor did.
-//!
-//! **Visit.** The events of one pseudonym `visit`: the client's own visit, or, where the client names none, a
-//! visitor's events with less than 30 minutes' silence between them. Its source, campaign, place, browser, …
-//! are those of its first event (by time, then arrival). Its entry page is the path of its first pageview, its
-//! exit page that of its last; both are `(not set)` without pageviews.
-//!
-//! **Visitor.** A pseudonym `visitor`. It lives as long as the site's salt (a day by default). Over several
-//! salts visitors are the sum of those of each: who comes on three days counts three times. The answer says so
-//! in `meta.warnings`, and `meta.salts` says how many there were. Nobody can count otherwise: the salts are gone.
-//! `devices` are counted alike. Returning visitors are told by `visit:days_since_last`, the coarse bucket that
-//! the visitor's own device reports.
-//!
-//! **Which midnight.** The site's (`time_zone`). A visit belongs to the day on which it began (column `day`), with
-//! all its events: one that began at 23:50 and went on until 00:20 is one visit and one visitor of the day
-//! before. So that days and hours agree, what it did after midnight stands in the last hour (minute) of that
-//! day. An hour that clocks skip has no label; one that they repeat is one label for two hours.
-//!
-//! **Range of days or of instants.** Keywords and dates select whole visits by `day`; `"7d"` is today and the six
-//! days before. Two instants (and `"24h"`) select single events by `ts`, both ends included; a visit is counted
-//! if one of its events is in the range, and described as a whole; nothing is moved over midnight.
-//!
-//! **Bounce.** A visit with exactly one pageview and no interactive custom event. `bounce_rate` is the percentage
-//! among visits. **Duration** of a visit is its last event's time less its first's, engagement reports included;
-//! `visit_duration` is the average in seconds, bounces included.
-//!
-//! **Engagement.** `engagement_time` is the time pages were in view, as their engagement reports say, in seconds
-//! per visit of the row. `scroll_depth` is the deepest scroll of each visit in the row, averaged over the
-//! visits that reported one, in percent (in `(other)`: over the visits of each folded row).
-//!
-//! **Filters** select events: `event:` leaves ask about the event, `visit:` leaves about its visit, `has_done`
-//! about any event of its visit. Visitors and visits are those with at least one selected event; a selected
-//! visit is described as a whole. Engagement reports carry no properties and the name `engagement`: a filter by
-//! name or property leaves no engagement time.
-//!
-//! **What belongs to which row.**
-//!
-//! | metric | visit: dimension | event:page, event:hostname | other event: | time: |
-//! |---|---|---|---|---|
-//! | visitors, visits | of such visits | with an event there | with such an event | with an event then |
-//! | pageviews, events, engagement, scroll, revenue, vitals | of such visits | there | of such events | then |
-//! | `bounce_rate`, `visit_duration` | of such visits | of visits entered there | refused | of visits begun then |
-//! | `views_per_visit` | row's pageviews ÷ row's visits | same | same | same |
-//! | `percentage` | row's visitors ÷ visitors of all rows together | same | same | same |
-//!
-//! Thus visitors of rows need not add up to the total (one visitor sees many pages); pageviews do.
-//!
-//! **Goal.** A custom event by its name; in filters also `Visit /path`. `conversion_rate` is the row's visitors in
-//! percent of the visitors of the same query without its goal filter and without dimensions.
-//!
-//! **Money** is added within one currency only; where a row has several, it has no amount. **Web vitals** are
-//! the 75th percentile over the events that carry them (the value at rank ⌊0.75 n⌋, counted from 0), exact.
-//! Vitals, depth and amounts that fewer than `k` of a row's visitors have are withheld like small rows.
+#![doc = include_str!("../../dashboards/MEANING.md")]
 
 pub mod answer;
+pub mod csv;
 pub mod dimension;
 pub mod filter;
+pub mod funnel;
 mod literal;
 pub mod metric;
 pub mod period;
 pub mod protect;
 pub mod request;
+pub mod schema;
 mod sql;
 
 use std::time::Duration;
@@ -81,10 +29,13 @@ use thiserror::Error;
 
 pub use self::answer::Answer;
 use self::answer::{About, Counted, Material};
+use self::dimension::Dimension;
+pub(crate) use self::literal::literal;
+use self::metric::Metric;
 use self::period::{Asked, Range};
 use self::request::{Comparison, MAX_ROWS, Query, Refusal, Unread};
 use self::sql::Counting;
-use crate::config::{Sites, settings};
+use crate::config::{Site, Sites, settings};
 use crate::salts::period::local_day;
 use crate::store::StoreError;
 
@@ -177,6 +128,33 @@ pub async fn answer(
     body: &[u8],
     now: Timestamp,
 ) -> Result<Answer, QueryError> {
+    answer_with(client, sites, limits, body, now, Beside::About).await
+}
+
+/// What is answered besides the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Consent coverage and the newest event, in `meta`: one more statement.
+    About,
+    /// Nothing: one of several questions about the same range.
+    Nothing,
+}
+
+/// Answers like [`answer`], by the same statements; what stands in `meta` is chosen.
+///
+/// # Errors
+/// As [`answer`].
+///
+/// # Cancel safety
+/// As [`answer`].
+pub async fn answer_with(
+    client: &Client,
+    sites: &Sites,
+    limits: &settings::Query,
+    body: &[u8],
+    now: Timestamp,
+    beside: Beside,
+) -> Result<Answer, QueryError> {
     let query = request::parse(body, sites, now).map_err(|unread| match unread {
         Unread::Refused(refusal) => QueryError::BadRequest(refusal),
         Unread::UnknownSite => QueryError::UnknownSite,
@@ -206,7 +184,16 @@ pub async fn answer(
         limit,
         offset,
     };
-    let (counted, compared, about) = tokio::try_join!(
+    let is_of_choices = query.metrics.contains(&Metric::ConsentRate);
+    let step = query.dimensions.iter().find_map(Dimension::step);
+    let choices = async |range: Range| match is_of_choices {
+        false => Ok(Vec::new()),
+        true => {
+            let sql = sql::events::choices(&query.site, range, step);
+            asker.ask::<Choices>(sql).await
+        }
+    };
+    let (mut counted, mut compared, about, chosen, chosen_before) = tokio::try_join!(
         asker.ask::<Counted>(counting(range, query.limit, query.offset).sql()),
         async {
             match earlier {
@@ -217,8 +204,30 @@ pub async fn answer(
                 }
             }
         },
-        asker.ask::<About>(sql::events::about(&query.site, range)),
+        async {
+            match beside {
+                Beside::About => asker.ask(sql::events::about(&query.site, range)).await,
+                Beside::Nothing => Ok(Vec::<About>::new()),
+            }
+        },
+        choices(range),
+        async {
+            match earlier {
+                Some(range) => choices(range).await,
+                None => Ok(Vec::new()),
+            }
+        },
     )?;
+    if let Some(i) = query
+        .metrics
+        .iter()
+        .position(|metric| *metric == Metric::ConsentRate)
+    {
+        put_choices(&mut counted, i, &chosen);
+        if let Some((_, compared)) = &mut compared {
+            put_choices(compared, i, &chosen_before);
+        }
+    }
     let about = about.into_iter().next().unwrap_or_default();
     Ok(Material {
         query: &query,
@@ -230,6 +239,62 @@ pub async fn answer(
         labels,
     }
     .answer())
+}
+
+/// Returns the first local date of which a site has events (days since 1970-01-01).
+///
+/// # Errors
+/// As [`answer`].
+pub async fn oldest_day(
+    client: &Client,
+    limits: &settings::Query,
+    site: &Site,
+) -> Result<Option<u16>, QueryError> {
+    #[derive(Row, Deserialize)]
+    struct First {
+        day: u16,
+    }
+    let asker = Asker { client, limits };
+    let first: Vec<First> = asker.ask(sql::events::first_day(site)).await?;
+    let day = first.first().map_or(0, |first| first.day);
+    Ok((day != 0).then_some(day))
+}
+
+/// Consent choices of one point of time.
+#[derive(Debug, Row, Deserialize)]
+struct Choices {
+    /// As in the answer; empty without a time dimension.
+    label: String,
+    grants: u64,
+    denials: u64,
+}
+
+/// Puts percentages of yes where the counted rows have a place for them.
+fn put_choices(counted: &mut [Counted], i: usize, choices: &[Choices]) {
+    for row in counted {
+        let label = row.dimensions.first().map_or("", String::as_str);
+        let found = choices.iter().find(|choice| choice.label == label);
+        row.metrics[i] = found
+            .map(|choice| (choice.grants, choice.grants + choice.denials))
+            .filter(|(_, all)| *all > 0)
+            .map(|(grants, all)| 100.0 * grants as f64 / all as f64);
+    }
+}
+
+/// Asks a question of our own beside a query's, read-only and within its limits. Every word of another's must be a
+/// literal in it.
+///
+/// # Errors
+/// As [`answer`].
+pub(crate) async fn read<T>(
+    client: &Client,
+    limits: &settings::Query,
+    sql: &str,
+) -> Result<Vec<T>, QueryError>
+where
+    T: RowOwned + RowRead,
+{
+    Asker { client, limits }.ask(sql.to_owned()).await
 }
 
 /// Asks ClickHouse, reading only and within limits.

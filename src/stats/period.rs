@@ -79,8 +79,13 @@ pub(super) fn keyword(word: &str, now: Timestamp, zone: &TimeZone) -> Result<Ask
         "day" => today,
         "month" => months_before(0),
         "year" => day_number(date.first_of_year()),
-        "24h" => {
-            let from = now.checked_sub(24.hours()).unwrap_or(now);
+        "24h" | "30m" => {
+            let span = if word == "24h" {
+                24.hours()
+            } else {
+                30.minutes()
+            };
+            let from = now.checked_sub(span).unwrap_or(now);
             let until = now.checked_add(1.second()).unwrap_or(now);
             return Ok(Asked::Known(Range::Instants { from, until }));
         }
@@ -92,7 +97,7 @@ pub(super) fn keyword(word: &str, now: Timestamp, zone: &TimeZone) -> Result<Ask
                 (Ok(n @ 1..=120), "mo") => months_before(i64::from(n) - 1),
                 _ => {
                     return Err(
-                        "must be \"day\", \"24h\", \"7d\" (1d to 3660d), \"month\", \"6mo\" \
+                        "must be \"day\", \"24h\", \"30m\", \"7d\" (1d to 3660d), \"month\", \"6mo\" \
                          (1mo to 120mo), \"year\", \"all\", or two dates or instants"
                             .into(),
                     );

@@ -220,6 +220,45 @@ fn fits_together(query: &Query) -> Result<(), Refusal> {
             reason,
         ));
     }
+    if let Some(index) = position(Metric::ConsentRate) {
+        let is_by_day = |d: &Dimension| d.step().is_some_and(|step| step >= Step::Day);
+        let reason = if !query.filter.is_empty() {
+            "is of everybody who chose; nothing is known of those who said no, so it cannot be filtered"
+        } else if !query.dimensions.iter().all(is_by_day) {
+            "can be divided by time:day, time:week and time:month only"
+        } else if query
+            .order
+            .iter()
+            .any(|o| o.column == Column::Metric(index))
+            && !query.dimensions.is_empty()
+        {
+            "cannot be ordered by"
+        } else {
+            ""
+        };
+        if !reason.is_empty() {
+            return Err(Refusal::new(
+                format!("metrics[{index}]"),
+                "consent_rate",
+                reason,
+            ));
+        }
+    }
+    if let Some(index) = position(Metric::GroupConversionRate) {
+        let by_goal = query
+            .dimensions
+            .contains(&Dimension::Event(EventField::Goal));
+        let reason = match query.filter.without_goals() {
+            None => "a goal must stand alone or under and, so that the rate is of something",
+            Some(_) if by_goal => "is of each row without its goal; divide by something else",
+            Some(_) if !query.filter.has_goal() => "needs a filter event:goal",
+            Some(_) => "",
+        };
+        if !reason.is_empty() {
+            let key = format!("metrics[{index}]");
+            return Err(Refusal::new(key, "group_conversion_rate", reason));
+        }
+    }
     if let Some(index) = position(Metric::ConversionRate) {
         let by_goal = query
             .dimensions
@@ -368,6 +407,9 @@ fn natural_order(dimensions: &[Dimension]) -> Vec<Order> {
         column: Column::Metric(0),
         is_descending: true,
     };
+    if time.is_some() && dimensions.len() == 1 {
+        return time.into_iter().collect();
+    }
     time.into_iter().chain([first]).collect()
 }
 

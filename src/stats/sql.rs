@@ -17,9 +17,8 @@
 
 pub(super) mod events;
 
-use self::events::{Events, join, visits, visits_columns};
+use self::events::{Events, join, visits, visits_columns, zone};
 use super::dimension::{Dimension, EventField, NOT_SET, VisitField};
-use super::literal::literal;
 use super::metric::{Metric, Part};
 use super::period::{Range, Step};
 use super::protect;
@@ -54,7 +53,21 @@ impl Counting<'_> {
             links.push(format!("({base}) AS base"));
         }
         links.extend(self.cells(&way, &events));
-        links.push(format!("rows AS ({})", rows(&keys, &parts, is_split)));
+        let counted = rows(&keys, &parts, is_split);
+        match self.bases(&keys) {
+            None => links.push(format!("rows AS ({counted})")),
+            Some(bases) => {
+                links.push(format!("counted AS ({counted})"));
+                links.push(format!("bases AS ({bases})"));
+                let join = match keys.is_empty() {
+                    true => "CROSS JOIN bases".to_owned(),
+                    false => format!("LEFT JOIN bases USING ({})", keys.join(", ")),
+                };
+                links.push(format!(
+                    "rows AS (SELECT counted.*, bases.s_base FROM counted {join})"
+                ));
+            }
+        }
         let is_time: Vec<bool> = dimensions.iter().map(|d| d.step().is_some()).collect();
         let shape = protect::Shape {
             keys: &is_time,
@@ -62,13 +75,16 @@ impl Counting<'_> {
             is_protected: self.is_protected(),
             is_matched: self.is_matched(),
         };
-        let merges: Vec<String> = parts
+        let mut merges: Vec<String> = parts
             .iter()
             .map(|part| {
                 let (name, (function, _)) = (part.name(), part.aggregate(is_split));
                 format!("{function}Merge{}(s_{name}) AS p_{name}", part.parameters())
             })
             .collect();
+        if query.metrics.contains(&Metric::GroupConversionRate) {
+            merges.push("uniqExactMerge(s_base) AS p_base".into());
+        }
         links.extend(shape.links(&merges));
         links.push(format!("numbered AS ({})", self.numbered()));
         let everyone = match query.filter.is_empty() {
@@ -130,6 +146,36 @@ impl Counting<'_> {
         ))
     }
 
+    /// Visitors of each row that a group's conversion rate is of: the same rows without the goal.
+    fn bases(&self, keys: &[String]) -> Option<String> {
+        let metrics = &self.query.metrics;
+        let is_asked = metrics.contains(&Metric::GroupConversionRate);
+        let filter = self.query.filter.without_goals().filter(|_| is_asked)?;
+        let query = Query {
+            filter,
+            metrics: vec![Metric::Visitors],
+            ..self.query.clone()
+        };
+        let counting = Counting {
+            query: &query,
+            ..*self
+        };
+        let events = Events {
+            site: &query.site,
+            range: self.range,
+        };
+        let cells = counting.cells(&counting.way(&[Part::Visitors]), &events);
+        let select: String = keys.iter().map(|key| format!("{key}, ")).collect();
+        let group = match keys.is_empty() {
+            true => String::new(),
+            false => format!(" GROUP BY {}", keys.join(", ")),
+        };
+        Some(format!(
+            "WITH {} SELECT {select}uniqExactState(c_visitor) AS s_base FROM cells{group}",
+            cells.join(", ")
+        ))
+    }
+
     /// Visitors of all rows together are worth their counting only where something is made of them.
     fn is_matched(&self) -> bool {
         !self.query.filter.is_empty() || self.query.metrics.contains(&Metric::Percentage)
@@ -182,7 +228,7 @@ impl Counting<'_> {
         let mut columns = way.columns.clone();
         if way.cell == Cell::Visit {
             let keys = self.keys("v_day", "v_began");
-            let mut select = visits_columns(&way.fields, true);
+            let mut select = visits_columns(&query.site, &way.fields, true);
             select.append(&mut columns);
             if way.is_described {
                 select.push("v_bounce AS c_bounce, v_duration AS c_duration, 1 AS c_began".into());
@@ -217,7 +263,9 @@ impl Counting<'_> {
             .dimensions
             .iter()
             .filter_map(|dimension| match dimension {
-                Dimension::Event(field) => field.only().map(|only| format!(" AND {only}")),
+                Dimension::Event(field) => field
+                    .only(&query.site.goals)
+                    .map(|only| format!(" AND {only}")),
                 Dimension::Visit(_) | Dimension::Time(_) => None,
             })
             .collect();
@@ -288,7 +336,7 @@ impl Counting<'_> {
     /// came after midnight stands in that day's last hour, so that hours and days agree. Over instants the
     /// clock on the wall decides.
     fn clock(&self, step: Step, day: &str, ts: &str) -> String {
-        let zone = literal(self.query.site.time_zone.iana_name().unwrap_or("UTC"));
+        let zone = zone(&self.query.site);
         let is_instants = matches!(self.range, Range::Instants { .. });
         let local = format!("toDate({ts}, {zone})");
         let date = if is_instants { local.as_str() } else { day };

@@ -25,6 +25,10 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         "0008_salt_steps",
         include_str!("../../schema/0008_salt_steps.sql"),
     ),
+    (
+        "0009_dashboard",
+        include_str!("../../schema/0009_dashboard.sql"),
+    ),
     ("0010_access", include_str!("../../schema/0010_access.sql")),
 ];
 

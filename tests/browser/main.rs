@@ -14,6 +14,7 @@ mod adapters;
 mod banner;
 mod browser;
 mod consent;
+mod dashboard;
 mod demo;
 mod device;
 mod events;

@@ -4,6 +4,7 @@ import * as access from "./scenarios/access.mjs";
 import { adapters } from "./scenarios/adapters.mjs";
 import * as banner from "./scenarios/banner.mjs";
 import * as consent from "./scenarios/consent.mjs";
+import * as dashboard from "./scenarios/dashboard.mjs";
 import * as device from "./scenarios/device.mjs";
 import * as events from "./scenarios/events.mjs";
 import * as measuring from "./scenarios/measuring.mjs";
@@ -13,7 +14,7 @@ import * as rights from "./scenarios/rights.mjs";
 import * as vitals from "./scenarios/vitals.mjs";
 
 const scenarios = {};
-for (const file of [access, adapters, banner, consent, device, events, measuring, plausible, policy, rights, vitals]) {
+for (const file of [access, adapters, banner, consent, dashboard, device, events, measuring, plausible, policy, rights, vitals]) {
   for (const [name, scenario] of Object.entries(file)) {
     if (name in scenarios) throw new Error("two scenarios are called " + name);
     scenarios[name] = scenario;

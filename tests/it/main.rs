@@ -8,6 +8,7 @@ mod accounting;
 mod apps;
 mod connections;
 mod consent;
+mod dashboard;
 mod demo;
 mod durability;
 mod erasure;

@@ -38,6 +38,16 @@ async fn beacons_become_numbers_on_the_listener_and_the_command_line() {
     );
     assert_eq!(answer.json()["meta"]["consent"]["grants"], 6);
 
+    let as_csv = [JSON[0], ("accept", "text/csv")];
+    let csv = brine
+        .admin(Method::POST, "/api/v1/query", &as_csv, &query.to_string())
+        .await;
+    assert_eq!(csv.text(), "visitors,pageviews,bounce_rate\r\n6,9,50.0\r\n");
+    let schema = brine
+        .admin(Method::GET, "/api/v1/query/schema.json", &[], "")
+        .await;
+    assert_eq!(schema.json()["title"], "brine query");
+
     let arguments = [
         "query",
         "portal",

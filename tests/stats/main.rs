@@ -1,6 +1,7 @@
 //! Counting, against the real engine with merges stopped, so that what is not merged yet would show.
 
 mod figures;
+mod funnels;
 mod hostile;
 mod listener;
 mod model;

@@ -306,6 +306,14 @@ impl World<'_> {
             "visit:device" => first.device.clone(),
             "visit:utm_term" => first.utm_term.clone(),
             "visit:days_since_last" => first.days_since_last.clone(),
+            "visit:hour" | "visit:weekday" => {
+                let first = Timestamp::from_millisecond(first.ts_ms).unwrap();
+                let first = first.to_zoned(self.zone.clone());
+                match dimension {
+                    "visit:hour" => format!("{:02}", first.hour()),
+                    _ => first.weekday().to_monday_one_offset().to_string(),
+                }
+            }
             "visit:entry_page" => pages.next().map_or(String::new(), |page| page.path.clone()),
             "visit:exit_page" => pages
                 .next_back()

@@ -34,7 +34,7 @@ const METRICS: [&str; 17] = [
     "ttfb",
 ];
 
-const DIMENSIONS: [&str; 18] = [
+const DIMENSIONS: [&str; 20] = [
     "event:page",
     "event:hostname",
     "event:name",
@@ -48,6 +48,8 @@ const DIMENSIONS: [&str; 18] = [
     "visit:days_since_last",
     "visit:entry_page",
     "visit:exit_page",
+    "visit:hour",
+    "visit:weekday",
     "time:minute",
     "time:hour",
     "time:day",
@@ -185,6 +187,8 @@ fn filters() -> impl Strategy<Value = Filter> {
         .prop_map(move |o| Filter::Leaf(o, "visit:source", vec![v]))),
         operator().prop_map(|o| Filter::Leaf(o, "visit:entry_page", vec!["/a", "/b"])),
         operator().prop_map(|o| Filter::Leaf(o, "visit:exit_page", vec!["/"])),
+        select(vec!["09", "23", "15"]).prop_map(|v| Filter::Leaf("is", "visit:hour", vec![v])),
+        operator().prop_map(|o| Filter::Leaf(o, "visit:weekday", vec!["7"])),
         select(vec!["DK", "(not set)"]).prop_map(|v| Filter::Leaf("is", "visit:country", vec![v])),
     ];
     let event = event.boxed();

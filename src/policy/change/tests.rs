@@ -19,6 +19,10 @@ fn full() -> Settings {
         email: "dpo@example.test".into(),
         phone: "+45 1".into(),
     };
+    settings.sites[0].funnels = vec![crate::config::settings::Funnel {
+        name: "Sign-up".into(),
+        steps: vec!["Visit /".into(), "Signup".into()],
+    }];
     settings.controller.dpo = Some(contact.clone());
     settings.controller.representative = Some(contact.clone());
     settings.controller.joint = vec![contact];
@@ -191,7 +195,7 @@ const OUTSIDE: &str = "\
     server.admin server.body_timeout_ms server.drain_timeout_ms server.header_timeout_ms \
     server.idle_timeout_ms server.listen server.max_batch_bytes server.max_body_bytes server.max_connections server.runtime \
     server.threads server.tls.certificate server.tls.key server.trusted_proxies \
-    site.allow_http_libraries site.matomo_currency site.matomo_id site.rules.exclude_networks site.server_keys site.umami_id \
+    site.allow_http_libraries site.funnel.name site.funnel.steps site.goals site.matomo_currency site.matomo_id site.rules.exclude_networks site.server_keys site.umami_id \
     spool.group_delay_ms spool.group_records spool.max_mib spool.reserve_mib \
     store.database store.engine_memory_mib store.password_file store.timeout_ms store.url store.user";
 

@@ -1,9 +1,7 @@
 //! A [`Filter`] as SQL over the columns of an event and the `v_…` of its visit.
 
-use std::collections::BTreeSet;
-
 use super::{Filter, Leaf, Operator};
-use crate::stats::dimension::{Dimension, EventField};
+use crate::stats::dimension::{Dimension, EventField, goals_sql};
 use crate::stats::literal::{list, literal};
 
 impl Filter {
@@ -66,18 +64,7 @@ impl Leaf {
     }
 
     fn goals(&self) -> String {
-        let goals: BTreeSet<String> = self
-            .values
-            .iter()
-            .map(|goal| match goal.strip_prefix("Visit ") {
-                Some(path) => format!("(name = 'pageview' AND path = {})", literal(path)),
-                None => format!(
-                    "(name = {} AND name NOT IN ('pageview', 'engagement', 'web_vitals'))",
-                    literal(goal)
-                ),
-            })
-            .collect();
-        format!("({})", goals.into_iter().collect::<Vec<_>>().join(" OR "))
+        goals_sql(self.values.iter().map(String::as_str))
     }
 
     fn negated(&self, sql: String) -> String {

@@ -8,17 +8,17 @@ use crate::rights::rows::restricted;
 use crate::salts::period::date_of;
 use crate::stats::dimension::{AT, VisitField};
 use crate::stats::literal::literal;
-use crate::stats::period::Range;
+use crate::stats::period::{Range, Step};
 
 /// The events a counting is about.
-pub(super) struct Events<'a> {
-    pub(super) site: &'a Site,
-    pub(super) range: Range,
+pub(in crate::stats) struct Events<'a> {
+    pub(in crate::stats) site: &'a Site,
+    pub(in crate::stats) range: Range,
 }
 
 impl Events<'_> {
     /// The condition for the events of the range.
-    pub(super) fn selected(&self) -> String {
+    pub(in crate::stats) fn selected(&self) -> String {
         let (first, last) = self.range.days(&self.site.time_zone);
         match self.range {
             Range::Days { .. } => self.on_days(first, last),
@@ -31,7 +31,7 @@ impl Events<'_> {
     }
 
     /// The condition for all events of the visits that have one in the range.
-    pub(super) fn whole(&self) -> String {
+    pub(in crate::stats) fn whole(&self) -> String {
         let (first, last) = self.range.days(&self.site.time_zone);
         if self.range_is_of_whole_visits() {
             return self.on_days(first, last);
@@ -67,31 +67,43 @@ fn between(from: Timestamp, until: Timestamp) -> String {
     format!("ts >= {} AND ts < {}", instant(from), instant(until))
 }
 
-pub(super) fn join(fields: &[VisitField], visits: impl FnOnce(&[VisitField]) -> String) -> String {
+pub(in crate::stats) fn join(
+    fields: &[VisitField],
+    visits: impl FnOnce(&[VisitField]) -> String,
+) -> String {
     if fields.is_empty() {
         return String::new();
     }
     format!(" INNER JOIN {} AS visits USING (visit)", visits(fields))
 }
 
-pub(super) fn visits(events: &Events<'_>, fields: &[VisitField], is_described: bool) -> String {
+pub(in crate::stats) fn visits(
+    events: &Events<'_>,
+    fields: &[VisitField],
+    is_described: bool,
+) -> String {
     format!(
         "SELECT visit, {} FROM events WHERE {} GROUP BY visit",
-        visits_columns(fields, is_described).join(", "),
+        visits_columns(events.site, fields, is_described).join(", "),
         events.whole()
     )
 }
 
 /// What a visit was: what is asked for, and (`is_described`) when it began, how long it took, whether it
 /// bounced, and where it was entered.
-pub(super) fn visits_columns(fields: &[VisitField], is_described: bool) -> Vec<String> {
+pub(super) fn visits_columns(
+    site: &Site,
+    fields: &[VisitField],
+    is_described: bool,
+) -> Vec<String> {
+    let zone = zone(site);
     let mut columns: Vec<String> = fields
         .iter()
-        .map(|field| format!("{} AS {}", field.sql(), field.alias()))
+        .map(|field| format!("{} AS {}", field.sql(&zone), field.alias()))
         .collect();
     if is_described {
         for field in [VisitField::EntryPage, VisitField::EntryHostname] {
-            columns.push(format!("{} AS {}", field.sql(), field.alias()));
+            columns.push(format!("{} AS {}", field.sql(&zone), field.alias()));
         }
         columns.extend([
             format!("argMin(day, {AT}) AS v_day"),
@@ -107,6 +119,11 @@ pub(super) fn visits_columns(fields: &[VisitField], is_described: bool) -> Vec<S
     columns.sort();
     columns.dedup();
     columns
+}
+
+/// The literal of a site's time zone.
+pub(super) fn zone(site: &Site) -> String {
+    literal(site.time_zone.iana_name().unwrap_or("UTC"))
 }
 
 /// Asks how many said yes and no, and how new the newest event is.
@@ -126,6 +143,29 @@ pub(in crate::stats) fn about(site: &Site, range: Range) -> String {
         date_of(last),
         edge_day(&id, "DESC"),
         restricted(&id),
+    )
+}
+
+/// Asks how many said yes and no at each point of time.
+pub(in crate::stats) fn choices(site: &Site, range: Range, step: Option<Step>) -> String {
+    let (id, zone) = (literal(site.id.as_str()), zone(site));
+    let (first, last) = range.days(&site.time_zone);
+    let (from, until) = Range::Days { first, last }.instants(&site.time_zone);
+    let label = match step {
+        None => "''",
+        Some(Step::Week) => "toString(toMonday(date))",
+        Some(Step::Month) => "toString(toStartOfMonth(date))",
+        Some(Step::Day | Step::Hour | Step::Minute) => "toString(date)",
+    };
+    format!(
+        "SELECT {label} AS label, sum(g) AS grants, sum(d) AS denials FROM (\
+         SELECT toDate(ts, {zone}) AS date, toUInt64(1) AS g, toUInt64(0) AS d FROM consents \
+         WHERE site = {id} AND choice = 'grant' AND {} \
+         UNION ALL SELECT day AS date, toUInt64(0) AS g, toUInt64(denials) AS d FROM denials \
+         WHERE site = {id} AND day BETWEEN '{}' AND '{}') GROUP BY label ORDER BY label",
+        between(from, until),
+        date_of(first),
+        date_of(last),
     )
 }
 

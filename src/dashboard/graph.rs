@@ -1,0 +1,222 @@
+//! A line over time, as SVG of the server's: it is there without script, prints, and has its table beside it.
+//!
+//! Comes in: values by point of time, and those it is compared with. Goes out: paths in a box of 1000 × 100 that the
+//! page stretches, ticks for the axes (text stands outside, so that it keeps its size at any width), and the same
+//! points for the table. Withheld points are gaps: a line through them would guess.
+
+use std::fmt::Write;
+
+/// One point.
+#[derive(Clone, Debug)]
+pub(super) struct Point {
+    /// In words.
+    pub(super) name: String,
+    /// The figure in words.
+    pub(super) text: String,
+    /// The figure of the range it is compared with, and when that was.
+    pub(super) earlier: Option<(String, String)>,
+    /// Where a click on it leads: the same page over this day, week or month.
+    pub(super) href: Option<String>,
+    /// First and last date of the point, for the choice of a range.
+    pub(super) dates: Option<(String, String)>,
+    pub(super) value: Option<f64>,
+    pub(super) earlier_value: Option<f64>,
+    /// It lies ahead: there is nothing to draw yet.
+    pub(super) is_ahead: bool,
+    /// What somebody wrote about it.
+    pub(super) notes: Vec<String>,
+    /// Left edge and width in the box, filled in by [`Graph::new`].
+    pub(super) x: f64,
+    pub(super) width: f64,
+}
+
+impl Point {
+    /// A point about which nothing is known.
+    pub(super) fn empty() -> Point {
+        Point {
+            name: String::new(),
+            text: String::new(),
+            earlier: None,
+            href: None,
+            dates: None,
+            value: None,
+            earlier_value: None,
+            is_ahead: false,
+            notes: Vec::new(),
+            x: 0.0,
+            width: 0.0,
+        }
+    }
+}
+
+/// A drawn graph.
+#[derive(Debug)]
+pub(super) struct Graph {
+    pub(super) points: Vec<Point>,
+    pub(super) line: String,
+    pub(super) area: String,
+    pub(super) earlier: String,
+    /// Single points between gaps, which no line would show.
+    pub(super) dots: Vec<(String, String)>,
+    /// Values at the top and in the middle of the axis.
+    pub(super) top: f64,
+    /// Positions in `points` whose names stand below the axis.
+    pub(super) ticks: Vec<usize>,
+}
+
+const WIDTH: f64 = 1_000.0;
+const HEIGHT: f64 = 100.0;
+
+impl Graph {
+    /// Draws the points.
+    pub(super) fn new(mut points: Vec<Point>) -> Graph {
+        let n = points.len();
+        let step = WIDTH / n.max(1) as f64;
+        for (i, point) in points.iter_mut().enumerate() {
+            point.x = step * i as f64;
+            point.width = step;
+        }
+        let values = |point: &Point| [point.value, point.earlier_value].into_iter().flatten();
+        let top = ceiling(points.iter().flat_map(values).fold(0.0, f64::max));
+        let at = |i: usize, value: f64| (step * (i as f64 + 0.5), HEIGHT * (1.0 - value / top));
+        let now: Vec<Option<f64>> = points
+            .iter()
+            .map(|point| point.value.filter(|_| !point.is_ahead))
+            .collect();
+        let then: Vec<Option<f64>> = points.iter().map(|point| point.earlier_value).collect();
+        let (line, dots) = path(&now, &at);
+        let (earlier, _) = path(&then, &at);
+        let area = runs(&now).into_iter().filter(|run| run.len() > 1).fold(
+            String::new(),
+            |mut area, run| {
+                let (first, last) = (run[0].0, run[run.len() - 1].0);
+                let put = write!(area, "M{:.1} {HEIGHT}", at(first, 0.0).0).is_ok();
+                debug_assert!(put, "text takes text");
+                for (i, value) in run {
+                    let (x, y) = at(i, value);
+                    area.push_str(&format!("L{x:.1} {y:.1}"));
+                }
+                area.push_str(&format!("L{:.1} {HEIGHT}Z", at(last, 0.0).0));
+                area
+            },
+        );
+        Graph {
+            ticks: ticks(n),
+            points,
+            line,
+            area,
+            earlier,
+            dots,
+            top,
+        }
+    }
+
+    /// Names of the points below the axis.
+    pub(super) fn tick_names(&self) -> impl Iterator<Item = &str> {
+        self.ticks.iter().map(|i| self.points[*i].name.as_str())
+    }
+
+    /// Tells whether there is anything to draw.
+    pub(super) fn is_empty(&self) -> bool {
+        let has = |point: &Point| point.value.is_some_and(|value| value > 0.0);
+        !self.points.iter().any(has)
+    }
+
+    pub(super) fn has_earlier(&self) -> bool {
+        !self.earlier.is_empty()
+    }
+
+    pub(super) fn has_notes(&self) -> bool {
+        self.points.iter().any(|point| !point.notes.is_empty())
+    }
+}
+
+/// Stretches of points that have values.
+fn runs(values: &[Option<f64>]) -> Vec<Vec<(usize, f64)>> {
+    let mut runs: Vec<Vec<(usize, f64)>> = vec![Vec::new()];
+    for (i, value) in values.iter().enumerate() {
+        match (value, runs.last_mut()) {
+            (Some(value), Some(run)) => run.push((i, *value)),
+            _ => runs.push(Vec::new()),
+        }
+    }
+    runs.retain(|run| !run.is_empty());
+    runs
+}
+
+fn path(
+    values: &[Option<f64>],
+    at: &dyn Fn(usize, f64) -> (f64, f64),
+) -> (String, Vec<(String, String)>) {
+    let (mut line, mut dots) = (String::new(), Vec::new());
+    for run in runs(values) {
+        if let [(i, value)] = run[..] {
+            let (x, y) = at(i, value);
+            dots.push((format!("{x:.1}"), format!("{y:.1}")));
+            continue;
+        }
+        for (n, (i, value)) in run.into_iter().enumerate() {
+            let (x, y) = at(i, value);
+            line.push_str(&format!("{}{x:.1} {y:.1}", if n == 0 { 'M' } else { 'L' }));
+        }
+    }
+    (line, dots)
+}
+
+/// The next number that an axis may end at: 1, 1.5, 2, 3, 4, 5, 6, 8 or 10 times a power of ten.
+fn ceiling(value: f64) -> f64 {
+    if value <= 0.0 || !value.is_finite() {
+        return 1.0;
+    }
+    let power = 10_f64.powf(value.log10().floor());
+    let steps = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
+    let step = steps.into_iter().find(|step| step * power >= value);
+    step.unwrap_or(10.0) * power
+}
+
+/// At most seven names, the first among them, evenly apart.
+fn ticks(n: usize) -> Vec<usize> {
+    let step = n.div_ceil(7).max(1);
+    (0..n).step_by(step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(value: Option<f64>) -> Point {
+        Point {
+            value,
+            ..Point::empty()
+        }
+    }
+
+    #[test]
+    fn a_withheld_point_is_a_gap_and_a_lonely_one_a_dot() {
+        let values = [Some(4.0), Some(8.0), None, Some(2.0)];
+        let graph = Graph::new(values.map(point).into());
+        assert_eq!(graph.line, "M125.0 50.0L375.0 0.0");
+        assert_eq!(graph.dots, [("875.0".into(), "75.0".into())]);
+        assert_eq!(graph.top, 8.0);
+        assert_eq!(graph.area, "M125.0 100L125.0 50.0L375.0 0.0L375.0 100Z");
+    }
+
+    #[test]
+    fn an_axis_ends_at_a_round_number() {
+        for (value, end) in [
+            (0.0, 1.0),
+            (1.0, 1.0),
+            (7.0, 8.0),
+            (101.0, 150.0),
+            (0.03, 0.03),
+        ] {
+            assert!((ceiling(value) - end).abs() < 1e-9, "{value}");
+        }
+    }
+
+    #[test]
+    fn nothing_to_draw_is_no_fault() {
+        let graph = Graph::new(Vec::new());
+        assert!(graph.is_empty() && graph.line.is_empty() && graph.ticks.is_empty());
+    }
+}

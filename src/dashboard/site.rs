@@ -1,0 +1,373 @@
+//! The pages: all sites, one site, one panel; and the live figure.
+//!
+//! Comes in: who is asked (a site) and a view. Goes out: a reply. All questions of a page run side by side, and each is
+//! one statement.
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{CACHE_CONTROL, HeaderValue};
+use hyper::http::request::Parts;
+use jiff::civil::Date;
+use serde_json::json;
+
+use super::ask::{self, Asker, MANY};
+use super::overview::{Overview, SiteRow};
+use super::page::{self, Choice, Live as LiveFigure, Main, PanelPage, SitePage};
+use super::panels::Panel;
+use super::reply;
+use super::view::{Period, View};
+use super::{Dashboard, health, marks, words};
+use crate::config::{Site, Sites};
+use crate::route::{Reply, typed};
+use crate::salts::period::{date_of, local_day};
+use crate::stats::metric::Metric;
+use crate::stats::{Answer, Beside, QueryError, csv};
+
+/// One site.
+pub(super) async fn one(
+    dashboard: &Dashboard,
+    asker: &Asker<'_>,
+    site: &Site,
+    view: &View,
+    head: &Parts,
+) -> Reply {
+    let today = date_of(local_day(asker.now, &site.time_zone));
+    let mut view = view.clone();
+    if !ask::TOP.contains(&view.metric.as_str()) {
+        view.metric = "visitors".into();
+    }
+    let view = &view;
+    let step = step(view, today);
+    let tabs: Vec<_> = page::panels()
+        .map(|panel| {
+            (
+                panel,
+                panel.tab(view.tabs.get(panel.id).map(String::as_str)),
+            )
+        })
+        .collect();
+    let panels = tabs
+        .iter()
+        .map(|(_, tab)| asker.ask(ask::breakdown(site, view, tab, false), Beside::Nothing));
+    let steps = match (&view.steps[..], site.funnels.first()) {
+        ([], Some(funnel)) => funnel.steps.clone(),
+        (steps, _) => steps.to_vec(),
+    };
+    let coarse = if matches!(step, "minute" | "hour") {
+        "day"
+    } else {
+        step
+    };
+    let (top, graph, now, panels, funnel, consent, oldest, marks) = tokio::join!(
+        asker.ask(ask::top(site, view), Beside::About),
+        asker.ask(ask::graph(site, view, step), Beside::Nothing),
+        asker.ask(
+            ask::now(site, asker.now, &[], &["visitors"]),
+            Beside::Nothing
+        ),
+        ask::all(panels.collect()),
+        asker.funnel(site, view, &steps),
+        asker.ask(ask::consent(site, view, coarse), Beside::Nothing),
+        asker.oldest_day(site),
+        marks::read(asker, site),
+    );
+    // A page without its notes is a page all the same.
+    let marks = marks.unwrap_or_default();
+    let days: Vec<(String, String)> = marks
+        .iter()
+        .filter(|mark| mark.kind == "note")
+        .map(|mark| (date_of(mark.day).to_string(), mark.name.clone()))
+        .collect();
+    let base = format!("/d/{}", site.id);
+    let fault = match &top {
+        Ok(_) => String::new(),
+        Err(error) => page::fault(error, view.language),
+    };
+    let status = top.as_ref().map_or_else(status_of, |_| StatusCode::OK);
+    let now_label = words::clock_label(asker.now, &site.time_zone);
+    let graph_csv = view.href(|view| {
+        view.path = format!("{base}/graph.csv");
+        view.tabs.clear();
+    });
+    let main: Option<Main> = graph
+        .as_ref()
+        .ok()
+        .map(|answer| page::main_graph(view, step, answer, &now_label, graph_csv, &days));
+    let shown = tabs
+        .iter()
+        .zip(&panels)
+        .map(|((panel, tab), counted)| page::shown(view, panel, tab, counted.as_ref(), &base));
+    let consent_csv = view.href(|view| {
+        view.path = format!("{base}/consent.csv");
+        view.tabs.clear();
+    });
+    let consent = match (&consent, &top) {
+        (Ok(consent), Ok(top)) => Some(page::consent(view, coarse, consent, top, consent_csv)),
+        _ => None,
+    };
+    let shown = SitePage {
+        funnel: fault
+            .is_empty()
+            .then(|| page::funnel(view, site, &steps, funnel.as_ref())),
+        consent,
+        health: health::lines(
+            &dashboard.collector,
+            site,
+            view,
+            oldest.unwrap_or_default(),
+            asker.now,
+        ),
+        marks: page::marks(view, &base, &marks),
+        frame: dashboard.frame(asker.sites, view, Some(site)),
+        site,
+        controls: page::controls(view, today, top.as_ref().ok()),
+        live: live_figure(view, site, now.as_ref().ok()),
+        tiles: top
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |top| page::tiles(view, top)),
+        graph: main,
+        panels: if fault.is_empty() {
+            shown.collect()
+        } else {
+            Vec::new()
+        },
+        notes: top
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |top| page::notes(view, top)),
+        fault,
+    };
+    reply::page(status, &shown, view.language, head)
+}
+
+/// One panel in full, or as CSV; none where there is no such panel.
+pub(super) async fn panel(
+    dashboard: &Dashboard,
+    asker: &Asker<'_>,
+    site: &Site,
+    view: &View,
+    name: &str,
+    head: &Parts,
+) -> Option<Reply> {
+    let today = date_of(local_day(asker.now, &site.time_zone));
+    if let "graph.csv" | "consent.csv" = name {
+        let step = step(view, today);
+        let coarse = if matches!(step, "minute" | "hour") {
+            "day"
+        } else {
+            step
+        };
+        let query = match name {
+            "graph.csv" => ask::graph(site, view, step),
+            _ => ask::consent(site, view, coarse),
+        };
+        return Some(match asker.ask(query, Beside::Nothing).await {
+            Ok(answer) => {
+                reply::download(&csv::csv(&answer), &file_name(site, "graph", &answer), head)
+            }
+            Err(error) => crate::admin::query_problem(&error),
+        });
+    }
+    let (id, is_csv) = match name.strip_suffix(".csv") {
+        Some(id) => (id, true),
+        None => (name, false),
+    };
+    let panel = Panel::find(id)?;
+    let tab = panel.tab(view.tabs.get(panel.id).map(String::as_str));
+    let mut query = ask::breakdown(site, view, tab, true);
+    if is_csv {
+        query["pagination"] = json!({});
+        return Some(match asker.ask(query, Beside::Nothing).await {
+            Ok(answer) => {
+                reply::download(&csv::csv(&answer), &file_name(site, tab.id, &answer), head)
+            }
+            Err(error) => crate::admin::query_problem(&error),
+        });
+    }
+    let base = format!("/d/{}", site.id);
+    let counted = asker.ask(query, Beside::About).await;
+    let fault = match &counted {
+        Err(error) => page::fault(error, view.language),
+        Ok(_) => String::new(),
+    };
+    let status = counted.as_ref().map_or_else(status_of, |_| StatusCode::OK);
+    let mut shown = page::shown(view, panel, tab, counted.as_ref(), &base);
+    shown.more = None;
+    for (row, href) in
+        shown
+            .rows
+            .iter_mut()
+            .zip(page::filter_hrefs(view, tab, counted.as_ref().ok(), &base))
+    {
+        row.href = href;
+    }
+    let n_rows = counted.as_ref().map_or(0, |answer| answer.n_rows);
+    let at = |offset: u64, en, da| Choice {
+        text: view.say(en, da).to_owned(),
+        href: view.href(|view| view.offset = offset),
+        is_current: false,
+        key: "",
+    };
+    let mut pages = Vec::new();
+    if view.offset > 0 {
+        pages.push(at(
+            view.offset.saturating_sub(MANY),
+            "Rows before",
+            "Rækkerne før",
+        ));
+    }
+    if view.offset + MANY < n_rows {
+        pages.push(at(view.offset + MANY, "Further rows", "Flere rækker"));
+    }
+    let page = PanelPage {
+        frame: dashboard.frame(asker.sites, view, Some(site)),
+        site,
+        controls: page::controls(view, today, counted.as_ref().ok()),
+        panel: shown,
+        back: view.href(|view| view.path = base.clone()),
+        pages,
+        fault,
+    };
+    Some(reply::page(status, &page, view.language, head))
+}
+
+/// All sites together and one by one, apps and web side by side.
+pub(super) async fn all(dashboard: &Dashboard, sites: &Sites, view: &View, head: &Parts) -> Reply {
+    let asker = dashboard.asker(sites);
+    let mut view = view.clone();
+    view.filters.clear();
+    let view = &view;
+    let sites: Vec<_> = sites.iter().collect();
+    let questions = sites.iter().map(|site| {
+        let today = date_of(local_day(asker.now, &site.time_zone));
+        let (top, graph) = (
+            ask::top(site, view),
+            ask::graph(site, view, step(view, today)),
+        );
+        let asker = &asker;
+        async move {
+            tokio::join!(
+                asker.ask(top, Beside::About),
+                asker.ask(graph, Beside::Nothing)
+            )
+        }
+    });
+    let answers = ask::all(questions.collect()).await;
+    let first = sites.first().map_or(Date::ZERO, |site| {
+        date_of(local_day(asker.now, &site.time_zone))
+    });
+    let reference = answers.iter().find_map(|(top, _)| top.as_ref().ok());
+    let fault = match (&reference, answers.first()) {
+        (None, Some((Err(error), _))) => page::fault(error, view.language),
+        _ => String::new(),
+    };
+    let status = match (&reference, answers.first()) {
+        (None, Some((Err(error), _))) => status_of(error),
+        _ => StatusCode::OK,
+    };
+    let rows = sites
+        .iter()
+        .zip(&answers)
+        .map(|(site, (top, graph))| SiteRow::new(view, site, top.as_ref(), graph.as_ref().ok()));
+    let page = Overview {
+        frame: dashboard.frame(asker.sites, view, None),
+        controls: page::controls(view, first, reference),
+        groups: super::overview::groups(view, rows.collect()),
+        fault,
+    };
+    reply::page(status, &page, view.language, head)
+}
+
+/// The last half hour, as one server-sent event. The connection is not held: the browser comes back by itself after
+/// `retry` (HTML, "Server-sent events"), is looked at anew each time, and keeps no slot while it waits.
+pub(super) async fn now(asker: &Asker<'_>, site: &Site, view: &View) -> Reply {
+    let counted = asker
+        .ask(
+            ask::now(site, asker.now, &[], &["visitors"]),
+            Beside::Nothing,
+        )
+        .await;
+    let figure = live_figure(view, site, counted.as_ref().ok());
+    let body = format!("retry: 10000\ndata: {}\n\n", json!({ "text": figure.text }));
+    let mut reply = typed(StatusCode::OK, "text/event-stream", Bytes::from(body));
+    reply::guarded(&mut reply);
+    reply
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+fn live_figure(view: &View, site: &Site, counted: Option<&Answer>) -> LiveFigure {
+    let value = counted.and_then(|answer| Some((answer.rows.first()?.metrics[0], answer.k)));
+    let text = match value {
+        Some((Some(n), _)) => words::figure(Metric::Visitors, Some(n), "", view.language),
+        Some((None, k)) => view
+            .language
+            .pick(format!("fewer than {k}"), format!("færre end {k}")),
+        None => words::NONE.to_owned(),
+    };
+    LiveFigure {
+        text,
+        href: view.href(|view| view.path = format!("/d/{}/now", site.id)),
+    }
+}
+
+fn file_name(site: &Site, what: &str, answer: &Answer) -> String {
+    let day = |instant: &str| instant.get(..10).unwrap_or_default().to_owned();
+    let (from, to) = answer
+        .range("date_range")
+        .map_or_else(Default::default, |(from, to)| (day(from), day(to)));
+    format!("{}-{what}-{from}-{to}.csv", site.id)
+}
+
+pub(super) fn status_of(error: &QueryError) -> StatusCode {
+    crate::admin::status_of(error)
+}
+
+/// How finely the graph divides time: as asked, where that gives a graph.
+pub(super) fn step(view: &View, today: Date) -> &'static str {
+    let n_days = match &view.period {
+        Period::Keyword(word) => match word.as_str() {
+            "30m" => 0,
+            "day" | "24h" => 1,
+            "month" => i64::from(today.day()),
+            "year" => i64::from(today.day_of_year()),
+            "all" => 400,
+            word => {
+                let number =
+                    |unit: &str| word.strip_suffix(unit).and_then(|n| n.parse::<i64>().ok());
+                number("d")
+                    .or_else(|| number("mo").map(|n| n * 31))
+                    .unwrap_or(28)
+            }
+        },
+        Period::Dates(from, to) => {
+            let date = |text: &str| text.get(..10).and_then(|day| day.parse::<Date>().ok());
+            match (date(from), date(to)) {
+                (Some(from), Some(to)) => from
+                    .until(to)
+                    .map_or(28, |span| i64::from(span.get_days()) + 1),
+                _ => 28,
+            }
+        }
+    };
+    let fits = |step: &str| match step {
+        "minute" => n_days <= 2,
+        "hour" => n_days <= 31,
+        _ => true,
+    };
+    let known = ["minute", "hour", "day", "week", "month"];
+    let asked = view.interval.as_deref();
+    match known
+        .into_iter()
+        .find(|step| Some(*step) == asked && fits(step))
+    {
+        Some(step) => step,
+        None => match n_days {
+            0 => "minute",
+            ..=2 => "hour",
+            3..=92 => "day",
+            93..=200 => "week",
+            _ => "month",
+        },
+    }
+}

@@ -1,0 +1,241 @@
+//! README, "Dashboard": its numbers are the query API's, nothing in it comes from elsewhere, and nothing that a
+//! visitor sent is more than text.
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Brine};
+
+/// What a hostile page, referrer, campaign, property or event would try.
+const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'";
+
+async fn get(brine: &Brine, path: &str) -> Answer {
+    brine.admin(Method::GET, path, &[], "").await
+}
+
+async fn visitors(brine: &Brine, n: usize, body: impl Fn(usize) -> Value) {
+    for visitor in 0..n {
+        let token = brine.consent("portal").await;
+        let mut body = body(visitor);
+        body["d"] = json!("portal");
+        body["c"] = json!(token);
+        brine.event(&body.to_string()).await.expect(202, "accepted");
+    }
+}
+
+#[tokio::test]
+async fn the_dashboard_shows_the_numbers_of_the_query_api() {
+    let brine = Brine::start();
+    visitors(&brine, 12, |i| {
+        let page = if i < 7 { "/a" } else { "/b" };
+        json!({ "n": "pageview", "u": format!("https://portal.example.test{page}") })
+    })
+    .await;
+    brine.wait_for("SELECT count() FROM events", 12);
+    let query = json!({
+        "site_id": "portal", "metrics": ["visitors", "pageviews"], "date_range": "28d",
+        "dimensions": ["event:page"],
+    });
+    let json = [("content-type", "application/json")];
+    let api = brine
+        .admin(Method::POST, "/api/v1/query", &json, &query.to_string())
+        .await
+        .json();
+    assert_eq!(
+        api["results"],
+        json!([
+            { "dimensions": ["/a"], "metrics": [7, 7] },
+            { "dimensions": ["/b"], "metrics": [5, 5] },
+        ])
+    );
+    let page = get(&brine, "/d/portal?lang=en").await;
+    assert_eq!(page.status, 200);
+    let text = page.text().replace('\n', "");
+    for shown in [
+        "<span class=\"name\">Visitors</span><strong>12</strong>",
+        ">/a</a></th><td>7</td><td>7</td>",
+        ">/b</a></th><td>5</td><td>5</td>",
+    ] {
+        assert!(text.contains(shown), "{shown}: {text}");
+    }
+    let csv = get(&brine, "/d/portal/pages.csv").await.text();
+    assert!(
+        csv.starts_with("event:page,visitors,visits,pageviews"),
+        "{csv}"
+    );
+    assert!(csv.contains("\r\n/a,7,7,7,"), "{csv}");
+
+    // A filter narrows everything; one that singles out few shows nothing.
+    let filtered = get(&brine, "/d/portal?lang=en&f=is,event:page,/b")
+        .await
+        .text();
+    assert!(filtered.contains("<strong>5</strong>"), "{filtered}");
+    assert!(!filtered.contains(">/a</a>"), "{filtered}");
+    let all = get(&brine, "/?lang=en").await.text();
+    assert!(all.contains("<dd>12</dd>"), "{all}");
+    let refused = get(&brine, "/d/portal?f=is,event:nothing,x").await;
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.text().contains("is no dimension"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(get(&brine, "/d/nowhere").await.status, 404);
+    assert_eq!(get(&brine, "/d/portal/nothing").await.status, 404);
+    // The public listener knows nothing of it.
+    assert_eq!(
+        brine
+            .request(Method::GET, "/d/portal", &[], "")
+            .await
+            .status,
+        404
+    );
+}
+
+#[tokio::test]
+async fn what_visitors_send_is_only_text_on_the_dashboard() {
+    let brine = Brine::start();
+    visitors(&brine, 6, |_| {
+        let tag: String = url::form_urlencoded::byte_serialize(HOSTILE.as_bytes()).collect();
+        json!({
+            "n": HOSTILE,
+            "u": format!("https://portal.example.test/{HOSTILE}?utm_source={tag}&utm_campaign={tag}&utm_medium={tag}"),
+            "r": format!("https://elsewhere.example/{HOSTILE}"),
+            "p": { (HOSTILE): HOSTILE },
+        })
+    })
+    .await;
+    brine.wait_for("SELECT count() FROM events", 6);
+    let paths = [
+        "/d/portal?lang=en".to_owned(),
+        "/d/portal?sources=campaign&events=name&pages=entry".to_owned(),
+        "/d/portal?sources=referrer&events=name&pages=exit".to_owned(),
+        "/d/portal/sources?sources=utm_source".to_owned(),
+        "/d/portal/events?events=goal".to_owned(),
+        format!("/d/portal?lang=en&f=is,event:page,{}", escaped(HOSTILE)),
+        format!("/d/portal?from={0}&to={0}", escaped(HOSTILE)),
+        format!(
+            "/d/portal?step={0}&metric={0}&interval={0}&pages={0}",
+            escaped(HOSTILE)
+        ),
+    ];
+    for path in &paths {
+        let page = get(&brine, path).await;
+        let text = page.text();
+        // Two of them at most are ours, and neither has text within.
+        assert_eq!(text.matches("<script").count(), 1, "{path}: {text}");
+        assert!(!text.contains("<img"), "{path}: {text}");
+        assert!(!text.contains(HOSTILE), "{path}: {text}");
+        let policy = page.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+    }
+    let text = get(&brine, &paths[0]).await.text();
+    assert!(text.contains("&#60;script&#62;"), "{text}");
+}
+
+/// README, "Dashboard": a note stands in the graph until it is removed, a segment brings its filters back, and the form
+/// of a page elsewhere changes nothing.
+#[tokio::test]
+async fn notes_and_segments_are_kept_and_are_only_text() {
+    let brine = Brine::start();
+    let post = async |headers: &[(&str, &str)], fields: &[(&str, &str)]| {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        let kind = ("content-type", "application/x-www-form-urlencoded");
+        let headers = [&[kind], headers].concat();
+        brine
+            .admin(Method::POST, "/d/portal/marks", &headers, &form.finish())
+            .await
+    };
+    let filters = json!([["is", "visit:country", ["DK"]]]).to_string();
+    let note = [
+        ("kind", "note"),
+        ("name", HOSTILE),
+        ("back", "//elsewhere.example"),
+    ];
+    let segment = [
+        ("kind", "segment"),
+        ("name", "Danes"),
+        ("filters", &filters),
+    ];
+    for elsewhere in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "https://elsewhere.example"),
+        ("origin", "null"),
+    ] {
+        assert_eq!(post(&[elsewhere], &note).await.status, 403, "{elsewhere:?}");
+    }
+    let kept = post(&[], &note).await;
+    assert_eq!(kept.status, 303, "{}", kept.text());
+    assert_eq!(kept.headers["location"], "/d/portal");
+    assert_eq!(
+        post(&[("sec-fetch-site", "same-origin")], &segment)
+            .await
+            .status,
+        303
+    );
+    for wrong in [
+        &[("kind", "note"), ("name", "")][..],
+        &[("kind", "other"), ("name", "x")],
+        &[("kind", "segment"), ("name", "x"), ("filters", "no")],
+        &[("do", "remove"), ("kind", "note")],
+    ] {
+        assert_eq!(post(&[], wrong).await.status, 400, "{wrong:?}");
+    }
+    let page = get(&brine, "/d/portal?lang=en").await.text();
+    assert!(!page.contains(HOSTILE) && !page.contains("<img"), "{page}");
+    assert!(
+        page.contains("onerror=alert(1)"),
+        "the note is shown: {page}"
+    );
+    assert!(page.contains("f=is%2Cvisit%3Acountry%2CDK"), "{page}");
+    for mark in brine.sql("SELECT toString(mark) FROM dashboard_marks WHERE kind = 'note'") {
+        let fields = [("do", "remove"), ("kind", "note"), ("mark", mark.as_str())];
+        assert_eq!(post(&[], &fields).await.status, 303);
+    }
+    let page = get(&brine, "/d/portal?lang=en").await.text();
+    assert!(!page.contains("onerror"), "{page}");
+    assert!(page.contains(">Danes</a>"), "{page}");
+}
+
+#[tokio::test]
+async fn the_dashboard_loads_nothing_from_elsewhere_and_little_from_itself() {
+    let brine = Brine::start();
+    let gzip = [("accept-encoding", "gzip, br")];
+    let mut n_bytes = 0;
+    let mut paths = vec!["/d/portal".to_owned()];
+    let page = get(&brine, "/d/portal").await.text();
+    for attribute in ["src=\"", "href=\"/static"] {
+        for (at, _) in page.match_indices(attribute) {
+            let start = page[at..].find('"').unwrap() + at + 1;
+            let end = page[start..].find('"').unwrap() + start;
+            paths.push(page[start..end].to_owned());
+        }
+    }
+    assert_eq!(paths.len(), 4, "{paths:?}");
+    for path in &paths {
+        assert!(path.starts_with('/'), "{path}");
+        let answer = brine.admin(Method::GET, path, &gzip, "").await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.headers["content-encoding"], "gzip");
+        n_bytes += answer.body.len();
+    }
+    assert!(n_bytes < 60_000, "{n_bytes} bytes");
+    assert!(
+        !page.contains("http://") && !page.contains("https://"),
+        "{page}"
+    );
+    assert!(
+        !page.contains("style=\"") && !page.contains("<style"),
+        "{page}"
+    );
+    let script = paths.iter().find(|path| path.ends_with(".js")).unwrap();
+    let script = brine.admin(Method::GET, script, &gzip, "").await.body;
+    assert!(script.len() < 3_000, "{} bytes of script", script.len());
+}
+
+fn escaped(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
