@@ -420,6 +420,10 @@ pub struct Site {
     #[serde(default, rename = "funnel")]
     pub funnels: Vec<Funnel>,
     #[serde(default)]
+    pub goals: Vec<String>,
+    #[serde(default, rename = "funnel")]
+    pub funnels: Vec<Funnel>,
+    #[serde(default)]
     pub rules: SiteRules,
 }
 
