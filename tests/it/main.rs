@@ -17,6 +17,7 @@ mod openapi;
 mod outage;
 mod policy;
 mod power_cut;
+mod prometheus;
 mod replies;
 mod rights;
 mod salts;
