@@ -11,6 +11,7 @@ mod consent;
 mod demo;
 mod durability;
 mod erasure;
+mod grafana;
 mod identity;
 mod lifecycle;
 mod openapi;
