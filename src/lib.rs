@@ -65,6 +65,8 @@ pub mod engine;
 
 pub mod stats;
 
+pub mod report;
+
 pub mod policy;
 
 pub mod collector;

@@ -131,6 +131,11 @@ impl Limiter {
         self.beacons.buckets.len() + self.consents.buckets.len() + self.rights.buckets.len()
     }
 
+    /// Returns how many addresses of one kind of request are kept at most.
+    pub fn most_keys(&self) -> usize {
+        self.beacons.most
+    }
+
     fn hash(&self, address: IpAddr) -> u64 {
         let hash = match address {
             IpAddr::V4(v4) => blake3::keyed_hash(self.key.expose(), &v4.octets()),

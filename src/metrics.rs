@@ -33,6 +33,8 @@ pub struct Metrics {
     pub connections_refused: IntCounter,
     pub requests_seconds: Histogram,
     pub limiter_keys: IntGauge,
+    pub limiter_keys_limit: IntGauge,
+    pub clock_seconds: Gauge,
     pub open_visits: IntGauge,
     pub revocations: IntGauge,
     pub salts_living: IntGauge,
@@ -45,6 +47,7 @@ pub struct Metrics {
     pub geo_age_seconds: GaugeVec,
     pub reloads: IntCounterVec,
     pub spool_bytes: IntGauge,
+    pub spool_limit_bytes: IntGauge,
     pub spool_segments: IntGauge,
     pub spool_oldest_seconds: Gauge,
     pub spool_quarantined: IntGauge,
@@ -110,7 +113,7 @@ impl Metrics {
                 Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets)),
             )
         };
-        Metrics {
+        let metrics = Metrics {
             beacons: counters(
                 "brine_beacons_total",
                 "Beacons by site and the one end each has.",
@@ -175,6 +178,14 @@ impl Metrics {
                 "brine_limiter_keys",
                 "Addresses (as keyed hashes) the rate limiter remembers.",
             ),
+            limiter_keys_limit: gauge(
+                "brine_limiter_keys_limit",
+                "limits.max_addresses: above it, new addresses share one bucket.",
+            ),
+            clock_seconds: real(
+                "brine_clock_seconds",
+                "The clock that brine lives by, in seconds since 1970 UTC; renewed once a second.",
+            ),
             open_visits: gauge(
                 "brine_open_visits",
                 "Visits under way of senders that do not name theirs.",
@@ -227,6 +238,10 @@ impl Metrics {
             spool_bytes: gauge(
                 "brine_spool_bytes",
                 "Bytes of events on disk that ClickHouse does not have yet.",
+            ),
+            spool_limit_bytes: gauge(
+                "brine_spool_limit_bytes",
+                "spool.max_mib in bytes: above it beacons are refused.",
             ),
             spool_segments: gauge("brine_spool_segments", "Spool segments on disk."),
             spool_oldest_seconds: real(
@@ -290,13 +305,24 @@ impl Metrics {
                 "brine_engine_restarts",
                 "Restarts of the embedded engine since brine started.",
             ),
-            engine_up: gauge("brine_engine_up", "1 while the embedded engine answers."),
+            engine_up: gauge(
+                "brine_engine_up",
+                "1 while the embedded engine answers, 0 while it does not, -1 where ClickHouse is a server.",
+            ),
             store_stopped: gauge(
                 "brine_store_stopped",
                 "1 while rows wait for the operator: missing table, database or rights.",
             ),
             registry: r,
+        };
+        // Made at 0, so that a rate sees the first of them.
+        for class in ["data", "pressure", "rights", "spool"] {
+            metrics.batch_errors.with_label_values(&[class]);
         }
+        for result in ["done", "refused"] {
+            metrics.reloads.with_label_values(&["sites", result]);
+        }
+        metrics
     }
 
     /// Returns the outcome counters of `site`, made at 0 so that rates start right.

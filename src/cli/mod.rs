@@ -4,6 +4,7 @@ mod access;
 mod config;
 mod policy;
 mod query;
+mod report;
 mod retention;
 mod rights;
 mod salts;
@@ -55,6 +56,8 @@ enum Command {
     Sql(SqlArgs),
     /// Count visitors, visits and events of a site.
     Query(query::QueryArgs),
+    /// Write the last day, week or month of a site as a report to send by e-mail.
+    Report(report::ReportArgs),
     /// List the scripts and print what to paste into a site's pages.
     Tracker(tracker::TrackerArgs),
     /// Do what a visitor asked for by mail: find, export, restrict or erase their events.
@@ -180,6 +183,7 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::serve(&args, environment),
         Command::Sql(args) => sql::run(&args, environment),
         Command::Query(args) => query::run(&args, environment),
+        Command::Report(args) => report::run(&args, environment),
         Command::Tracker(args) => tracker::run(&args, environment),
         Command::Rights(args) => rights::run(&args, environment),
         Command::Salts(args) => salts::run(&args, environment),

@@ -98,7 +98,7 @@ pub(super) fn run(args: &QueryArgs, environment: &Environment) -> anyhow::Result
 }
 
 /// Sites and limits: of the configuration, or, for a bare data directory, those of the demo.
-fn config(args: &DataArgs, environment: &Environment) -> anyhow::Result<Config> {
+pub(super) fn config(args: &DataArgs, environment: &Environment) -> anyhow::Result<Config> {
     if let Some(path) = &args.config {
         return Ok(load::from_file(path, environment)?.1);
     }

@@ -118,7 +118,14 @@ fn gauges(collector: &Collector, engine: Option<&EngineHandle>) {
     let metrics = &collector.metrics;
     let live = collector.live.load();
     let now = collector.clock.now();
+    metrics
+        .clock_seconds
+        .set(now.as_millisecond() as f64 / 1_000.0);
     metrics.limiter_keys.set(live.limiter.keys() as i64);
+    let most = live.limiter.most_keys();
+    metrics
+        .limiter_keys_limit
+        .set(i64::try_from(most).unwrap_or(i64::MAX));
     metrics.open_visits.set(collector.open_visits.len() as i64);
     metrics.event_ids.set(collector.event_ids.len() as i64);
     metrics.revocations.set(collector.revocations.len() as i64);
@@ -132,6 +139,10 @@ fn gauges(collector: &Collector, engine: Option<&EngineHandle>) {
         .set(crate::secret::unlocked() as i64);
     let spool = collector.spool.stats();
     metrics.spool_bytes.set(spool.bytes as i64);
+    let limit = collector.config.spool.max_bytes;
+    metrics
+        .spool_limit_bytes
+        .set(i64::try_from(limit).unwrap_or(i64::MAX));
     metrics.spool_segments.set(spool.segments as i64);
     metrics
         .spool_oldest_seconds
@@ -141,14 +152,16 @@ fn gauges(collector: &Collector, engine: Option<&EngineHandle>) {
         let age = now.as_second() as f64 - built_s as f64;
         metrics.geo_age_seconds.with_label_values(&[file]).set(age);
     }
-    if let Some(engine) = engine {
-        metrics
-            .engine_restarts
-            .set(engine.numbers().restarts as i64);
-        metrics
-            .engine_up
-            .set(i64::from(*engine.state().borrow() == State::Ready));
-    }
+    let Some(engine) = engine else {
+        metrics.engine_up.set(-1);
+        return;
+    };
+    metrics
+        .engine_restarts
+        .set(engine.numbers().restarts as i64);
+    metrics
+        .engine_up
+        .set(i64::from(*engine.state().borrow() == State::Ready));
 }
 
 /// Reads data files anew where they changed; a bad one is refused and the old one kept.

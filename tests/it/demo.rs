@@ -12,7 +12,7 @@ use crate::support::process;
 const NOW_MS: i64 = 1_795_534_200_000; // 2026-11-24T15:30:00Z
 
 /// A running demo that lives by a clock of its own.
-struct Demo {
+pub(crate) struct Demo {
     child: Child,
     admin: SocketAddr,
     printed: String,
@@ -40,7 +40,7 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
 }
 
 impl Demo {
-    fn start(arguments: &[&str]) -> Demo {
+    pub(crate) fn start(arguments: &[&str]) -> Demo {
         Demo::start_in(tempfile::tempdir().expect("temporary directory"), arguments)
     }
 
@@ -80,17 +80,32 @@ impl Demo {
     }
 
     fn sql(&self, statement: &str) -> Vec<Vec<String>> {
-        let output = Command::new(env!("CARGO_BIN_EXE_brine"))
-            .args(["sql", "--format", "TSV", statement, "--data"])
-            .arg(self.data())
-            .output()
-            .expect("brine runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{statement}: {said}");
-        String::from_utf8_lossy(&output.stdout)
+        self.sql_as("TSV", statement)
+    }
+
+    /// The same in another format that is lines of tabs.
+    pub(crate) fn sql_as(&self, format: &str, statement: &str) -> Vec<Vec<String>> {
+        self.command(&["sql", "--format", format, statement])
             .lines()
             .map(|line| line.split('\t').map(str::to_owned).collect())
             .collect()
+    }
+
+    /// Runs a command beside it, and returns what it prints.
+    pub(crate) fn command(&self, arguments: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_brine"))
+            .args(arguments)
+            .arg("--data")
+            .arg(self.data())
+            .env(
+                brine::clock::FILE_VARIABLE,
+                self.directory.path().join("clock"),
+            )
+            .output()
+            .expect("brine runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn record(&self) -> serde_json::Value {
@@ -318,4 +333,49 @@ fn a_directory_that_was_used_or_half_filled_is_not_filled() {
         said.contains("interrupted") && said.contains("--fresh"),
         "{said}"
     );
+}
+
+/// README, "Report by e-mail".
+#[test]
+fn a_report_tells_the_last_week_as_the_query_api_counts_it() {
+    // Tuesday: the week that is over ended two days ago.
+    let demo = Demo::start(&["--days", "9", "--scale", "0.03"]);
+    let csv = demo.command(&[
+        "report", "--site", "portal", "--period", "week", "--format", "csv",
+    ]);
+    let asked = ["visitors", "visits", "pageviews", "bounce_rate"];
+    let answer = demo.command(&[
+        "query",
+        "portal",
+        "--format",
+        "json",
+        "--metrics",
+        &asked.join(","),
+        "--from",
+        "2026-11-16",
+        "--to",
+        "2026-11-22",
+    ]);
+    let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    for (n, metric) in asked.iter().enumerate() {
+        let number = &answer["results"][0]["metrics"][n];
+        let line = format!("portal,2026-11-16,2026-11-22,,,{metric},{number},");
+        assert!(csv.contains(&line), "{line} is not in\n{csv}");
+    }
+    assert!(csv.contains("time:day,2026-11-22,visitors,"), "{csv}");
+    for (language, words) in [
+        ("en", ["Visitors", "Day by day"]),
+        ("da", ["Besøgende", "Dag for dag"]),
+    ] {
+        let html = demo.command(&["report", "--site", "portal", "--language", language]);
+        assert!(words.iter().all(|word| html.contains(word)), "{html}");
+        assert!(
+            html.contains("Saltholm Portal") && html.contains("2026-11-16 – 2026-11-22"),
+            "{html}"
+        );
+        // Mail programs drop scripts and style sheets, and a link or an image would tell who opens it.
+        for word in ["<script", "<img", "<link", "href=", "url(", "http"] {
+            assert!(!html.contains(word), "{word} in\n{html}");
+        }
+    }
 }

@@ -1,0 +1,182 @@
+//! `dashboards/prometheus`: the rules hold together, fire when they should, and ask for metrics that there are.
+//! Needs promtool (Debian: prometheus).
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use hyper::Method;
+
+use crate::support::{Brine, Builder};
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("dashboards/prometheus")
+        .join(name)
+}
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(file(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// Runs promtool, which must be content and say nothing against it.
+fn promtool(arguments: &[&str], input: &str) -> String {
+    let mut child = Command::new("promtool")
+        .args(arguments)
+        .current_dir(file(""))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is there (tests/run installs it)");
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(input.as_bytes())
+        .expect("written");
+    let output = child.wait_with_output().expect("promtool runs");
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success(), "promtool {arguments:?}:\n{said}");
+    said
+}
+
+fn alerts() -> Vec<String> {
+    text("brine.alerts.yml")
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_rules_are_sound_and_every_alert_fires_for_the_ill_one_alone() {
+    promtool(
+        &["check", "rules", "brine.rules.yml", "brine.alerts.yml"],
+        "",
+    );
+    promtool(&["check", "config", "prometheus.yml"], "");
+    promtool(
+        &["test", "rules", "brine.test.yml", "brine.days.test.yml"],
+        "",
+    );
+    let tests = text("brine.test.yml") + &text("brine.days.test.yml");
+    for alert in alerts() {
+        assert!(
+            tests.contains(&format!("alertname: {alert}\n")),
+            "{alert} has no test"
+        );
+    }
+}
+
+#[test]
+fn every_alert_has_a_paragraph_in_the_runbook_and_no_other_has() {
+    let runbook = text("RUNBOOK.md");
+    let paragraphs: Vec<(&str, &str)> = runbook
+        .split("\n## ")
+        .skip(1)
+        .map(|part| part.split_once('\n').expect("a heading and a paragraph"))
+        .collect();
+    let headings: Vec<&str> = paragraphs.iter().map(|(heading, _)| *heading).collect();
+    assert_eq!(headings, alerts(), "in the order of the alerts");
+    for (heading, paragraph) in &paragraphs {
+        assert!(paragraph.trim().len() > 150, "{heading} says too little");
+        for link in paragraph.split("](#").skip(1) {
+            let target = link.split(')').next().expect("a link's end");
+            assert!(
+                headings.iter().any(|other| other.to_lowercase() == target),
+                "{heading} leads to {target}, which is nowhere"
+            );
+        }
+    }
+    for alert in alerts() {
+        let url = format!("runbook_url: RUNBOOK.md#{}\n", alert.to_lowercase());
+        assert!(text("brine.alerts.yml").contains(&url), "{url}");
+    }
+}
+
+/// Every name that begins like a metric of ours.
+fn metrics_named_in(rules: &str) -> BTreeSet<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    rules
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#') && !line.contains("- record:"))
+        .flat_map(|line| line.split(|c| !is_part(c)))
+        // Names with a colon are recorded by the rules themselves.
+        .filter(|word| word.starts_with("brine_") && !word.contains(':'))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test]
+async fn every_metric_that_a_rule_names_is_exposed_and_well_named() {
+    let geo = tempfile::tempdir().expect("temporary directory");
+    let path = geo.path().join("country.mmdb");
+    let mut writer = mmdb_writer::Writer::builder("Test-Country")
+        .description(&[("en", "test")])
+        .build();
+    writer
+        .insert_value(
+            "192.0.2.0/24".parse::<ipnet::IpNet>().expect("a network"),
+            mmdb_writer::Value::map([("country_code", mmdb_writer::Value::from("DK"))]),
+        )
+        .expect("inserted");
+    std::fs::write(&path, writer.to_bytes().expect("an MMDB")).expect("written");
+    let brine: Brine = Builder::new()
+        .set("ENRICH__GEO_COUNTRY", path.to_str().expect("UTF-8"))
+        .start();
+    let token = brine.consent("portal").await;
+    brine
+        .event(&format!(
+            r#"{{"n":"pageview","u":"https://portal.example.test/","d":"portal","c":"{token}"}}"#
+        ))
+        .await
+        .expect(202, "accepted");
+    brine.wait_for("SELECT count() FROM events", 1);
+    brine
+        .wait_metric("brine_geo_age_seconds{file=\"geo_country\"}", |_| true)
+        .await;
+
+    let exposed = brine.admin(Method::GET, "/metrics", &[], "").await.text();
+    let names: BTreeSet<&str> = exposed
+        .lines()
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .collect();
+    let rules = text("brine.rules.yml") + &text("brine.alerts.yml");
+    let named = metrics_named_in(&rules);
+    assert!(named.len() > 20, "{named:?}");
+    for name in &named {
+        assert!(names.contains(name.as_str()), "{name} is not in /metrics");
+    }
+    // Recorded names that alerts use are recorded.
+    let alerts = text("brine.alerts.yml");
+    for word in alerts.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')) {
+        if word.contains(":brine_") {
+            let record = format!("- record: {word}\n");
+            assert!(rules.contains(&record), "{word} is not recorded");
+        }
+    }
+    promtool(&["check", "metrics"], &exposed);
+
+    // Limits and the clock are what they say.
+    let now = std::process::Command::new("date")
+        .arg("+%s")
+        .output()
+        .expect("date runs");
+    let now: f64 = String::from_utf8_lossy(&now.stdout)
+        .trim()
+        .parse()
+        .expect("seconds");
+    let clock = brine.metric("brine_clock_seconds").await;
+    assert!((clock - now).abs() < 30.0, "{clock} and {now}");
+    assert_eq!(
+        brine.metric("brine_spool_limit_bytes").await,
+        f64::from(4_096 << 10) * 1_024.0
+    );
+    assert_eq!(brine.metric("brine_limiter_keys_limit").await, 100_000.0);
+}
