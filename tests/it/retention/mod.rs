@@ -55,7 +55,8 @@ async fn ask(brine: &Brine, body: Value) -> (u16, Value) {
 }
 
 async fn done(brine: &Brine, body: Value) -> Value {
-    for _ in 0..100 {
+    // A run by the schedule may be under way, and long on a busy machine.
+    for _ in 0..900 {
         let (status, answer) = ask(brine, body.clone()).await;
         if status == 200 {
             return answer;

@@ -154,7 +154,7 @@ async fn after_any_sequence_what_is_stored_is_what_the_model_says() {
         .clock(noon(START))
         .start();
     let mut today = START;
-    for _ in 0..25 {
+    for _ in 0..18 {
         match chance.below(4) {
             0 => {
                 let site = chance.below(6) as usize;
