@@ -416,6 +416,7 @@ pub struct Site {
     pub umami_id: String,
     #[serde(default)]
     pub trust_sender_consent: bool,
+    #[serde(default)]
     pub goals: Vec<String>,
     #[serde(default, rename = "funnel")]
     pub funnels: Vec<Funnel>,
