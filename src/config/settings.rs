@@ -418,7 +418,7 @@ pub struct Site {
     pub trust_sender_consent: bool,
     #[serde(default)]
     pub goals: Vec<String>,
-    #[serde(default, rename = "funnel")]
+    #[serde(default, rename = "funnel", skip_serializing_if = "Vec::is_empty")]
     pub funnels: Vec<Funnel>,
     #[serde(default)]
     pub rules: SiteRules,

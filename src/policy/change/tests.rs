@@ -183,6 +183,7 @@ fn a_new_site_touches_no_consent_but_that_of_a_group_it_joins() {
 /// Keys that the policy says nothing about, because they change nothing for a visitor. (`site.geo` says how closely
 /// a visit may be placed, whatever the data files know; excluded networks would tell where the operator sits.)
 const OUTSIDE: &str = "\
+    access.allow_http access.log_days access.mode access.proxy_header access.session_hours access.session_idle_minutes \
     batch.max_age_ms batch.max_rows batch.retry_max_ms batch.retry_min_ms \
     consent.key_file data.directory \
     enrich.agent_patterns enrich.crawler_patterns enrich.geo_city enrich.geo_country \
@@ -194,6 +195,7 @@ const OUTSIDE: &str = "\
     query.max_memory_mib query.max_seconds \
     retention.days.consents retention.days.requests \
     retention.late_hours retention.removed_site_grace_days retention.run_at \
+    salts.chain \
     server.admin server.body_timeout_ms server.drain_timeout_ms server.header_timeout_ms \
     server.idle_timeout_ms server.listen server.max_batch_bytes server.max_body_bytes server.max_connections server.runtime \
     server.threads server.tls.certificate server.tls.key server.trusted_proxies \
@@ -248,6 +250,7 @@ fn others(value: &Value) -> Vec<Value> {
             "app",
             "week",
             "city",
+            "open",
             "per_core",
             "controller",
             "Europe/Paris",
