@@ -274,3 +274,54 @@ async fn a_shared_link_shows_one_site_until_it_expires() {
     brine.told(&["links", "revoke", id]);
     assert_eq!(tab.query(&brine, &ask("portal")).await.status, 401);
 }
+
+/// Pages, tables and the live figure: what the query API hides from a viewer, they hide as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_shows_each_viewer_their_sites_alone() {
+    let brine = Brine::start();
+    brine.add_user("bo", &["--site", "portal"]);
+    let mut bo = Tab::new();
+    bo.sign_in(&brine, "bo", PASSWORD).await;
+    let printed = brine.told(&["links", "add", "agency", "--site", "portal"]);
+    let mut guest = Tab::new();
+    guest
+        .get(&brine, printed.split_whitespace().next().unwrap())
+        .await;
+    for tab in [&mut bo, &mut guest] {
+        for page in ["", "/pages", "/pages.csv", "/now"] {
+            let shown = tab.get(&brine, &format!("/d/portal{page}")).await;
+            assert_eq!(shown.status, 200, "{page}");
+            let hidden = tab.get(&brine, &format!("/d/veriloc{page}")).await;
+            let nowhere = tab.get(&brine, &format!("/d/nowhere{page}")).await;
+            assert_eq!(
+                (hidden.status.as_u16(), hidden.text()),
+                (404, nowhere.text()),
+                "{page}"
+            );
+        }
+        // Not even named on the page of all sites.
+        let all = tab.get(&brine, "/").await;
+        assert_eq!(all.status, 200);
+        let text = all.text().to_lowercase();
+        assert!(
+            text.contains("portal") && !text.contains("veriloc"),
+            "{text}"
+        );
+    }
+    // A key that may query takes no table away.
+    let key = brine.told(&["keys", "add", "report", "--site", "portal"]);
+    let bearer = format!("Bearer {key}");
+    let headers = [("authorization", bearer.as_str())];
+    for (path, status) in [
+        ("/d/portal", 200),
+        ("/d/portal/pages.csv", 403),
+        ("/d/veriloc", 404),
+    ] {
+        let answer = brine.admin(Method::GET, path, &headers, "").await;
+        assert_eq!(answer.status, status, "{path}");
+    }
+    brine.wait_for(
+        "SELECT count() FROM access_log WHERE action = 'export' AND site = 'portal' AND who IN ('bo', 'agency')",
+        2,
+    );
+}
