@@ -143,6 +143,9 @@ impl Admin {
             has_account: viewer.via() == Via::Session,
         };
         if let Some((site, page)) = dashboard::looked_at(head.uri.path()) {
+            if page.ends_with(".csv") && !viewer.may(Scope::Export) {
+                return Some(lacks(Scope::Export));
+            }
             let action = match page.ends_with(".csv") {
                 true => Action::Export,
                 false => Action::Dashboard,

@@ -416,9 +416,6 @@ pub struct Site {
     pub umami_id: String,
     #[serde(default)]
     pub trust_sender_consent: bool,
-    pub goals: Vec<String>,
-    #[serde(default, rename = "funnel")]
-    pub funnels: Vec<Funnel>,
     #[serde(default)]
     pub goals: Vec<String>,
     #[serde(default, rename = "funnel")]
