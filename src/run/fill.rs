@@ -305,7 +305,7 @@ impl Driver {
         while self.ticked_ms + TICK_MS <= at_ms {
             self.ticked_ms += TICK_MS;
             self.set_clock(self.ticked_ms);
-            maintain::salts(&self.collector).await;
+            maintain::past_salts(&self.collector).await;
         }
     }
 
@@ -375,20 +375,18 @@ async fn send(
     head: Arc<Head>,
     expected: Outcome,
 ) -> Ending {
-    // A struct of texts and numbers always serializes.
-    let bytes = serde_json::to_vec(&body).expect("a body is plain data");
-    let ended = collector
-        .event(
-            Carrier::Body(&bytes),
-            head.origin.as_deref(),
-            None,
-            head.client(),
-        )
-        .await;
-    Ending::Beacon {
-        outcome: ended.outcome,
-        expected,
-    }
+    let bytes = head.bytes(&body);
+    let (origin, client) = (head.origin.as_deref(), head.client());
+    let outcome = if head.app.is_some() {
+        let batch = collector.batch(&bytes, origin, None, client).await;
+        // Where the batch was refused as a whole, no event was looked at.
+        let first = batch.ends.first().map(|end| end.outcome);
+        first.unwrap_or(batch.ended.outcome)
+    } else {
+        let carrier = Carrier::Body(&bytes);
+        collector.event(carrier, origin, None, client).await.outcome
+    };
+    Ending::Beacon { outcome, expected }
 }
 
 async fn ask(

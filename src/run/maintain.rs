@@ -68,6 +68,18 @@ pub(super) async fn run(
 
 /// Lets the keeper make and destroy what is due, and records each step.
 pub(super) async fn salts(collector: &Arc<Collector>) {
+    let records = tick(collector).await;
+    record_salts(collector, &records).await;
+}
+
+/// The same for days that are long over, without a line in the log for each of hundreds of steps.
+pub(super) async fn past_salts(collector: &Arc<Collector>) {
+    for record in tick(collector).await {
+        record_salt(collector, &record).await;
+    }
+}
+
+async fn tick(collector: &Arc<Collector>) -> Vec<SaltStep> {
     let keeper = collector.clone();
     let ticked = tokio::task::spawn_blocking(move || {
         let mut records = Vec::new();
@@ -77,14 +89,17 @@ pub(super) async fn salts(collector: &Arc<Collector>) {
     });
     match ticked.await {
         Ok((records, result)) => {
-            record_salts(collector, &records).await;
             if let Err(error) = result {
                 collector.metrics.salt_failures.inc();
                 let error = format!("{:#}", anyhow::Error::new(error));
                 tracing::error!(error, "salts cannot be renewed or destroyed; trying again");
             }
+            records
         }
-        Err(error) => tracing::error!(%error, "salt task"),
+        Err(error) => {
+            tracing::error!(%error, "salt task");
+            Vec::new()
+        }
     }
 }
 
@@ -98,19 +113,23 @@ pub(crate) async fn record_salts(collector: &Collector, records: &[SaltStep]) {
             how = record.how,
             "salt"
         );
-        collector
-            .metrics
-            .salt_steps
-            .with_label_values(&[&record.step, &record.reason])
-            .inc();
-        if let Err(error) = collector
-            .spool
-            .append(RecordKind(kind::SALT_STEP), &encode(record), || true)
-            .await
-        {
-            // The step was taken; only its record is late. It stands in the log line above.
-            tracing::error!(%error, site = record.site, step = record.step, "cannot record a salt's step");
-        }
+        record_salt(collector, record).await;
+    }
+}
+
+async fn record_salt(collector: &Collector, record: &SaltStep) {
+    collector
+        .metrics
+        .salt_steps
+        .with_label_values(&[&record.step, &record.reason])
+        .inc();
+    if let Err(error) = collector
+        .spool
+        .append(RecordKind(kind::SALT_STEP), &encode(record), || true)
+        .await
+    {
+        // The step was taken; only its record is late.
+        tracing::error!(%error, site = record.site, step = record.step, "cannot record a salt's step");
     }
 }
 

@@ -269,6 +269,8 @@ fn made_up_visits_walk_the_real_path_and_every_one_is_accounted_for() {
         ("uniq(utm_campaign)", 5),
         ("uniq(days_since_last)", 3),
         ("uniq(screen)", 4),
+        ("uniq(platform)", 4),
+        ("uniq(app_version)", 3),
         ("countIf(revenue > 0)", 5),
         ("countIf(name = '404')", 1),
         ("countIf(lcp_ms > 0 AND cls >= 0)", 100),

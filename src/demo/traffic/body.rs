@@ -23,8 +23,6 @@ pub struct Body {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) vid: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) w: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) r: Option<String>,
@@ -83,9 +81,45 @@ pub struct Head {
     pub(super) is_private: bool,
     /// The page's origin; apps have none.
     pub origin: Option<String>,
+    /// What an app tells of itself and its device; browsers tell nothing.
+    pub app: Option<AppHead>,
+}
+
+/// The device of a batch; keys as in README, "Apps".
+#[derive(Debug, Serialize)]
+pub struct AppHead {
+    pub(super) install_id: String,
+    pub(super) platform: &'static str,
+    pub(super) app_version: String,
+    pub(super) locale: &'static str,
+}
+
+/// A batch of one event, as an app sends it that is online.
+#[derive(Serialize)]
+struct Batch<'a> {
+    site: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consent: Option<&'a str>,
+    device: &'a AppHead,
+    events: [&'a Body; 1],
 }
 
 impl Head {
+    /// Returns the bytes of a beacon, as the sender would write them.
+    pub fn bytes(&self, body: &Body) -> Vec<u8> {
+        let written = match &self.app {
+            None => serde_json::to_vec(body),
+            Some(device) => serde_json::to_vec(&Batch {
+                site: body.d,
+                consent: body.c.as_deref(),
+                device,
+                events: [body],
+            }),
+        };
+        // Structs of texts and numbers always serialize.
+        written.expect("a body is plain data")
+    }
+
     /// Reads it as the listener would.
     pub fn client(&self) -> Client {
         static SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");

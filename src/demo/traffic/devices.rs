@@ -150,6 +150,16 @@ impl Device {
         }
     }
 
+    /// Returns an app's platform; browsers have none.
+    pub(super) fn platform(self) -> &'static str {
+        match self {
+            Device::AppPhone => "ios",
+            Device::AppAndroid => "android",
+            Device::AppWindows => "windows",
+            _ => "",
+        }
+    }
+
     /// How much slower pages are than on a desk.
     pub(super) fn slowness(self) -> f64 {
         match self {

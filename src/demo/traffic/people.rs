@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::body::Head;
+use super::body::{AppHead, Head};
 use super::chance::Chance;
 use super::countries::{COUNTRIES, address};
-use super::devices::Device;
+use super::devices::{Device, app_version};
 use super::sites::{Arrival, Profile};
 
 /// A consent is asked for anew shortly before its life of 180 days (`consent.life_days`) ends.
@@ -22,7 +22,7 @@ pub(super) struct Person {
     household: u64,
     pub(super) width: u32,
     /// An app's installation; web sites have none.
-    pub(super) install: Option<String>,
+    install: Option<String>,
     asked_on: u16,
     last_day: Option<u16>,
     /// Took the consent back, and is not met again.
@@ -83,6 +83,12 @@ impl Person {
             address: self.address(),
             is_private: false,
             origin,
+            app: self.install.as_ref().map(|install| AppHead {
+                install_id: install.clone(),
+                platform: self.device.platform(),
+                app_version: app_version(day, self.lag),
+                locale: self.languages.split(',').next().unwrap_or_default(),
+            }),
         }
     }
 

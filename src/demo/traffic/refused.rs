@@ -101,6 +101,7 @@ impl Sender<'_> {
             address: address(chance.below(COUNTRIES.len()), chance.number()),
             is_private: outcome == Outcome::SignalGpc,
             origin,
+            app: None,
         };
         let body = Body {
             n: if outcome == Outcome::BeaconMalformed {

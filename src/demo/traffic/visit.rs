@@ -109,7 +109,6 @@ impl Visit<'_> {
             d: self.profile.site,
             s: format!("{}.{}", self.started_ms, self.since),
             id: format!("{:016x}", chance.number()),
-            vid: self.person.install.clone(),
             w: Some(self.person.width),
             ..Body::default()
         }
