@@ -412,10 +412,12 @@ mod tests {
                 .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
                 .filter(|word| word.starts_with("p_"))
                 .collect();
-            let made_of: Vec<String> = metric
-                .parts()
-                .iter()
-                .map(|part| format!("p_{}", part.name()))
+            let parts = metric.parts().iter().map(|part| part.name());
+            // The group's visitors without the goal: a statement beside the parts (sql.rs).
+            let beside = (metric == Metric::GroupConversionRate).then_some("base");
+            let made_of: Vec<String> = parts
+                .chain(beside)
+                .map(|name| format!("p_{name}"))
                 .collect();
             for part in used {
                 assert!(
