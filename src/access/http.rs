@@ -5,7 +5,7 @@
 //! | `/login`, `/logout` | name and password; a form each |
 //! | `/welcome/<invitation>` | choose a password, once; also the set-up link of a first start |
 //! | `/share/<link>` | a shared link: look at one site until it expires |
-//! | `/account`, `/users`, `/keys`, `/links` | see [`super::manage`] |
+//! | `/account`, `/users`, `/keys`, `/links` | see `super::manage` |
 //!
 //! Every form carries a proof that it is of this browser: the session's own, or, before there is one, the keyed hash of a
 //! cookie (OWASP, "signed double-submit cookie"). Nothing that a client names is used as an address elsewhere.

@@ -3,7 +3,7 @@
 //! Comes in: a sign-in, then cookies. Goes out: whose session it is. Ids are 256 random bits, always made here and
 //! never taken from a client, so that nobody can fix one beforehand; a new one is given at every sign-in, and every
 //! quarter of an hour of use. A session ends when it is idle, when it is old, when its user's epoch changes, when they
-//! sign out, and when brine stops. Kept by a hash of the id; at most [`MOST`], the one idle longest goes first.
+//! sign out, and when brine stops. Kept by a hash of the id; at most `MOST`, the one idle longest goes first.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

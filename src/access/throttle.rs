@@ -4,7 +4,7 @@
 //! back. Tries from browsers that nobody has signed in with count for the address and for the account; a browser that
 //! its owner has used before (it holds a cookie that says so) counts for itself alone. So whoever guesses, from one
 //! address or from thousands, uses up the tries of strangers, and the owner still gets in (OWASP, "device cookies").
-//! Names that nobody has are counted alike. Kept as keyed hashes, in memory, at most [`MOST`].
+//! Names that nobody has are counted alike. Kept as keyed hashes, in memory, at most `MOST`.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,6 +1,6 @@
 //! What a page asks: JSON bodies of the query API, several at a time.
 //!
-//! Comes in: a [`View`](super::view::View) and a panel. Goes out: the query API's own answers, so that page and API
+//! Comes in: a [`View`] and a panel. Goes out: the query API's own answers, so that page and API
 //! agree by construction. Bounded: at most `PARALLEL` statements of all pages together run at once; further ones wait
 //! their turn, and are dropped with their page when the reader leaves.
 

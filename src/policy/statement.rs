@@ -58,7 +58,7 @@ pub struct SiteFacts {
     pub rotation: Rotation,
     pub salt_grace_minutes: u32,
     pub retention_days: u16,
-    /// Not said by older versions, which kept no visits: [`NOT_SAID`].
+    /// Not said by older versions, which kept no visits: `NOT_SAID`.
     #[serde(default = "not_said")]
     pub engagement_days: u16,
     #[serde(default = "not_said")]

@@ -121,7 +121,7 @@ const SECTIONS: [(&str, &[&str], u32); 8] = [
 /// Counts a report.
 ///
 /// # Errors
-/// As [`stats::answer`].
+/// As [`stats::answer()`].
 pub async fn count(
     client: &Client,
     sites: &Sites,

@@ -2,7 +2,7 @@
 //!
 //! Comes in: the sites, the time, an operator's order, a seed. Goes out: for each site the salts that live now, for
 //! [`crate::pseudonym`] to hash with, and a record of each creation and destruction. Promises that a salt exists in one
-//! file ([`files`]; sealed where the operator keeps a key elsewhere, [`wrap`]) and in one locked page of memory
+//! file (`files`; sealed where the operator keeps a key elsewhere, [`wrap`]) and in one locked page of memory
 //! ([`crate::secret`]), and that after its period and the grace it is in neither: taken out of use, overwritten,
 //! unlinked, the directory fsynced, memory wiped, that being waited for.
 //!

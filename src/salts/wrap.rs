@@ -6,7 +6,7 @@
 //! salts. XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha) with a random nonce; the file's name is authenticated with
 //! it, so that no file can stand in for another.
 //!
-//! **On disk.** [`SEALED_BYTES`] bytes: [`MAGIC`], 24 bytes nonce, 32 bytes sealed, 16 bytes tag. Never edited: another
+//! **On disk.** [`SEALED_BYTES`] bytes: `MAGIC`, 24 bytes nonce, 32 bytes sealed, 16 bytes tag. Never edited: another
 //! layout gets another magic.
 
 use std::fs;

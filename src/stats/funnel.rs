@@ -43,7 +43,7 @@ struct Counted {
 /// Counts a funnel over the site, range and filters of a query's body.
 ///
 /// # Errors
-/// As [`super::answer`]; a wrong number of steps is refused as `steps`.
+/// As [`super::answer()`]; a wrong number of steps is refused as `steps`.
 pub async fn funnel(
     client: &Client,
     sites: &Sites,

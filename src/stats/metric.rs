@@ -414,7 +414,7 @@ mod tests {
                 .collect();
             let parts = metric.parts().iter().map(|part| part.name());
             // The group's visitors without the goal: a statement beside the parts (sql.rs).
-            let beside = (metric == Metric::GroupConversionRate).then_some("base");
+            let beside = (metric == Metric::GroupConversionRate).then(|| "base".to_owned());
             let made_of: Vec<String> = parts
                 .chain(beside)
                 .map(|name| format!("p_{name}"))

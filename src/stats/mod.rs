@@ -140,13 +140,13 @@ pub enum Beside {
     Nothing,
 }
 
-/// Answers like [`answer`], by the same statements; what stands in `meta` is chosen.
+/// Answers like [`answer()`], by the same statements; what stands in `meta` is chosen.
 ///
 /// # Errors
-/// As [`answer`].
+/// As [`answer()`].
 ///
 /// # Cancel safety
-/// As [`answer`].
+/// As [`answer()`].
 pub async fn answer_with(
     client: &Client,
     sites: &Sites,
@@ -244,7 +244,7 @@ pub async fn answer_with(
 /// Returns the first local date of which a site has events (days since 1970-01-01).
 ///
 /// # Errors
-/// As [`answer`].
+/// As [`answer()`].
 pub async fn oldest_day(
     client: &Client,
     limits: &settings::Query,
@@ -285,7 +285,7 @@ fn put_choices(counted: &mut [Counted], i: usize, choices: &[Choices]) {
 /// literal in it.
 ///
 /// # Errors
-/// As [`answer`].
+/// As [`answer()`].
 pub(crate) async fn read<T>(
     client: &Client,
     limits: &settings::Query,

@@ -102,13 +102,11 @@ impl Rows {
         self.mutate("events", request, &change).await
     }
 
-    /// Removes from the disk what a change has left behind (see [`Store::wipe_old_parts`]). Returns how many damaged
+    /// Removes from the disk what a change has left behind (see `Store::wipe_old_parts`). Returns how many damaged
     /// parts lie aside.
     ///
     /// # Errors
     /// What ClickHouse said; `Pressure` where somebody keeps reading an old part.
-    ///
-    /// [`Store::wipe_old_parts`]: crate::store::Store::wipe_old_parts
     pub async fn wipe_old_parts(&self) -> Result<u64, StoreError> {
         let tables = [("events", "19700101"), ("restrictions", "197001")];
         self.store.wipe_old_parts(&tables).await
