@@ -49,30 +49,32 @@ impl Demo {
             .spawn()
             .expect("brine starts");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
-        let mut printed = String::new();
+        // Whatever fails from here on, its drop ends the process.
+        let mut demo = Demo {
+            child,
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            printed: String::new(),
+            directory,
+        };
         // Its last line: all of it is there.
-        while !printed.contains("Ctrl-C") {
+        while !demo.printed.contains("Ctrl-C") {
             let Some(Ok(line)) = lines.next() else {
-                let log = std::fs::read_to_string(directory.path().join("log"));
+                let log = std::fs::read_to_string(demo.directory.path().join("log"));
                 panic!(
                     "brine demo ended before it was ready:\n{}",
                     log.unwrap_or_default()
                 );
             };
-            printed.push_str(&line);
-            printed.push('\n');
+            demo.printed.push_str(&line);
+            demo.printed.push('\n');
         }
-        let admin = printed
+        demo.admin = demo
+            .printed
             .lines()
             .find_map(|line| line.trim().strip_prefix("dashboard")?.split_once("http://"))
             .and_then(|(_, rest)| rest.split('/').next()?.parse().ok())
             .expect("where its admin listener is");
-        Demo {
-            child,
-            admin,
-            printed,
-            directory,
-        }
+        demo
     }
 
     fn data(&self) -> PathBuf {
