@@ -40,7 +40,7 @@ impl Demo {
         loop {
             let text = std::fs::read_to_string(&printed).unwrap_or_default();
             if let (Some(public), Some(admin)) =
-                (address(&text, "demo site"), address(&text, "admin"))
+                (address(&text, "demo site"), address(&text, "dashboard"))
             {
                 return Demo {
                     public,
