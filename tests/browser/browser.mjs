@@ -33,7 +33,11 @@ export async function open(browser, url, prepare = async () => {}) {
   const page = await browser.newPage();
   page.requests = [];
   page.faults = [];
-  page.on("request", (request) => page.requests.push(`${request.method()} ${new URL(request.url()).pathname}`));
+  page.on("request", (request) => {
+    const { pathname, protocol } = new URL(request.url());
+    // The icons of Chromium's own date fields are data, and ask nobody.
+    if (protocol !== "data:") page.requests.push(`${request.method()} ${pathname}`);
+  });
   page.on("pageerror", (error) => page.faults.push(String(error)));
   page.on("console", (message) => message.type() === "error" && page.faults.push(message.text()));
   await prepare(page);
