@@ -337,8 +337,8 @@ async fn read_beacon_body(
 }
 
 /// Bytes of a refused body that are read and dropped, so that the client sees the reply; beyond them the connection
-/// is closed on it.
-const DISCARDED_BYTES: usize = 1 << 20;
+/// is closed on it. Four times the largest body that is taken by default, a batch from an app.
+const DISCARDED_BYTES: usize = 4 << 20;
 
 /// Reads a JSON body under its limits of type, size and time.
 ///
