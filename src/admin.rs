@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
@@ -20,6 +19,7 @@ use crate::dashboard::{self, Dashboard, Reader};
 use crate::retention::{self, Retention};
 use crate::rights;
 use crate::rights::desk::Rights;
+use crate::route::body::{self, Fault, Limits};
 use crate::route::{self, Reply, not_allowed, plain, problem, ready, typed};
 use crate::run::maintain::record_salts;
 use crate::salts::order::{self, Order};
@@ -49,7 +49,7 @@ impl Admin {
         request: Request<Incoming>,
         peer: IpAddr,
     ) -> Result<Reply, Infallible> {
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
         Ok(match (&head.method, head.uri.path()) {
             (&Method::GET | &Method::HEAD, "/metrics") => typed(
                 StatusCode::OK,
@@ -69,7 +69,10 @@ impl Admin {
                     viewer.dress(&mut reply);
                     reply
                 }
-                Err(reply) => *reply,
+                Err(reply) => {
+                    body::discard(&head, &mut body, self.limits().time).await;
+                    *reply
+                }
             },
         })
     }
@@ -100,10 +103,9 @@ impl Admin {
 
     /// A form of the dashboard: of people, and of their own session.
     async fn change(&self, viewer: &Viewer, head: &Parts, body: Incoming) -> Reply {
-        let timeout = self.collector.config.server.body_timeout;
-        let form = match read_body(head, body, "application/x-www-form-urlencoded", timeout).await {
+        let form = match body::read(head, body, body::FORM, self.limits()).await {
             Ok(form) => form,
-            Err((status, detail)) => return problem(status, None, &detail),
+            Err(fault) => return problem(fault.status(), None, &fault.detail()),
         };
         let token = url::form_urlencoded::parse(&form).find(|(key, _)| key == "form");
         let is_own = match viewer.via() {
@@ -160,14 +162,25 @@ impl Admin {
         self.dashboard.answer(&sites, reader, head).await
     }
 
+    async fn read_json(&self, head: &Parts, body: Incoming) -> Result<Bytes, Fault> {
+        body::read(head, body, body::JSON, self.limits()).await
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            bytes: MAX_BODY,
+            time: self.collector.config.server.body_timeout,
+        }
+    }
+
     /// Counts. A client that leaves drops this future, and with it the statement in ClickHouse.
     async fn query(&self, viewer: &Viewer, head: &Parts, body: Incoming) -> Reply {
         if !viewer.may(Scope::Query) {
             return lacks(Scope::Query);
         }
-        let body = match read_query(head, body, self.collector.config.server.body_timeout).await {
+        let body = match self.read_json(head, body).await {
             Ok(body) => body,
-            Err((status, detail)) => return problem(status, None, &detail),
+            Err(fault) => return problem(fault.status(), None, &fault.detail()),
         };
         let live = self.collector.live.load_full();
         let limits = &self.collector.config.query;
@@ -208,10 +221,9 @@ impl Admin {
         if !viewer.may_order() {
             return problem(StatusCode::FORBIDDEN, None, "salts are for admins");
         }
-        let timeout = self.collector.config.server.body_timeout;
-        let body = match read_query(head, body, timeout).await {
+        let body = match self.read_json(head, body).await {
             Ok(body) => body,
-            Err((status, detail)) => return problem(status, None, &detail),
+            Err(fault) => return problem(fault.status(), None, &fault.detail()),
         };
         match serde_json::from_slice(&body) {
             Ok(order) => self.obey(viewer, order).await,
@@ -274,8 +286,7 @@ impl Admin {
         if !viewer.may_order() {
             return problem(StatusCode::FORBIDDEN, None, "retention is for admins");
         }
-        let timeout = self.collector.config.server.body_timeout;
-        match read_query(head, body, timeout).await {
+        match self.read_json(head, body).await {
             Ok(body) => {
                 if retention::http::changes(&body) {
                     let noted = self
@@ -287,7 +298,7 @@ impl Admin {
                 }
                 retention::http::answer(&self.retention, &body).await
             }
-            Err((status, detail)) => problem(status, None, &detail),
+            Err(fault) => problem(fault.status(), None, &fault.detail()),
         }
     }
 
@@ -296,8 +307,7 @@ impl Admin {
         if !viewer.may(Scope::Rights) {
             return lacks(Scope::Rights);
         }
-        let timeout = self.collector.config.server.body_timeout;
-        match read_query(head, body, timeout).await {
+        match self.read_json(head, body).await {
             Ok(body) => {
                 let (asked, action) = asked_right(&body);
                 let live = self.collector.live.load_full();
@@ -315,7 +325,7 @@ impl Admin {
                     Err(reply) => *reply,
                 }
             }
-            Err((status, detail)) => problem(status, None, &detail),
+            Err(fault) => problem(fault.status(), None, &fault.detail()),
         }
     }
 }
@@ -342,48 +352,6 @@ fn asked_right(body: &[u8]) -> (String, String) {
         _ => String::new(),
     };
     (text("site"), action)
-}
-
-/// Reads a query's body. Only JSON by its name: a page elsewhere cannot send that without asking first
-/// (Fetch, "CORS-preflight request"), and is not answered here.
-async fn read_query(
-    head: &Parts,
-    body: Incoming,
-    timeout: std::time::Duration,
-) -> Result<Bytes, (StatusCode, String)> {
-    read_body(head, body, "application/json", timeout).await
-}
-
-async fn read_body(
-    head: &Parts,
-    body: Incoming,
-    wanted: &str,
-    timeout: std::time::Duration,
-) -> Result<Bytes, (StatusCode, String)> {
-    let media_type = head
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let essence = media_type
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default();
-    if !essence.trim().eq_ignore_ascii_case(wanted) {
-        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("send {wanted}")));
-    }
-    match tokio::time::timeout(timeout, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err((
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("more than {MAX_BODY} bytes"),
-        )),
-        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body ended early".into())),
-        Err(_) => Err((
-            StatusCode::REQUEST_TIMEOUT,
-            "the body did not arrive in time".into(),
-        )),
-    }
 }
 
 /// Returns what a status is for each error of a query.

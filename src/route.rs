@@ -4,6 +4,7 @@
 //! is never the answer for something that was dropped. The match in [`status_of`] has no wildcard.
 
 mod apps;
+pub(crate) mod body;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -11,16 +12,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH,
-    CONTENT_TYPE, COOKIE, EXPECT, HeaderName, HeaderValue, ORIGIN, REFERER, RETRY_AFTER, VARY,
+    CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, ORIGIN, REFERER, RETRY_AFTER, VARY,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
+use self::body::Limits;
 use crate::client::Client;
 use crate::collector::{Carrier, ChoiceReply, Collector, Ended, Unread};
 use crate::consent::COOKIE as CONSENT_COOKIE;
@@ -187,7 +189,7 @@ async fn consent(
     let client = client(collector, head, peer);
     let origin = header(head, &ORIGIN);
     let limit = collector.config.server.max_body_bytes.max(MAX_BODY);
-    let body = match read_body(collector, head, body, limit).await {
+    let body = match read_json(collector, head, body, limit).await {
         Ok(body) => body,
         Err((outcome, detail)) => {
             return beacon_reply(
@@ -331,86 +333,22 @@ async fn read_beacon_body(
     body: Incoming,
 ) -> Result<Bytes, Ended> {
     let limit = collector.config.server.max_body_bytes;
-    read_body(collector, head, body, limit)
+    read_json(collector, head, body, limit)
         .await
         .map_err(|(outcome, detail)| collector.refuse_unread(outcome, &detail))
 }
 
-/// Bytes of a refused body that are read and dropped, so that the client sees the reply; beyond them the connection
-/// is closed on it. Four times the largest body that is taken by default, a batch from an app.
-const DISCARDED_BYTES: usize = 4 << 20;
-
-/// Reads a JSON body under its limits of type, size and time.
-///
-/// A body that is refused is read on and dropped for a while: a server that closes while its client still sends makes the
-/// client's system throw the reply away (RFC 9112, section 9.6).
-pub(crate) async fn read_body(
+/// Reads JSON for the collector, under its limits.
+pub(crate) async fn read_json(
     collector: &Collector,
     head: &Parts,
-    mut body: Incoming,
-    limit: usize,
+    body: Incoming,
+    bytes: usize,
 ) -> Result<Bytes, (Outcome, String)> {
-    let content_type = header(head, &CONTENT_TYPE).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json")
-        && !essence.eq_ignore_ascii_case("text/plain")
-    {
-        discard(collector, head, &mut body).await;
-        return Err((
-            Outcome::BeaconMediaType,
-            "send application/json or text/plain".into(),
-        ));
-    }
-    read_any_body(collector, head, body, limit).await
-}
-
-async fn read_any_body(
-    collector: &Collector,
-    head: &Parts,
-    mut body: Incoming,
-    limit: usize,
-) -> Result<Bytes, (Outcome, String)> {
-    let too_large = || (Outcome::BeaconTooLarge, format!("more than {limit} bytes"));
-    if body.size_hint().lower() > limit as u64 {
-        discard(collector, head, &mut body).await;
-        return Err(too_large());
-    }
-    let collected = Limited::new(&mut body, limit).collect();
-    match tokio::time::timeout(collector.config.server.body_timeout, collected).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            discard(collector, head, &mut body).await;
-            Err(too_large())
-        }
-        Ok(Err(_)) => Err((Outcome::BeaconIncomplete, "the body ended early".into())),
-        Err(_) => Err((
-            Outcome::BeaconIncomplete,
-            "the body did not arrive in time".into(),
-        )),
-    }
-}
-
-/// Reads what is left of a refused body, at most [`DISCARDED_BYTES`] of it and for as long as a body may take.
-///
-/// Not of one whose client waits to be told to send it (RFC 9110, section 10.1.1): there the reply is what it waits for.
-pub(crate) async fn discard(collector: &Collector, head: &Parts, body: &mut Incoming) {
-    if head.headers.contains_key(EXPECT) {
-        return;
-    }
-    let reading = async {
-        let mut left = DISCARDED_BYTES;
-        while let Some(Ok(frame)) = body.frame().await {
-            let read = frame.data_ref().map_or(0, Bytes::len);
-            match left.checked_sub(read) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
-    };
-    // In time or not, the reply follows.
-    let _ended_in_time = tokio::time::timeout(collector.config.server.body_timeout, reading)
+    let time = collector.config.server.body_timeout;
+    body::read(head, body, body::JSON_OR_TEXT, Limits { bytes, time })
         .await
-        .is_ok();
+        .map_err(|fault| (fault.outcome(), fault.detail()))
 }
 
 /// Returns what a status is for each outcome. Design: "Replies".

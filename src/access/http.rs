@@ -16,9 +16,8 @@ use std::net::IpAddr;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
+use hyper::header::{ACCEPT_LANGUAGE, RETRY_AFTER, SET_COOKIE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use subtle::ConstantTimeEq;
@@ -38,6 +37,7 @@ use crate::client::Client;
 use crate::config::Sites;
 use crate::config::settings::Mode;
 use crate::policy::language::Language;
+use crate::route::body::{self, Limits};
 use crate::route::{Reply, cookie, header, not_allowed, problem};
 
 /// Bytes of a form; the longest password in percent-encoding fits three times.
@@ -139,29 +139,17 @@ pub(super) fn keep_language(head: &Parts, mut reply: Reply) -> Reply {
 }
 
 async fn read_form(gate: &Gate, head: &Parts, body: Incoming) -> Result<Form, Box<Reply>> {
-    let refuse = |status, reason| Err(Box::new(problem(status, None, reason)));
-    let media_type = header(head, &CONTENT_TYPE).unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send a form");
-    }
-    if !gate.is_own_page(head) {
-        return refuse(
-            StatusCode::FORBIDDEN,
-            "this form does not come from a page of this listener",
-        );
-    }
-    let body = Limited::new(body, MAX_FORM).collect();
-    let body = match tokio::time::timeout(gate.body_timeout, body).await {
-        Ok(Ok(body)) => Zeroizing::new(body.to_bytes().to_vec()),
-        Ok(Err(_)) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, "the form is cut or too long"),
-        Err(_) => {
-            return refuse(
-                StatusCode::REQUEST_TIMEOUT,
-                "the form did not arrive in time",
-            );
-        }
+    let limits = Limits {
+        bytes: MAX_FORM,
+        time: gate.body_timeout,
     };
+    let body = body::read(head, body, body::FORM, limits).await;
+    let body = body.map_err(|fault| Box::new(problem(fault.status(), None, &fault.detail())))?;
+    if !gate.is_own_page(head) {
+        let reason = "this form does not come from a page of this listener";
+        return Err(Box::new(problem(StatusCode::FORBIDDEN, None, reason)));
+    }
+    let body = Zeroizing::new(body.to_vec());
     let mut form: BTreeMap<String, Vec<Zeroizing<String>>> = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(&body) {
         let value = Zeroizing::new(value.into_owned());

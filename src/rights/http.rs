@@ -27,9 +27,8 @@ use crate::config::{Site, Sites};
 use crate::consent::COOKIE;
 use crate::consent::choice::Erasure;
 use crate::outcome::Outcome;
-use crate::route::{
-    Reply, annotate, client, cookie, discard, header, json, problem, read_body, status_of,
-};
+use crate::route::body::discard;
+use crate::route::{Reply, annotate, client, cookie, header, json, problem, read_json, status_of};
 
 /// How soon the state of an erasure is worth asking for.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -120,14 +119,14 @@ async fn read(
     let client = client(collector, head, peer);
     let limited = collector.live.load().limiter.rights(client.address);
     if let Err(wait) = limited {
-        discard(collector, head, &mut body).await;
+        discard(head, &mut body, collector.config.server.body_timeout).await;
         return Err(Refused {
             wait: Some(wait),
             ..Refused::because(Outcome::LimitAddress, None, "")
         });
     }
     if head.method == Method::POST {
-        let body = read_body(collector, head, body, MAX_BODY).await;
+        let body = read_json(collector, head, body, MAX_BODY).await;
         let body = body.map_err(|(outcome, detail)| Refused::because(outcome, None, detail))?;
         return serde_json::from_slice(&body).map_err(|error| malformed(&error));
     }

@@ -10,9 +10,10 @@ use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, ORIGIN};
 use hyper::http::request::Parts;
 use serde::Serialize;
 
+use super::body::{self, Limits};
 use super::{
-    Reply, annotate, beacon_reply, client, cookie, header, not_allowed, preflight, read_any_body,
-    read_body, status_of, typed,
+    Reply, annotate, beacon_reply, client, cookie, header, not_allowed, preflight, read_json,
+    status_of, typed,
 };
 use crate::apps::BatchEnded;
 use crate::apps::body::unpack;
@@ -59,7 +60,7 @@ async fn batch(
     let client = client(collector, head, peer);
     let origin = header(head, &ORIGIN);
     let limit = collector.config.server.max_batch_bytes;
-    let body = match read_body(collector, head, body, limit).await {
+    let body = match read_json(collector, head, body, limit).await {
         Ok(body) => unpack(body, header(head, &CONTENT_ENCODING), limit),
         Err(refused) => Err(refused),
     };
@@ -180,7 +181,12 @@ async fn read_unpacked(
     body: Incoming,
 ) -> Result<Bytes, (Outcome, String)> {
     let limit = collector.config.server.max_batch_bytes;
-    let body = read_any_body(collector, head, body, limit).await?;
+    let limits = Limits {
+        bytes: limit,
+        time: collector.config.server.body_timeout,
+    };
+    let body = body::read_any(head, body, limits).await;
+    let body = body.map_err(|fault| (fault.outcome(), fault.detail()))?;
     unpack(body, header(head, &CONTENT_ENCODING), limit)
 }
 

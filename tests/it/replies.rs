@@ -384,13 +384,55 @@ async fn a_body_that_is_refused_unread_still_gets_its_reply() {
         chunked.extend(b"\r\n");
     }
     chunked.extend(b"0\r\n\r\n");
-    for (request, status, outcome) in [
-        (post("/api/event", &json, &long), 413, "beacon.too_large"),
-        (chunked, 413, "beacon.too_large"),
-        (post("/api/event", &[], &long), 415, "beacon.media_type"),
-        (post("/api/subject", &json, &long), 413, "beacon.too_large"),
+    // The name that the admin listener goes by.
+    let local = |path, headers: &[(&str, &str)], body: &[u8]| {
+        let request = post(path, headers, body);
+        let at = request
+            .windows(10)
+            .position(|bytes| bytes == b"brine.test")
+            .expect("a host");
+        [&request[..at], b"localhost", &request[at + 10..]].concat()
+    };
+    let operator = brine.operator();
+    let own = ("authorization", operator.as_str());
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    for (listener, request, status, outcome) in [
+        (
+            brine.public,
+            post("/api/event", &json, &long),
+            413,
+            "beacon.too_large",
+        ),
+        (brine.public, chunked, 413, "beacon.too_large"),
+        (
+            brine.public,
+            post("/api/event", &[], &long),
+            415,
+            "beacon.media_type",
+        ),
+        (
+            brine.public,
+            post("/api/subject", &json, &long),
+            413,
+            "beacon.too_large",
+        ),
+        (brine.admin, post("/api/v1/query", &json, &long), 421, ""),
+        (brine.admin, local("/api/v1/query", &json, &long), 401, ""),
+        (
+            brine.admin,
+            local("/api/v1/query", &[json[0], own], &long),
+            413,
+            "",
+        ),
+        (
+            brine.admin,
+            local("/api/v1/query", &[form[0], own], &long),
+            415,
+            "",
+        ),
+        (brine.admin, local("/login", &form, &long), 413, ""),
     ] {
-        let mut client = Raw::connect(brine.public).await;
+        let mut client = Raw::connect(listener).await;
         assert!(client.send(request).await, "all of it is taken");
         client
             .answer()
