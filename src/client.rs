@@ -4,19 +4,15 @@
 //! a forwarded address counts only when a trusted proxy says so, and that nothing here can be printed
 //! or serialized: the types have no `Display`, no `Serialize`, and a `Debug` that hides them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+use compact_str::CompactString;
 use hyper::HeaderMap;
-use hyper::header::{ACCEPT_LANGUAGE, FORWARDED, HeaderName, USER_AGENT};
+use hyper::header::{FORWARDED, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-// Made once: finding a name by text parses it anew for every request.
-static DNT: HeaderName = HeaderName::from_static("dnt");
-static SEC_CH_UA: HeaderName = HeaderName::from_static("sec-ch-ua");
-static SEC_CH_UA_MOBILE: HeaderName = HeaderName::from_static("sec-ch-ua-mobile");
-static SEC_CH_UA_PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
-static SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What a request says about its sender, without copying more than is used.
@@ -27,7 +23,7 @@ pub struct Client {
     /// `User-Agent`, cut at 512 bytes; empty where none came.
     pub user_agent: String,
     /// `Accept-Language`; empty where none came.
-    pub accept_language: String,
+    pub accept_language: CompactString,
     /// `Sec-CH-UA`, `-Mobile`, `-Platform`: low-entropy client hints that browsers send unasked.
     pub hints: Hints,
     /// `Sec-GPC: 1` (Global Privacy Control, W3C): a refusal.
@@ -42,9 +38,9 @@ pub struct Client {
 #[derive(Clone, Default)]
 #[allow(missing_docs)]
 pub struct Hints {
-    pub brands: String,
-    pub mobile: String,
-    pub platform: String,
+    pub brands: CompactString,
+    pub mobile: CompactString,
+    pub platform: CompactString,
 }
 
 impl fmt::Debug for Client {
@@ -56,42 +52,48 @@ impl fmt::Debug for Client {
 impl Client {
     /// Reads the head of a request from `peer`.
     pub fn read(headers: &HeaderMap, peer: IpAddr, trusted_proxies: &[IpNet]) -> Client {
-        let text = |name: &HeaderName| {
-            headers
-                .get(name)
-                .and_then(|v| v.to_str().ok())
-                .unwrap_or("")
-        };
-        // GPC, section 3.2: exactly "1"; several fields count as one.
-        let says_one = |name: &HeaderName| {
-            headers
-                .get_all(name)
-                .iter()
-                .any(|v| v.as_bytes().trim_ascii() == b"1")
-        };
-        Client {
+        let mut client = Client {
             address: cut(client_address(headers, peer, trusted_proxies)),
-            user_agent: up_to(&user_agent(headers), 512).to_owned(),
-            accept_language: up_to(text(&ACCEPT_LANGUAGE), 128).to_owned(),
-            hints: Hints {
-                brands: up_to(text(&SEC_CH_UA), 256).to_owned(),
-                mobile: up_to(text(&SEC_CH_UA_MOBILE), 8).to_owned(),
-                platform: up_to(text(&SEC_CH_UA_PLATFORM), 64)
-                    .trim_matches('"')
-                    .to_owned(),
-            },
-            gpc: says_one(&SEC_GPC),
-            dnt: says_one(&DNT),
+            user_agent: String::new(),
+            accept_language: CompactString::default(),
+            hints: Hints::default(),
+            gpc: false,
+            dnt: false,
             is_server: false,
+        };
+        // One walk instead of a look-up for each; of several fields of one name the first counts.
+        for (name, value) in headers {
+            match name.as_str() {
+                "user-agent" if client.user_agent.is_empty() => {
+                    client.user_agent = up_to(&user_agent(value), 512).to_owned();
+                }
+                "accept-language" => keep(&mut client.accept_language, value, 128),
+                "sec-ch-ua" => keep(&mut client.hints.brands, value, 256),
+                "sec-ch-ua-mobile" => keep(&mut client.hints.mobile, value, 8),
+                "sec-ch-ua-platform" => keep(&mut client.hints.platform, value, 64),
+                // GPC, section 3.2: exactly "1"; several fields count as one.
+                "sec-gpc" => client.gpc |= value.as_bytes().trim_ascii() == b"1",
+                "dnt" => client.dnt |= value.as_bytes().trim_ascii() == b"1",
+                _ => {}
+            }
         }
+        client
+    }
+}
+
+/// Keeps the first value that is text, at most `bytes` of it.
+fn keep(kept: &mut CompactString, value: &HeaderValue, bytes: usize) {
+    if let (true, Ok(text)) = (kept.is_empty(), value.to_str()) {
+        *kept = up_to(text, bytes).into();
     }
 }
 
 /// User agents are meant to be ASCII, but some are not; those bytes become U+FFFD instead of an empty text.
-fn user_agent(headers: &HeaderMap) -> std::borrow::Cow<'_, str> {
-    headers
-        .get(USER_AGENT)
-        .map_or("".into(), |value| String::from_utf8_lossy(value.as_bytes()))
+fn user_agent(value: &HeaderValue) -> Cow<'_, str> {
+    match value.to_str() {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(value.as_bytes()),
+    }
 }
 
 fn up_to(text: &str, bytes: usize) -> &str {

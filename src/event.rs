@@ -6,8 +6,7 @@
 //! **On disk.** Payloads are postcard (its wire format 1) under the record kind below. A kind's layout is
 //! never edited: a changed struct gets a new kind, and [`decode`] learns both.
 
-use std::borrow::Cow;
-
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -238,8 +237,8 @@ pub struct RunRecord {
     pub version: String,
 }
 
-/// An event on its way in: names from closed sets stay borrowed, what was read is owned.
-pub type Draft = Event<Cow<'static, str>>;
+/// An event on its way in: names from closed sets stay borrowed, short texts are kept in place.
+pub type Draft = Event<CompactString>;
 
 /// Anything the spool carries.
 #[derive(Clone, Debug, PartialEq)]

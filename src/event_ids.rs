@@ -20,7 +20,7 @@
 //! **Files.** One a slot of forgetting, `ids/<slot>.ids`; when it comes, the file is unlinked. **On disk, never edited: 8 bytes
 //! hash, 4 bytes CRC32C of slot and hash, little endian; a torn tail is cut.**
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use rustc_hash::FxHashMap;
 
 use crate::event::EventId;
 use crate::secret::Secret;
@@ -48,7 +49,7 @@ const ENTRY_BYTES: usize = 12;
 #[derive(Debug)]
 pub struct EventIds {
     key: Secret,
-    shards: [Mutex<HashMap<u64, State>>; SHARDS],
+    shards: [Mutex<FxHashMap<u64, State>>; SHARDS],
     most: usize,
     log: Mutex<Log>,
 }
@@ -103,7 +104,7 @@ impl EventIds {
         }
         let ids = EventIds {
             key: key.derive("brine 2026-11-24 event ids v1"),
-            shards: std::array::from_fn(|_| Mutex::new(HashMap::new())),
+            shards: std::array::from_fn(|_| Mutex::default()),
             most,
             log: Mutex::new(Log {
                 directory: directory.to_owned(),
@@ -287,7 +288,7 @@ impl EventIds {
         self.len() == 0
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, HashMap<u64, State>> {
+    fn shard(&self, hash: u64) -> MutexGuard<'_, FxHashMap<u64, State>> {
         // Hashes: any bits will do.
         lock(&self.shards[(hash >> 60) as usize % SHARDS])
     }
@@ -299,7 +300,7 @@ impl EventIds {
 
 /// Forgets those whose time would be over soonest, until an eighth is free; returns how many. Ids are forgotten every
 /// ten seconds, not at each claim: in between a flood adds what passes the rate limits.
-fn make_room(shard: &mut HashMap<u64, State>, most: usize) -> usize {
+fn make_room(shard: &mut FxHashMap<u64, State>, most: usize) -> usize {
     if shard.len() <= most {
         return 0;
     }
@@ -322,7 +323,7 @@ fn make_room(shard: &mut HashMap<u64, State>, most: usize) -> usize {
     n_over - left
 }
 
-fn lock(shard: &Mutex<HashMap<u64, State>>) -> MutexGuard<'_, HashMap<u64, State>> {
+fn lock(shard: &Mutex<FxHashMap<u64, State>>) -> MutexGuard<'_, FxHashMap<u64, State>> {
     // Each change is one insertion or removal; a panic leaves the map whole.
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,8 +5,9 @@
 //! Bounded: beyond the cap the shard's longest silent visits are let go, and their visitors begin a new
 //! one when they come back.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+
+use rustc_hash::FxHashMap;
 
 /// A visit ends after this silence, as in every web measurement since the 1990s.
 pub const IDLE_MS: i64 = 30 * 60 * 1_000;
@@ -26,7 +27,7 @@ pub struct OpenVisit {
 /// The visits under way, by visitor.
 #[derive(Debug)]
 pub struct OpenVisits {
-    shards: [Mutex<HashMap<u64, OpenVisit>>; SHARDS],
+    shards: [Mutex<FxHashMap<u64, OpenVisit>>; SHARDS],
     per_shard: usize,
 }
 
@@ -34,7 +35,7 @@ impl OpenVisits {
     /// Holds at most `capacity` visits (about 40 bytes each).
     pub fn new(capacity: usize) -> OpenVisits {
         OpenVisits {
-            shards: std::array::from_fn(|_| Mutex::new(HashMap::new())),
+            shards: std::array::from_fn(|_| Mutex::default()),
             per_shard: (capacity / SHARDS).max(2),
         }
     }
@@ -117,14 +118,14 @@ impl OpenVisits {
         self.len() == 0
     }
 
-    fn shard(&self, visitor: u64) -> &Mutex<HashMap<u64, OpenVisit>> {
+    fn shard(&self, visitor: u64) -> &Mutex<FxHashMap<u64, OpenVisit>> {
         // Pseudonyms are hashes: any bits will do.
         &self.shards[(visitor >> 60) as usize % SHARDS]
     }
 }
 
 /// Drops what is over; if that is less than half, the half that was silent longest goes too.
-fn make_room(shard: &mut HashMap<u64, OpenVisit>, now_ms: i64, cap: usize) {
+fn make_room(shard: &mut FxHashMap<u64, OpenVisit>, now_ms: i64, cap: usize) {
     shard.retain(|_, open| now_ms - open.last_ms < IDLE_MS);
     if shard.len() > cap / 2 {
         let mut last: Vec<i64> = shard.values().map(|open| open.last_ms).collect();

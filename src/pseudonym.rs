@@ -18,6 +18,7 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use jiff::civil::Time;
 use jiff::{SignedDuration, Timestamp};
 use zeroize::Zeroizing;
@@ -56,34 +57,47 @@ const DEPTH: usize = 4_096;
 /// Hashes `fields` under `salt`. Never 0, which in `events` means "none". Neither the salt's words nor the fields are
 /// left on the stack.
 pub fn pseudonym(salt: &Secret, domain: Domain, fields: &[&[u8]]) -> u64 {
+    leaving_no_trace::<DEPTH, _>(|| hash(salt, domain, fields))
+}
+
+/// Hashes a visitor and a visit of theirs at one go.
+pub fn visitor_and_visit(salt: &Secret, visitor: &[u8], visit: &[u8]) -> (u64, u64) {
     leaving_no_trace::<DEPTH, _>(|| {
-        let n_bytes = 1 + fields.iter().map(|field| 8 + field.len()).sum::<usize>();
-        let mut short = [0; SHORT];
-        let mut long = Zeroizing::new(Vec::new());
-        let input = if n_bytes <= SHORT {
-            &mut short[..n_bytes]
-        } else {
-            long.resize(n_bytes, 0);
-            &mut long[..]
-        };
-        input[0] = match domain {
-            Domain::Visitor => 1,
-            Domain::Visit => 2,
-            Domain::Device => 3,
-        };
-        let mut rest = &mut input[1..];
-        for field in fields {
-            let (length, after) = rest.split_at_mut(8);
-            length.copy_from_slice(&(field.len() as u64).to_le_bytes());
-            let (bytes, after) = after.split_at_mut(field.len());
-            bytes.copy_from_slice(field);
-            rest = after;
-        }
-        let hash = blake3::keyed_hash(salt.expose(), input);
-        let mut first = [0; 8];
-        first.copy_from_slice(&hash.as_bytes()[..8]);
-        u64::from_le_bytes(first).max(1)
+        (
+            hash(salt, Domain::Visitor, &[visitor]),
+            hash(salt, Domain::Visit, &[visitor, visit]),
+        )
     })
+}
+
+/// Leaves its traces to be overwritten by the caller.
+fn hash(salt: &Secret, domain: Domain, fields: &[&[u8]]) -> u64 {
+    let n_bytes = 1 + fields.iter().map(|field| 8 + field.len()).sum::<usize>();
+    let mut short = [0; SHORT];
+    let mut long = Zeroizing::new(Vec::new());
+    let input = if n_bytes <= SHORT {
+        &mut short[..n_bytes]
+    } else {
+        long.resize(n_bytes, 0);
+        &mut long[..]
+    };
+    input[0] = match domain {
+        Domain::Visitor => 1,
+        Domain::Visit => 2,
+        Domain::Device => 3,
+    };
+    let mut rest = &mut input[1..];
+    for field in fields {
+        let (length, after) = rest.split_at_mut(8);
+        length.copy_from_slice(&(field.len() as u64).to_le_bytes());
+        let (bytes, after) = after.split_at_mut(field.len());
+        bytes.copy_from_slice(field);
+        rest = after;
+    }
+    let hash = blake3::keyed_hash(salt.expose(), input);
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.as_bytes()[..8]);
+    u64::from_le_bytes(first).max(1)
 }
 
 /// Returns the visitor of a consent: what its beacons are hashed with, where they name no id of their own. The
@@ -116,7 +130,7 @@ pub(crate) struct Identity {
     pub(crate) visitor: Vec<u8>,
     pub(crate) visit: Option<VisitClaim>,
     /// What the sender calls the event, so that it counts once.
-    pub(crate) event: Option<String>,
+    pub(crate) event: Option<CompactString>,
     pub(crate) app: Option<Arc<App>>,
 }
 
@@ -137,7 +151,7 @@ pub fn pseudonymise(
     enriched: Enriched,
     salts: Option<&SiteSalts>,
     open_visits: &OpenVisits,
-) -> Result<Draft, Outcome> {
+) -> Result<Box<Draft>, Outcome> {
     let Enriched {
         mut event,
         identity,
@@ -157,7 +171,7 @@ pub fn pseudonymise(
     let visitor = |salt| pseudonym(salt, Domain::Visitor, &[&identity.visitor]);
     let now_ms = received.as_millisecond();
 
-    let (day, salt, visit) = match &identity.visit {
+    let (day, visitor, visit) = match &identity.visit {
         Some(claim) => {
             let began_yesterday =
                 yesterday.filter(|day| local_day(claim.started, &site.time_zone) == *day);
@@ -166,27 +180,22 @@ pub fn pseudonymise(
                 Some((day, Ok(salt))) => (day, salt),
                 _ => (today, salt_of(today)?),
             };
-            (
-                day,
-                salt,
-                pseudonym(
-                    salt,
-                    Domain::Visit,
-                    &[&identity.visitor, claim.id.as_bytes()],
-                ),
-            )
+            let visit = claim.id.as_bytes();
+            let (visitor, visit) = visitor_and_visit(salt, &identity.visitor, visit);
+            (day, visitor, visit)
         }
         None => {
             let still_open = yesterday.and_then(|day| {
-                let salt = salt_of(day).ok()?;
-                let open = open_visits.touch(visitor(salt), now_ms)?;
-                (open.day == day).then_some((day, salt, open.visit))
+                let visitor = visitor(salt_of(day).ok()?);
+                let open = open_visits.touch(visitor, now_ms)?;
+                (open.day == day).then_some((day, visitor, open.visit))
             });
             match still_open {
                 Some(found) => found,
                 None => {
                     let salt = salt_of(today)?;
-                    let open = open_visits.touch_or_begin(visitor(salt), now_ms, || {
+                    let visitor = visitor(salt);
+                    let open = open_visits.touch_or_begin(visitor, now_ms, || {
                         let began = now_ms.to_le_bytes();
                         (
                             pseudonym(salt, Domain::Visit, &[&identity.visitor, &began]),
@@ -194,12 +203,13 @@ pub fn pseudonymise(
                         )
                     });
                     // Under a salt of a week or a month an open visit may be yesterday's, too.
-                    (open.day.max(today.saturating_sub(1)), salt, open.visit)
+                    let day = open.day.max(today.saturating_sub(1));
+                    (day, visitor, open.visit)
                 }
             }
         }
     };
-    event.visitor = visitor(salt);
+    event.visitor = visitor;
     event.visit = visit;
     event.day = day;
     event.expires = day.saturating_add(site.keep.of_event(&event.name));
@@ -211,6 +221,8 @@ pub fn pseudonymise(
 pub struct Run {
     /// Period, visitor and device of the last one.
     last: Option<(Period, u64, u64)>,
+    /// The last visit with a name: its period, name and pseudonym.
+    named: Option<(Period, CompactString, u64)>,
     /// Where a visit without a name began, and its last event, in milliseconds since 1970 UTC.
     visit: Option<(Period, i64, i64)>,
 }
@@ -252,7 +264,7 @@ pub fn pseudonymise_batched(
     salts: Option<&SiteSalts>,
     open_visits: &OpenVisits,
     run: &mut Run,
-) -> Result<Draft, Outcome> {
+) -> Result<Box<Draft>, Outcome> {
     let Enriched {
         mut event,
         identity,
@@ -304,7 +316,14 @@ pub fn pseudonymise_batched(
         |name: &[u8]| hash_in(salt, period, Domain::Visit, &[&identity.visitor, name]);
     let (now_ms, at_ms) = (received.as_millisecond(), happened.as_millisecond());
     event.visit = match &identity.visit {
-        Some(claim) => visit_named(claim.id.as_bytes()),
+        Some(claim) => match &run.named {
+            Some((last, name, visit)) if *last == period && *name == claim.id => *visit,
+            _ => {
+                let visit = visit_named(claim.id.as_bytes());
+                run.named = Some((period, claim.id.clone(), visit));
+                visit
+            }
+        },
         None if !is_late && now_ms - at_ms < IDLE_MS => {
             let begin = || (visit_named(&at_ms.to_le_bytes()), day);
             open_visits.touch_or_begin(visitor, at_ms, begin).visit

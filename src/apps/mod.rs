@@ -196,11 +196,9 @@ impl Collector {
         let sender = Arc::new(Sender::read(client, site, &self.enrichers));
         let install_id = wire.device.install_id.as_ref();
         let read = |raw: &&RawValue| {
-            let beacon = event(raw, opened, install_id, sent_at, now)?;
-            let consented = grant.admit(Beacon {
-                app: app.cloned(),
-                ..beacon
-            })?;
+            let mut beacon = event(raw, opened, install_id, sent_at, now)?;
+            beacon.app = app.cloned();
+            let consented = grant.admit(beacon)?;
             Ok(Passed {
                 consented,
                 sender: sender.clone(),
@@ -278,7 +276,7 @@ fn event<'a>(
     install_id: Option<&Text<'a>>,
     sent_at: Option<Timestamp>,
     now: Timestamp,
-) -> Result<Beacon, Refused> {
+) -> Result<Box<Beacon>, Refused> {
     let Opened { site, client, .. } = opened;
     let wire: WireEvent<'a> =
         serde_json::from_str(raw.get()).map_err(|e| malformed(Some(site), e.to_string()))?;
@@ -318,7 +316,9 @@ fn reported(visitor: Option<&WireVisitor<'_>>, server: Client) -> Result<Client,
     Ok(Client {
         address,
         user_agent: cut(&visitor.user_agent, 512).unwrap_or(server.user_agent),
-        accept_language: cut(&visitor.accept_language, 128).unwrap_or_default(),
+        accept_language: cut(&visitor.accept_language, 128)
+            .unwrap_or_default()
+            .into(),
         hints: crate::client::Hints::default(),
         gpc: visitor.gpc || server.gpc,
         dnt: visitor.dnt || server.dnt,

@@ -15,6 +15,7 @@ pub(crate) mod wire;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use jiff::Timestamp;
 
 use self::wire::{Amount, KeptVisit, Text, Wire, WireVisit};
@@ -57,7 +58,7 @@ pub struct Beacon {
     pub client: Arc<Client>,
     /// What an app says about itself and its device, where one sent the event.
     pub app: Option<Arc<App>>,
-    pub name: String,
+    pub name: CompactString,
     /// Not parsed yet: only a beacon that may be stored is worth it.
     pub url: String,
     pub referrer: Option<String>,
@@ -69,9 +70,9 @@ pub struct Beacon {
     pub engagement_ms: u32,
     pub viewport_width: Option<u32>,
     pub consent: Option<String>,
-    pub visitor_id: Option<String>,
+    pub visitor_id: Option<CompactString>,
     pub visit: Option<VisitClaim>,
-    pub event_id: Option<String>,
+    pub event_id: Option<CompactString>,
     pub days_since_last: &'static str,
     pub vitals: Vitals,
     /// The sender asks for the receipt of the period (see [`crate::rights`]).
@@ -82,7 +83,7 @@ pub struct Beacon {
 #[derive(Clone)]
 #[allow(missing_docs)]
 pub struct VisitClaim {
-    pub id: String,
+    pub id: CompactString,
     pub started: Timestamp,
 }
 
@@ -162,7 +163,7 @@ pub fn from_body(
     client: Client,
     sites: &Sites,
     received: Timestamp,
-) -> Result<Beacon, Refused> {
+) -> Result<Box<Beacon>, Refused> {
     let text = std::str::from_utf8(body).map_err(|_| malformed(None, "the body is not UTF-8"))?;
     let wire: Wire<'_> = serde_json::from_str(text).map_err(|e| malformed(None, e.to_string()))?;
     let site = site_of(&wire.d.0, origin, sites)?.clone();
@@ -191,7 +192,7 @@ pub(crate) fn from_wire(
     site: &Arc<Site>,
     client: Arc<Client>,
     received: Timestamp,
-) -> Result<Beacon, Refused> {
+) -> Result<Box<Beacon>, Refused> {
     let bad = |detail: &str| malformed(Some(site), detail);
     let name = wire.n.0.trim();
     if name.is_empty() || name.len() > MAX_NAME {
@@ -242,11 +243,11 @@ pub(crate) fn from_wire(
         Some(Text(text)) if !text.is_empty() => Some(text.into_owned()),
         _ => None,
     };
-    Ok(Beacon {
+    Ok(Box::new(Beacon {
         received,
         happened: received,
         app: None,
-        name: name.to_owned(),
+        name: name.into(),
         url: url.into_owned(),
         referrer: referrer
             .filter(|text| !text.is_empty())
@@ -288,7 +289,7 @@ pub(crate) fn from_wire(
         props: wire.p.0,
         site: site.clone(),
         client,
-    })
+    }))
 }
 
 /// Long addresses are long for their query, which is not stored; parameters that were to be kept go with it.
@@ -349,7 +350,7 @@ fn check_props(props: &[(String, String)]) -> Result<(), &'static str> {
 
 /// Ids are opaque, but a version 1 or 6 UUID (RFC 9562, sections 5.1 and 5.6) carries the sender's MAC
 /// address and is refused.
-pub(crate) fn checked_id(key: &str, text: &str) -> Result<String, String> {
+pub(crate) fn checked_id(key: &str, text: &str) -> Result<CompactString, String> {
     if text.is_empty() || text.len() > MAX_ID || !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(format!(
             "{key}: must be 1 to 128 printable ASCII characters"
@@ -360,16 +361,20 @@ pub(crate) fn checked_id(key: &str, text: &str) -> Result<String, String> {
             "{key}: a version 1 or 6 UUID holds a MAC address; send a version 4 or 7 one"
         ));
     }
-    Ok(text.to_owned())
+    Ok(text.into())
 }
 
 fn is_node_uuid(text: &str) -> bool {
-    let hex: Vec<u8> = text
-        .bytes()
-        .filter(|b| !matches!(b, b'-' | b'{' | b'}'))
-        .collect();
-    hex.len() == 32
-        && hex.iter().all(u8::is_ascii_hexdigit)
+    let mut hex = [0; 32];
+    let mut n = 0;
+    for b in text.bytes().filter(|b| !matches!(b, b'-' | b'{' | b'}')) {
+        if n == hex.len() || !b.is_ascii_hexdigit() {
+            return false;
+        }
+        hex[n] = b;
+        n += 1;
+    }
+    n == hex.len()
         && matches!(hex[12], b'1' | b'6')
         && matches!(hex[16], b'8' | b'9' | b'a' | b'b' | b'A' | b'B')
 }

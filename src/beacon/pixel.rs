@@ -21,7 +21,7 @@ pub fn from_query(
     client: Client,
     sites: &Sites,
     received: Timestamp,
-) -> Result<Beacon, Refused> {
+) -> Result<Box<Beacon>, Refused> {
     let mut wire = Wire {
         n: Text("pageview".into()),
         u: Text(referer.unwrap_or_default().into()),

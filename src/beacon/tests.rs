@@ -15,7 +15,7 @@ fn client() -> Client {
     Client::read(&HeaderMap::new(), "192.0.2.1".parse().unwrap(), &[])
 }
 
-fn parse(body: &str) -> Result<Beacon, Refused> {
+fn parse(body: &str) -> Result<Box<Beacon>, Refused> {
     from_body(
         body.as_bytes(),
         None,

@@ -213,7 +213,7 @@ impl Collector {
     /// The steps between parse and spool; all of them run without waiting for anything.
     fn prepare(
         &self,
-        beacon: Beacon,
+        beacon: Box<Beacon>,
         cookie: Option<&str>,
         live: &Live,
     ) -> Result<Prepared, Refused> {

@@ -1,12 +1,12 @@
 //! The sites, and which beacon belongs to which.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use rustc_hash::FxHashMap;
 use subtle::{Choice, ConstantTimeEq};
 
 use super::Faults;
@@ -124,7 +124,7 @@ impl Site {
 #[derive(Clone, Debug, Default)]
 pub struct Sites {
     list: Vec<Arc<Site>>,
-    by_name: HashMap<String, usize>,
+    by_name: FxHashMap<String, usize>,
 }
 
 impl Sites {

@@ -32,7 +32,7 @@ const DAY_S: i64 = 86_400;
 /// A beacon whose sender said yes.
 #[derive(Debug)]
 pub struct Consented {
-    beacon: Beacon,
+    beacon: Box<Beacon>,
     proof: Proof,
 }
 
@@ -68,7 +68,7 @@ impl Consented {
     }
 
     /// Gives up beacon and proof, to the steps that follow.
-    pub fn into_parts(self) -> (Beacon, Proof) {
+    pub fn into_parts(self) -> (Box<Beacon>, Proof) {
         (self.beacon, self.proof)
     }
 }
@@ -144,7 +144,7 @@ impl Grant {
     ///
     /// # Errors
     /// [`Refused`] with `consent.later` for what happened before the day on which the visitor said yes.
-    pub fn admit(&self, beacon: Beacon) -> Result<Consented, Refused> {
+    pub fn admit(&self, beacon: Box<Beacon>) -> Result<Consented, Refused> {
         let is_same =
             Arc::ptr_eq(&beacon.site, &self.site) && Arc::ptr_eq(&beacon.client, &self.client);
         if !is_same {
@@ -169,7 +169,7 @@ impl Grant {
 /// # Errors
 /// [`Refused`] with `signal.*` or `consent.*`.
 pub fn gate(
-    beacon: Beacon,
+    beacon: Box<Beacon>,
     cookie: Option<&str>,
     mint: &Mint,
     revocations: &Revocations,

@@ -6,11 +6,10 @@
 //! properties of events that trackers send by themselves are those of Plausible's trackers, so that reports
 //! written for them keep their words.
 
-use std::borrow::Cow;
+use compact_str::CompactString;
 
 use super::mask::mask_cut;
 use super::referrer;
-use super::step::owned;
 use super::url::scrub_path;
 use crate::beacon::{MAX_NAME, MAX_PROP_NAME, MAX_PROP_VALUE};
 
@@ -26,10 +25,10 @@ pub const NOT_FOUND: &str = "404";
 pub const WEB_VITALS: &str = "web_vitals";
 
 /// A property, ready to be stored.
-type Prop = (Cow<'static, str>, Cow<'static, str>);
+type Prop = (CompactString, CompactString);
 
 /// Returns the name as it is stored. Few names make up nearly all events; they need no masking and no copy.
-pub fn event_name(name: &str) -> Cow<'static, str> {
+pub fn event_name(name: &str) -> CompactString {
     const FREQUENT: [&str; 7] = [
         "pageview",
         "engagement",
@@ -40,8 +39,8 @@ pub fn event_name(name: &str) -> Cow<'static, str> {
         NOT_FOUND,
     ];
     match FREQUENT.into_iter().find(|frequent| *frequent == name) {
-        Some(frequent) => Cow::Borrowed(frequent),
-        None => owned(&mask_cut(name, MAX_NAME)),
+        Some(frequent) => CompactString::const_new(frequent),
+        None => mask_cut(name, MAX_NAME).into(),
     }
 }
 
@@ -56,19 +55,19 @@ pub fn is_interactive(name: &str) -> bool {
 pub fn props(name: &str, path: &str, props: &[(String, String)]) -> Vec<Prop> {
     let mut stored: Vec<Prop> = props
         .iter()
-        .map(|(key, value)| (owned(&mask_cut(key, MAX_PROP_NAME)), value_of(key, value)))
+        .map(|(key, value)| (mask_cut(key, MAX_PROP_NAME).into(), value_of(key, value)))
         .collect();
     let has_path = stored.iter().any(|(key, _)| key == "path");
     if matches!(name, FORM_SUBMISSION | NOT_FOUND) && !has_path {
-        stored.push((Cow::Borrowed("path"), owned(path)));
+        stored.push((CompactString::const_new("path"), path.into()));
     }
     stored
 }
 
-fn value_of(key: &str, value: &str) -> Cow<'static, str> {
+fn value_of(key: &str, value: &str) -> CompactString {
     let bare = if is_web_address(value) {
         // One that cannot be read is no address; what follows a question mark in it is dropped all the same.
-        referrer::label(value).or_else(|| value.split(['?', '#']).next().map(str::to_owned))
+        referrer::label(value).or_else(|| value.split(['?', '#']).next().map(Into::into))
     } else if matches!(key, "url" | "path") && value.starts_with('/') {
         let end = value.find(['?', '#']).unwrap_or(value.len());
         Some(scrub_path(&value[..end], None))
@@ -76,8 +75,8 @@ fn value_of(key: &str, value: &str) -> Cow<'static, str> {
         None
     };
     match bare {
-        Some(bare) => owned(&mask_cut(&bare, MAX_PROP_VALUE)),
-        None => owned(&mask_cut(value, MAX_PROP_VALUE)),
+        Some(bare) => mask_cut(&bare, MAX_PROP_VALUE).into(),
+        None => mask_cut(value, MAX_PROP_VALUE).into(),
     }
 }
 
@@ -101,7 +100,7 @@ mod tests {
             .collect();
         props(name, "/users/:number", &given)
             .into_iter()
-            .map(|(key, value)| (key.into_owned(), value.into_owned()))
+            .map(|(key, value)| (key.into_string(), value.into_string()))
             .collect()
     }
 

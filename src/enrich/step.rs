@@ -1,10 +1,10 @@
 //! The step: [`Filtered`] → [`Enriched`]. The address and the user agent end here.
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use compact_str::{CompactString, ToCompactString};
 use jiff::Timestamp;
 
 use super::action::{event_name, is_interactive, props};
@@ -108,7 +108,7 @@ impl Enrichers {
 
 /// An event without its sender: what identifies is apart, to be hashed in the next step.
 pub struct Enriched {
-    pub(crate) event: Draft,
+    pub(crate) event: Box<Draft>,
     pub(crate) identity: Identity,
     pub(crate) site: Arc<Site>,
     pub(crate) received: Timestamp,
@@ -130,6 +130,7 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         place,
     } = filtered;
     let (beacon, proof) = consented.into_parts();
+    let beacon = *beacon;
     let app = beacon.app.as_deref();
     let site = beacon.site;
     let agent = agent.with_viewport(beacon.viewport_width);
@@ -161,54 +162,52 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
     let (os, os_version) = app
         .and_then(|app| app.os)
         .unwrap_or((agent.os, agent.os_version));
-    let event = Draft {
-        site: site.id.to_string().into(),
+    let event = Box::new(Draft {
+        site: CompactString::from(site.id.as_str()),
         ts_ms: beacon.happened.as_millisecond(),
         name: event_name(&beacon.name),
         is_interactive: beacon.is_interactive && is_interactive(&beacon.name),
-        hostname: scrubbed.page.hostname.into(),
-        path: path.into(),
-        referrer: source.referrer.into(),
-        source: source.name.into(),
-        channel: source.channel.name().into(),
-        utm_source: scrubbed.utm.source.into(),
-        utm_medium: scrubbed.utm.medium.into(),
-        utm_campaign: scrubbed.utm.campaign.into(),
-        utm_content: scrubbed.utm.content.into(),
-        utm_term: scrubbed.utm.term.into(),
-        country: if is_placed {
-            owned(place.country.as_str())
-        } else {
-            Cow::Borrowed("")
+        hostname: scrubbed.page.hostname,
+        path,
+        referrer: source.referrer,
+        source: source.name,
+        channel: named(source.channel.name()),
+        utm_source: scrubbed.utm.source,
+        utm_medium: scrubbed.utm.medium,
+        utm_campaign: scrubbed.utm.campaign,
+        utm_content: scrubbed.utm.content,
+        utm_term: scrubbed.utm.term,
+        country: match is_placed {
+            true => place.country.as_str().into(),
+            false => CompactString::default(),
         },
         region: place.region.into(),
         city: place.city.into(),
-        browser: browser.name().into(),
+        browser: named(browser.name()),
         browser_version: version(browser_version),
-        os: os.name().into(),
+        os: named(os.name()),
         os_version: version(os_version),
-        device: app
-            .and_then(|app| app.class)
-            .unwrap_or(agent.device)
-            .name()
-            .into(),
+        device: named(app.and_then(|app| app.class).unwrap_or(agent.device).name()),
         language: language(
             app.map(|app| app.locale.as_str()),
             Some(&beacon.client.accept_language),
         )
-        .map_or(Cow::Borrowed(""), |language| owned(language.as_str())),
+        .map(|language| language.as_str().into())
+        .unwrap_or_default(),
         screen: beacon
             .viewport_width
             .and_then(ScreenClass::of)
-            .map_or("", ScreenClass::name)
-            .into(),
-        platform: match (app.and_then(|app| app.platform), site.kind) {
-            (Some(platform), _) => platform.into(),
-            (None, SiteKind::Web) => "web".into(),
-            (None, SiteKind::App) => "app".into(),
-        },
-        app_version: app.map_or(Cow::Borrowed(""), |app| owned(&app.version)),
-        days_since_last: beacon.days_since_last.into(),
+            .map(|class| named(class.name()))
+            .unwrap_or_default(),
+        platform: named(match (app.and_then(|app| app.platform), site.kind) {
+            (Some(platform), _) => platform,
+            (None, SiteKind::Web) => "web",
+            (None, SiteKind::App) => "app",
+        }),
+        app_version: app
+            .map(|app| app.version.as_str().into())
+            .unwrap_or_default(),
+        days_since_last: named(beacon.days_since_last),
         props,
         revenue,
         currency: currency.into(),
@@ -220,7 +219,7 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         ttfb_ms: beacon.vitals.ttfb_ms,
         fcp_ms: beacon.vitals.fcp_ms,
         ..Draft::default()
-    };
+    });
     let identity = Identity {
         visitor: match (beacon.visitor_id, proof.token()) {
             (Some(id), _) => visitor_of_id(&id),
@@ -240,19 +239,14 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
     }
 }
 
-fn version(major: u16) -> Cow<'static, str> {
-    if major == 0 {
-        Cow::Borrowed("")
-    } else {
-        Cow::Owned(major.to_string())
-    }
+/// A name from a closed set; not copied.
+fn named(name: &'static str) -> CompactString {
+    CompactString::const_new(name)
 }
 
-/// Copies a text, unless there is nothing to copy.
-pub(super) fn owned(text: &str) -> Cow<'static, str> {
-    if text.is_empty() {
-        Cow::Borrowed("")
-    } else {
-        Cow::Owned(text.to_owned())
+fn version(major: u16) -> CompactString {
+    match major {
+        0 => CompactString::default(),
+        _ => major.to_compact_string(),
     }
 }

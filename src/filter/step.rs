@@ -114,7 +114,7 @@ impl Sender {
         let hints = Hints {
             brands: &client.hints.brands,
             mobile: &client.hints.mobile,
-            platform: &client.hints.platform,
+            platform: client.hints.platform.trim_matches('"'),
         };
         Sender {
             agent: enrichers.agents.parse(&client.user_agent, hints),

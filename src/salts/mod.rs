@@ -38,6 +38,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
+use rustc_hash::FxHashMap;
 use thiserror::Error;
 
 use self::chain::{Chain, Link, Seed};
@@ -158,7 +159,7 @@ impl SiteSalts {
 }
 
 /// What requests read: every site's living salts at one moment.
-pub type SaltSet = HashMap<SiteId, SiteSalts>;
+pub type SaltSet = FxHashMap<SiteId, SiteSalts>;
 
 /// How salts are kept, as configured.
 #[derive(Debug, Default)]
@@ -212,7 +213,7 @@ impl Keeper {
     pub fn open(directory: &Path, keeping: Keeping) -> Result<Keeper, SaltError> {
         let files = Files::open(directory, keeping.key)?;
         let names = files.names()?;
-        let mut living = SaltSet::new();
+        let mut living = SaltSet::default();
         let mut lost = Vec::new();
         for name in &names {
             let Some((site, period, origin)) = parse_name(name) else {

@@ -248,7 +248,7 @@ fn client_of<'a>(
         address: address.map_or(sent.address, crate::client::cut),
         user_agent: get("ua")
             .map_or_else(|| sent.user_agent.clone(), |text| cut(text, 512).to_owned()),
-        accept_language: language.unwrap_or_else(|| sent.accept_language.clone()),
+        accept_language: language.map_or_else(|| sent.accept_language.clone(), Into::into),
         is_server: has_key,
         ..sent.clone()
     }

@@ -186,7 +186,7 @@ fn translate<'a>(
     Ok(Translated {
         client: Arc::new(Client {
             accept_language: get(&payload.language)
-                .map_or(client.accept_language, |text| cut(text, 128).to_owned()),
+                .map_or(client.accept_language, |text| cut(text, 128).into()),
             ..client
         }),
         wire: Wire {

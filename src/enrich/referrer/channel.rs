@@ -25,6 +25,8 @@
 //! A medium is paid if it is `ppc`, `retargeting`, contains `cp` (`cpc`, `cpa`, `cpv`) or begins with
 //! `paid`. Text is compared in lower case.
 
+use std::borrow::Cow;
+
 use crate::enrich::url::{PaidClick, Utm};
 
 /// The way a visitor came.
@@ -128,8 +130,8 @@ pub(super) fn channel(origin: Origin, utm: &Utm, click: Option<PaidClick>) -> Ch
         Origin::Elsewhere(kind) => kind,
         Origin::None | Origin::Own => None,
     };
-    let medium = utm.medium.to_lowercase();
-    let source = utm.source.to_lowercase();
+    let medium = lowercase(&utm.medium);
+    let source = lowercase(&utm.source);
     by_payment(&medium, kind, click)
         .or_else(|| by_name(&medium, &source))
         .or_else(|| kind.map(organic))
@@ -139,6 +141,15 @@ pub(super) fn channel(origin: Origin, utm: &Utm, click: Option<PaidClick>) -> Ch
             Origin::Own => Channel::Internal,
             Origin::Elsewhere(_) => Channel::Referral,
         })
+}
+
+/// Lower case; a copy only of what has capitals.
+pub(super) fn lowercase(text: &str) -> Cow<'_, str> {
+    let is_plain = |b: u8| b.is_ascii() && !b.is_ascii_uppercase();
+    match text.bytes().all(is_plain) {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(text.to_lowercase()),
+    }
 }
 
 fn by_payment(medium: &str, kind: Option<Kind>, click: Option<PaidClick>) -> Option<Channel> {

@@ -16,6 +16,7 @@ mod table;
 use std::borrow::Cow;
 use std::path::Path;
 
+use compact_str::CompactString;
 use url::{Host, Url};
 
 use super::data_file::DataFileError;
@@ -30,12 +31,12 @@ pub struct Source {
     /// Name of the source: of the campaign's `utm_source` if there is one, else of the referrer. Known
     /// ones by their proper name, others as host name; empty for [`Channel::Direct`] and
     /// [`Channel::Internal`].
-    pub name: String,
+    pub name: CompactString,
     /// The channel.
     pub channel: Channel,
     /// Host and path of the referrer, `example.dk/blog`, without a lone `/`; an Android app as its
     /// package name. Empty if there is none, or if it is the site itself.
-    pub referrer: String,
+    pub referrer: CompactString,
 }
 
 /// What is asked of [`Referrers::classify`] beside the referrer.
@@ -77,18 +78,19 @@ impl Referrers {
         arrival: Arrival<'_>,
         is_own: impl Fn(&str) -> bool,
     ) -> Source {
-        let referrer = referrer.and_then(Referrer::read);
+        let url = referrer.and_then(parsed);
+        let referrer = url.as_ref().and_then(Referrer::of);
         let own = referrer
             .as_ref()
             .is_some_and(|r| r.host == arrival.hostname || is_own(&r.host));
         let referrer = referrer.filter(|_| !own);
         let known = referrer
             .as_ref()
-            .and_then(|r| self.table.find(&r.host, &r.path));
+            .and_then(|r| self.table.find(&r.host, r.path));
         let named = &arrival.utm.source;
         let (name, origin) = if !named.is_empty() {
             match self.table.find_by_name(named) {
-                Some((name, kind)) => (name.to_owned(), Origin::Elsewhere(Some(kind))),
+                Some((name, kind)) => (name.into(), Origin::Elsewhere(Some(kind))),
                 // A source nobody knows, from a place that is known: the place tells the kind.
                 None => (
                     named.clone(),
@@ -96,62 +98,67 @@ impl Referrers {
                 ),
             }
         } else if let Some((name, kind)) = known {
-            (name.to_owned(), Origin::Elsewhere(Some(kind)))
+            (name.into(), Origin::Elsewhere(Some(kind)))
         } else if let Some(referrer) = &referrer {
-            (referrer.masked_host().into_owned(), Origin::Elsewhere(None))
+            (referrer.masked_host().into(), Origin::Elsewhere(None))
         } else {
-            (String::new(), if own { Origin::Own } else { Origin::None })
+            let origin = if own { Origin::Own } else { Origin::None };
+            (CompactString::default(), origin)
         };
         Source {
             name: limited(name),
             channel: channel(origin, arrival.utm, arrival.click),
-            referrer: referrer.map(Referrer::into_label).unwrap_or_default(),
+            referrer: referrer.map(|r| r.label()).unwrap_or_default(),
         }
     }
 }
 
 /// A source's name is as long as a campaign's value at most.
-fn limited(mut name: String) -> String {
+fn limited(mut name: CompactString) -> CompactString {
     name.truncate(name.floor_char_boundary(UTM_MAX_BYTES));
     name
 }
 
 /// Returns host and masked path of an address, as a referrer is stored; `None` where it is no web address.
-pub(super) fn label(address: &str) -> Option<String> {
-    Referrer::read(address).map(Referrer::into_label)
+pub(super) fn label(address: &str) -> Option<CompactString> {
+    let url = parsed(address)?;
+    Referrer::of(&url).map(|referrer| referrer.label())
+}
+
+/// Parses an address up to its query and fragment, which nobody reads.
+fn parsed(referrer: &str) -> Option<Url> {
+    if referrer.is_empty() {
+        return None;
+    }
+    // What stands behind the question mark is often what makes it long.
+    let end = referrer.find(['?', '#']).unwrap_or(referrer.len());
+    let referrer = &referrer[..end];
+    if referrer.len() > URL_MAX_BYTES {
+        return None;
+    }
+    Url::parse(referrer).ok()
 }
 
 /// A referrer that can be read, before masking.
-struct Referrer {
-    host: String,
-    path: String,
+struct Referrer<'a> {
+    host: Cow<'a, str>,
+    path: &'a str,
     is_address: bool,
 }
 
-impl Referrer {
+impl<'a> Referrer<'a> {
     /// Reads web addresses and Android's `android-app://package/`; everything else is no referrer.
-    fn read(referrer: &str) -> Option<Self> {
-        if referrer.is_empty() {
-            return None;
-        }
-        // What stands behind the question mark is dropped anyway, and often what makes it long.
-        let end = referrer.find(['?', '#']).unwrap_or(referrer.len());
-        let referrer = &referrer[..end];
-        if referrer.len() > URL_MAX_BYTES {
-            return None;
-        }
-        let url = Url::parse(referrer).ok()?;
-        let is_address = !matches!(url.host(), Some(Host::Domain(_)));
-        let host = hostname(url.host_str()?).into_owned();
+    fn of(url: &'a Url) -> Option<Referrer<'a>> {
+        let host = hostname(url.host_str()?);
         let path = match url.scheme() {
-            "http" | "https" => url.path().to_owned(),
-            "android-app" => String::new(),
+            "http" | "https" => url.path(),
+            "android-app" => "",
             _ => return None,
         };
-        (!host.is_empty() && !host.ends_with('.')).then_some(Self {
+        (!host.is_empty() && !host.ends_with('.')).then(|| Referrer {
+            is_address: !matches!(url.host(), Some(Host::Domain(_))),
             host,
             path,
-            is_address,
         })
     }
 
@@ -174,9 +181,9 @@ impl Referrer {
         Cow::Owned(labels.collect::<Vec<_>>().join("."))
     }
 
-    fn into_label(self) -> String {
-        let mut label = self.masked_host().into_owned();
-        let path = scrub_path(&self.path, None);
+    fn label(&self) -> CompactString {
+        let mut label = CompactString::from(self.masked_host());
+        let path = scrub_path(self.path, None);
         if path != "/" {
             label.push_str(&path);
         }

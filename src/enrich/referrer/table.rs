@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
 use super::builtin::ENTRIES;
-use super::channel::Kind;
+use super::channel::{Kind, lowercase};
 use crate::enrich::data_file::{self, DataFileError};
 
 /// Name and kind of a source.
@@ -32,13 +33,13 @@ struct Row {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     /// By host.
-    hosts: HashMap<Box<str>, Row>,
+    hosts: FxHashMap<Box<str>, Row>,
     /// By host without its country: `google.*` stands as `google.`.
-    any_country: HashMap<Box<str>, Row>,
+    any_country: FxHashMap<Box<str>, Row>,
     /// Hosts of which only a part of the pages is the source: beginning of the path, then the row.
-    paths: HashMap<Box<str>, Vec<(Box<str>, Row)>>,
+    paths: FxHashMap<Box<str>, Vec<(Box<str>, Row)>>,
     /// By the name in lower case, and by other names.
-    names: HashMap<Box<str>, (Box<str>, Kind)>,
+    names: FxHashMap<Box<str>, (Box<str>, Kind)>,
 }
 
 impl Table {
@@ -153,7 +154,7 @@ impl Table {
 
     /// Finds a source by what a campaign calls it: its name, another name, or its host.
     pub(super) fn find_by_name(&self, name: &str) -> Option<Known<'_>> {
-        let name = name.trim().to_lowercase();
+        let name = lowercase(name.trim());
         if let Some((name, kind)) = self.names.get(&*name) {
             return Some((name, *kind));
         }

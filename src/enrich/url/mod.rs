@@ -14,6 +14,7 @@
 
 use std::borrow::Cow;
 
+use compact_str::CompactString;
 use url::Url;
 
 use super::mask;
@@ -106,28 +107,28 @@ impl QueryAllowList {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageUrl {
     /// Lower case, IDNA (punycode), without `www.`, port and trailing dot; empty for `app:///screen`.
-    pub hostname: String,
+    pub hostname: CompactString,
     /// Starts with `/`; readable (`/søgning`), only `%`, `?`, `#`, `\`, quotes, spaces and control
     /// characters stay percent-encoded. At most [`PATH_MAX_BYTES`].
-    pub path: String,
+    pub path: CompactString,
     /// The kept parameters as `name=value&…`, in the order of the address, encoded like the path and
     /// `&`, `=`, `+` as well. Empty if none. At most [`QUERY_MAX_BYTES`].
-    pub query: String,
+    pub query: CompactString,
 }
 
 /// Campaign parameters, masked, each at most [`UTM_MAX_BYTES`]; empty where absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Utm {
     /// `utm_source`; without it `source`, then `ref`, as Plausible reads them.
-    pub source: String,
+    pub source: CompactString,
     /// `utm_medium`.
-    pub medium: String,
+    pub medium: CompactString,
     /// `utm_campaign`.
-    pub campaign: String,
+    pub campaign: CompactString,
     /// `utm_term`.
-    pub term: String,
+    pub term: CompactString,
     /// `utm_content`.
-    pub content: String,
+    pub content: CompactString,
 }
 
 /// An advertisement was clicked, known by the click id the network added. The id itself is dropped.
@@ -190,7 +191,7 @@ pub fn scrub(url: &str, rules: &UrlRules) -> Result<Scrubbed, UrlError> {
         return Err(UrlError::Scheme);
     }
     let mut scrubbed = Scrubbed::default();
-    scrubbed.page.hostname = hostname(url.host_str().unwrap_or_default()).into_owned();
+    scrubbed.page.hostname = hostname(url.host_str().unwrap_or_default()).into();
     let is_nameless = scrubbed.page.hostname.is_empty() && url.scheme() != "app";
     // An empty last label is no name either, and reads as another one when written again.
     if is_nameless || scrubbed.page.hostname.ends_with('.') {
@@ -227,7 +228,7 @@ pub(crate) fn hostname(host: &str) -> Cow<'_, str> {
 }
 
 /// Decodes, masks, encodes and cuts a path; `route` follows after a `#`.
-pub(super) fn scrub_path(path: &str, route: Option<&str>) -> String {
+pub(super) fn scrub_path(path: &str, route: Option<&str>) -> CompactString {
     let mut stored = scrub_uncut(path, route);
     // Cutting can leave a new match or half an escape behind, so the cut path is scrubbed again. That
     // makes nothing longer: a route that was cut down to its mark is dropped, not begun anew.
@@ -246,7 +247,7 @@ pub(super) fn scrub_path(path: &str, route: Option<&str>) -> String {
     stored
 }
 
-fn scrub_uncut(path: &str, route: Option<&str>) -> String {
+fn scrub_uncut(path: &str, route: Option<&str>) -> CompactString {
     let mut stored = scrub_segments(path);
     if let Some(route) = route {
         let (mark, route) = route
@@ -258,11 +259,11 @@ fn scrub_uncut(path: &str, route: Option<&str>) -> String {
     stored
 }
 
-fn scrub_segments(path: &str) -> String {
+fn scrub_segments(path: &str) -> CompactString {
     let decoded = decode_fully(path);
     let tidy = tidy_segments(&decoded);
     let masked = mask::mask(&tidy);
-    let mut stored = String::with_capacity(masked.len() + 1);
+    let mut stored = CompactString::with_capacity(masked.len() + 1);
     if !masked.starts_with('/') {
         stored.push('/');
     }
@@ -312,23 +313,26 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 /// Escapes what would change meaning or layout when the text is read as an address again.
-fn encode(text: &str, is_special: impl Fn(char) -> bool, out: &mut String) {
+fn encode(text: &str, is_special: impl Fn(char) -> bool, out: &mut CompactString) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    let mut bytes = [0; 4];
-    for c in text.chars() {
-        let unsafe_anywhere = c.is_control()
+    let is_safe = |c: char| {
+        !(c.is_control()
             || c.is_whitespace()
-            || matches!(c, '%' | '\\' | '"' | '<' | '>' | '`' | '{' | '}');
-        if !unsafe_anywhere && !is_special(c) {
-            out.push(c);
-            continue;
-        }
+            || matches!(c, '%' | '\\' | '"' | '<' | '>' | '`' | '{' | '}')
+            || is_special(c))
+    };
+    let mut bytes = [0; 4];
+    let mut rest = text;
+    while let Some((at, c)) = rest.char_indices().find(|(_, c)| !is_safe(*c)) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + c.len_utf8()..];
         for &byte in c.encode_utf8(&mut bytes).as_bytes() {
             out.push('%');
             out.push(char::from(HEX[usize::from(byte >> 4)]));
             out.push(char::from(HEX[usize::from(byte & 15)]));
         }
     }
+    out.push_str(rest);
 }
 
 /// Sorts the parameters into campaign, click and kept ones; the others end here.
@@ -363,7 +367,7 @@ fn read_query(url: &Url, rules: &UrlRules, scrubbed: &mut Scrubbed) {
     }
 }
 
-fn keep_parameter(name: &str, value: &str, query: &mut String) {
+fn keep_parameter(name: &str, value: &str, query: &mut CompactString) {
     let before = query.len();
     if before > 0 {
         query.push('&');
@@ -377,8 +381,8 @@ fn keep_parameter(name: &str, value: &str, query: &mut String) {
     }
 }
 
-fn utm_value(value: &str) -> String {
-    mask::mask_cut(decode_fully(value).trim(), UTM_MAX_BYTES).into_owned()
+fn utm_value(value: &str) -> CompactString {
+    mask::mask_cut(decode_fully(value).trim(), UTM_MAX_BYTES).into()
 }
 
 #[cfg(test)]
