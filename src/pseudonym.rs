@@ -221,10 +221,26 @@ pub fn pseudonymise(
 pub struct Run {
     /// Period, visitor and device of the last one.
     last: Option<(Period, u64, u64)>,
+    /// When the batch came, and the site's date then.
+    today: Option<(Timestamp, u16)>,
+    /// When the last visit began, by its client, and the site's date then.
+    began: Option<(Timestamp, u16)>,
     /// The last visit with a name: its period, name and pseudonym.
     named: Option<(Period, CompactString, u64)>,
     /// Where a visit without a name began, and its last event, in milliseconds since 1970 UTC.
     visit: Option<(Period, i64, i64)>,
+}
+
+/// Returns the site's date at `instant`, which is that of the event before in nearly all cases.
+fn day_once(last: &mut Option<(Timestamp, u16)>, instant: Timestamp, site: &Site) -> u16 {
+    match last {
+        Some((known, day)) if *known == instant => *day,
+        _ => {
+            let day = local_day(instant, &site.time_zone);
+            *last = Some((instant, day));
+            day
+        }
+    }
 }
 
 /// A period, and whether its salt is gone.
@@ -273,14 +289,14 @@ pub fn pseudonymise_batched(
         happened,
     } = enriched;
     let salts = salts.ok_or(Outcome::SaltUnavailable)?;
-    let today = local_day(received, &site.time_zone);
+    let today = day_once(&mut run.today, received, &site);
     let own_day = local_day(happened, &site.time_zone);
     let own_salt = |day| salts.of(period_of(day, site.rotation));
     // As for single events: a visit belongs to the day it began on, while that day's salt lives.
     let began = identity
         .visit
         .as_ref()
-        .map(|claim| local_day(claim.started, &site.time_zone));
+        .map(|claim| day_once(&mut run.began, claim.started, &site));
     let day = began
         .filter(|began| began.checked_add(1) == Some(own_day) && own_salt(*began).is_some())
         .unwrap_or(own_day);

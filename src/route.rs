@@ -71,11 +71,11 @@ pub fn public(
     async move {
         Ok(match (&head.method, head.uri.path()) {
             (&Method::POST, "/api/event") => event(&collector, &head, body, peer, unread).await,
-            (&Method::GET, "/pixel.gif") => pixel(&collector, &head, peer, unread).await,
+            // In boxes: these futures take kilobytes, and a request's future is moved several times.
+            (&Method::GET, "/pixel.gif") => Box::pin(pixel(&collector, &head, peer, unread)).await,
             (_, path) if apps::owns(path) => {
                 Box::pin(apps::answer(&collector, &head, body, peer, unread)).await
             }
-            // In a box: these futures take kilobytes, and a request's future is moved several times.
             _ => Box::pin(other(&collector, &rights, &head, body, peer)).await,
         })
     }
@@ -137,7 +137,6 @@ async fn event(
     unread: Option<Unread>,
 ) -> Reply {
     let started = Instant::now();
-    let client = client(collector, head, peer);
     let body = read_beacon_body(collector, head, body).await;
     // From here on every way out counts by itself.
     if let Some(unread) = unread {
@@ -145,6 +144,7 @@ async fn event(
     }
     let ended = match body {
         Ok(body) => {
+            let client = client(collector, head, peer);
             let cookie = cookie(&head.headers, CONSENT_COOKIE);
             collector
                 .event(Carrier::Body(&body), header(head, &ORIGIN), cookie, client)

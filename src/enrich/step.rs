@@ -128,6 +128,7 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         agent,
         scrubbed,
         place,
+        language: preferred,
     } = filtered;
     let (beacon, proof) = consented.into_parts();
     let beacon = *beacon;
@@ -188,12 +189,10 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         os: named(os.name()),
         os_version: version(os_version),
         device: named(app.and_then(|app| app.class).unwrap_or(agent.device).name()),
-        language: language(
-            app.map(|app| app.locale.as_str()),
-            Some(&beacon.client.accept_language),
-        )
-        .map(|language| language.as_str().into())
-        .unwrap_or_default(),
+        language: language(app.map(|app| app.locale.as_str()), None)
+            .or(preferred)
+            .map(|language| language.as_str().into())
+            .unwrap_or_default(),
         screen: beacon
             .viewport_width
             .and_then(ScreenClass::of)

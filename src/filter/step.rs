@@ -11,6 +11,7 @@ use crate::consent::Consented;
 use crate::enrich::agent::Agent;
 use crate::enrich::agent::hints::Hints;
 use crate::enrich::geo;
+use crate::enrich::language::{Language, language};
 use crate::enrich::step::Enrichers;
 use crate::enrich::url::{QueryAllowList, Scrubbed, UrlRules, scrub};
 use crate::filter::bots::BotReason;
@@ -23,6 +24,8 @@ pub struct Filtered {
     pub(crate) agent: Agent,
     pub(crate) scrubbed: Scrubbed,
     pub(crate) place: geo::Place,
+    /// Which the browser says its user likes best.
+    pub(crate) language: Option<Language>,
 }
 
 impl std::fmt::Debug for Filtered {
@@ -97,10 +100,11 @@ impl SiteFilters {
 pub struct Sender {
     agent: Agent,
     place: geo::Place,
+    language: Option<Language>,
 }
 
 impl Sender {
-    /// Reads agent and place, as closely as `site` wants them.
+    /// Reads agent, language and place, as closely as `site` wants them.
     pub fn read(client: &Client, site: &Site, enrichers: &Enrichers) -> Sender {
         let place = match site.geo {
             GeoDetail::None if site.rules.exclude_countries.is_empty() => geo::Place::default(),
@@ -119,6 +123,7 @@ impl Sender {
         Sender {
             agent: enrichers.agents.parse(&client.user_agent, hints),
             place,
+            language: language(None, Some(&client.accept_language)),
         }
     }
 }
@@ -151,7 +156,11 @@ pub fn filter_from(
     let site = &beacon.site;
     let refuse = |outcome, detail: &str| Err(Refused::because(outcome, Some(site), detail));
     let client = &beacon.client;
-    let Sender { agent, place } = sender.clone();
+    let Sender {
+        agent,
+        place,
+        language,
+    } = sender.clone();
     if let Some(reason) = agent.bot
         && !is_welcome(reason, site, client.is_server)
     {
@@ -185,6 +194,7 @@ pub fn filter_from(
         agent,
         scrubbed,
         place,
+        language,
         consented,
     })
 }

@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -201,11 +202,8 @@ where
             let answer = handler(request, peer);
             let phase = phase.clone();
             phase.answering();
-            async move {
-                let reply = answer.await;
-                phase.waiting();
-                reply
-            }
+            // An async block would hold the answer twice, and a request's future is moved several times.
+            answer.inspect(move |_| phase.waiting())
         });
         let connection = http1::Builder::new()
             // Dribble keeps the time.

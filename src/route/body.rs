@@ -86,7 +86,7 @@ pub(crate) async fn read(
         .iter()
         .any(|wanted| essence.eq_ignore_ascii_case(wanted))
     {
-        discard(head, &mut body, limits.time).await;
+        Box::pin(discard(head, &mut body, limits.time)).await;
         return Err(Fault::MediaType(media_types));
     }
     read_any(head, body, limits).await
@@ -103,14 +103,14 @@ pub(crate) async fn read_any(
 ) -> Result<Bytes, Fault> {
     let too_large = Fault::TooLarge(limits.bytes);
     if body.size_hint().lower() > limits.bytes as u64 {
-        discard(head, &mut body, limits.time).await;
+        Box::pin(discard(head, &mut body, limits.time)).await;
         return Err(too_large);
     }
     let collected = Limited::new(&mut body, limits.bytes).collect();
     match tokio::time::timeout(limits.time, collected).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            discard(head, &mut body, limits.time).await;
+            Box::pin(discard(head, &mut body, limits.time)).await;
             Err(too_large)
         }
         Ok(Err(_)) => Err(Fault::Cut),

@@ -20,6 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use futures_util::future::{Either, ready};
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
@@ -324,12 +325,10 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
             } else {
                 None
             };
-            let answer = route::public(for_public.clone(), for_rights.clone(), request, peer);
-            async move {
-                match file {
-                    Some(file) => Ok(file),
-                    None => answer.await,
-                }
+            let (collector, rights) = (for_public.clone(), for_rights.clone());
+            match file {
+                Some(file) => Either::Left(ready(Ok(file))),
+                None => Either::Right(route::public(collector, rights, request, peer)),
             }
         },
     ));
