@@ -13,6 +13,7 @@ use brine::salts::chain::{Link, Seed};
 use brine::salts::period::day_number;
 use brine::secret::Secret;
 
+use crate::retention::change;
 use crate::support::markers::{Markers, files_below};
 use crate::support::{Brine, Builder};
 
@@ -106,11 +107,7 @@ fn memory(pid: u32, name: &str) -> Vec<(String, Vec<u8>)> {
 
 /// Tries every 32 bytes of `bytes` as the salt, and returns whom it tells the pseudonyms of.
 fn linked(bytes: &[u8], pseudonyms: &HashSet<u64>, candidates: &[Candidate]) -> usize {
-    let hash = |key: &[u8; 32], input: &[u8]| {
-        let length = (input.len() as u64).to_le_bytes();
-        let hash = blake3::keyed_hash(key, &[&[1], &length[..], input].concat());
-        u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("32 bytes"))
-    };
+    let hash = |key: &[u8; 32], input: &[u8]| first_of(&blake3::keyed_hash(key, &framed(input)));
     let mut n_zeros = bytes.iter().take(32).filter(|byte| **byte == 0).count();
     for at in 0..bytes.len().saturating_sub(31) {
         let key: &[u8; 32] = bytes[at..].first_chunk().expect("32 bytes");
@@ -147,6 +144,43 @@ fn attack(
         all.extend(other.join().expect("it ends"));
         all
     })
+}
+
+/// A hash that needs nothing but the visitor, and its name.
+type Unkeyed = (&'static str, fn(&[u8]) -> u64);
+
+/// Hashes without a secret key: what an attacker tries who has the list alone.
+const UNKEYED: [Unkeyed; 4] = [
+    ("the input as it is", |input| first_of(&blake3::hash(input))),
+    ("with its domain and length", |input| {
+        first_of(&blake3::hash(&framed(input)))
+    }),
+    ("under a key of zeros", |input| {
+        first_of(&blake3::keyed_hash(&[0; 32], &framed(input)))
+    }),
+    ("under a key that everybody knows", |input| {
+        let key = blake3::derive_key("brine pseudonym", b"portal");
+        first_of(&blake3::keyed_hash(&key, &framed(input)))
+    }),
+];
+
+/// As brine frames what it hashes: domain, length, bytes.
+fn framed(input: &[u8]) -> Vec<u8> {
+    [&[1], &(input.len() as u64).to_le_bytes()[..], input].concat()
+}
+
+fn first_of(hash: &blake3::Hash) -> u64 {
+    u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("32 bytes"))
+}
+
+/// The attack without any loot: hashes every candidate in every usual way, and returns how many it finds again.
+fn enumerated(pseudonyms: &HashSet<u64>, candidates: &[Candidate]) -> usize {
+    let is_found = |who: &&Candidate| {
+        UNKEYED
+            .iter()
+            .any(|(_, hash)| pseudonyms.contains(&hash(&who.input)))
+    };
+    candidates.iter().filter(is_found).count()
 }
 
 /// Every eight bytes of every secret, in every spelling: also what was overwritten in part is found.
@@ -214,14 +248,40 @@ async fn a_day_passes(brine: &Brine, secrets: &[(String, [u8; 32])]) {
         "nobody is linked"
     );
 
-    // Had the pseudonym been a hash without a secret key, the list of candidates alone would do.
-    let unkeyed = |who: &Candidate| blake3::hash(&who.input);
-    let leaked: HashSet<_> = everybody.iter().map(unkeyed).collect();
-    let n_linked = everybody
-        .iter()
-        .filter(|who| leaked.contains(&unkeyed(who)))
-        .count();
-    assert_eq!(n_linked, everybody.len());
+    // The list of candidates alone does not do either. The control: it does where the pseudonyms of the same visitors
+    // are hashes without a secret key, of whatever usual kind, stored in the same table.
+    assert_eq!(
+        enumerated(&yesterday, &everybody),
+        0,
+        "a hash without a key"
+    );
+    for (kind, hash) in UNKEYED {
+        let rows: Vec<String> = everybody
+            .iter()
+            .map(|who| {
+                format!(
+                    "('portal', toDate('2026-11-20'), {}, '{kind}', today() + 90)",
+                    hash(&who.input)
+                )
+            })
+            .collect();
+        change(
+            brine,
+            &format!(
+                "INSERT INTO brine.events (site, day, visitor, name, expires) VALUES {}",
+                rows.join(", ")
+            ),
+        )
+        .await;
+        let leaked = brine
+            .sql(&format!(
+                "SELECT visitor FROM events WHERE day = '2026-11-20' AND name = '{kind}'"
+            ))
+            .iter()
+            .map(|line| line.parse().expect("a number"))
+            .collect();
+        assert_eq!(enumerated(&leaked, &everybody), everybody.len(), "{kind}");
+    }
     // And with today's salt today's visitors are linked: the pseudonyms of both days are made alike.
     visit(brine, &everybody).await;
     brine.wait_drained().await;
