@@ -284,6 +284,7 @@ fn site_facts(site: &SiteFacts) -> Vec<(&'static str, Fact)> {
         honour_dnt,
         rotation,
         salt_grace_minutes,
+        salt_chain,
         retention_days,
         engagement_days,
         web_vitals_days,
@@ -333,6 +334,8 @@ fn site_facts(site: &SiteFacts) -> Vec<(&'static str, Fact)> {
                 format!("{salt_grace_minutes} minutes"),
             ),
         ),
+        // A pseudonym is linkable for no longer by it: it is said, and asks nobody anew.
+        ("salts.chain", Wording(salt_chain.to_string())),
         (
             "retention_days",
             AtMost(u64::from(*retention_days), format!("{retention_days} days")),

@@ -57,6 +57,9 @@ pub struct SiteFacts {
     pub honour_dnt: bool,
     pub rotation: Rotation,
     pub salt_grace_minutes: u32,
+    /// Salts are derived from one seed, so that several collectors have the same. Not said by older versions.
+    #[serde(default)]
+    pub salt_chain: bool,
     pub retention_days: u16,
     /// Not said by older versions, which kept no visits: `NOT_SAID`.
     #[serde(default = "not_said")]
@@ -98,7 +101,7 @@ impl Statement {
                 statements.push(Statement::without_sites(&site.scope, config));
                 statements.len() - 1
             });
-            statements[index].sites.push(SiteFacts::of(site));
+            statements[index].sites.push(SiteFacts::of(site, config));
         }
         statements
     }
@@ -133,7 +136,7 @@ impl Statement {
 }
 
 impl SiteFacts {
-    fn of(site: &Site) -> SiteFacts {
+    fn of(site: &Site, config: &Config) -> SiteFacts {
         SiteFacts {
             id: site.id.to_string(),
             name: site.name.clone(),
@@ -145,6 +148,7 @@ impl SiteFacts {
             honour_dnt: site.honour_dnt,
             rotation: site.rotation,
             salt_grace_minutes: u32::try_from(site.salt_grace.as_mins()).unwrap_or(u32::MAX),
+            salt_chain: config.salts.seed_file.is_some(),
             retention_days: site.retention_days,
             engagement_days: site.keep.engagement,
             web_vitals_days: site.keep.web_vitals,

@@ -89,6 +89,27 @@ fn a_former_version_reads_as_it_read_then() {
 }
 
 #[test]
+fn a_chain_of_salts_is_said_where_there_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(directory.path());
+    let said = |settings: &Settings| {
+        let documents = &publish(settings).scopes["portal"].latest.documents;
+        [&documents.en, &documents.da].map(|document| document.markdown())
+    };
+    let sentences = [
+        "From the state that is left nobody can compute an earlier salt.",
+        "Af den tilstand, der er tilbage, kan ingen beregne et tidligere salt.",
+    ];
+    for (text, sentence) in said(&settings).iter().zip(sentences) {
+        assert!(!text.contains(sentence), "{text}");
+    }
+    settings.salts.chain = true;
+    for (text, sentence) in said(&settings).iter().zip(sentences) {
+        assert!(text.contains(sentence), "{text}");
+    }
+}
+
+#[test]
 fn collectors_on_one_archive_never_give_a_number_to_two_contents() {
     let directory = tempfile::tempdir().unwrap();
     let n_collectors = 6;

@@ -464,5 +464,11 @@ async fn two_collectors_of_a_chain_agree_without_talking() {
         visitors.extend(one);
     }
     assert_ne!(visitors[0], visitors[1]);
+    let policy = brines[0].request(Method::GET, "/policy?site=portal&lang=en", &[], "");
+    let said = policy.await.text();
+    assert!(
+        said.contains("derive their salts from one secret seed"),
+        "{said}"
+    );
     assert_eq!(brines[0].metric("brine_salts_off_chain").await, 0.0);
 }

@@ -81,7 +81,7 @@ fn value(text: &str, language: Language) -> String {
 }
 
 /// Names of facts; a test sees to it that each has one.
-pub(super) const NAMES: [(&str, &str, &str); 50] = [
+pub(super) const NAMES: [(&str, &str, &str); 51] = [
     ("authority", "Supervisory authority", "Tilsynsmyndighed"),
     (
         "authority.name.da",
@@ -279,5 +279,10 @@ pub(super) const NAMES: [(&str, &str, &str); 50] = [
         "salt_grace_minutes",
         "How long an old salt lives on",
         "Hvor længe et gammelt salt lever videre",
+    ),
+    (
+        "salts.chain",
+        "Whether servers derive their salts from one seed",
+        "Om serverne afleder deres salte af én fælles startnøgle",
     ),
 ];

@@ -149,6 +149,7 @@ fn what_goes_less_far_or_is_only_worded_anew_is_cosmetic() {
     expect_all(COSMETIC, |s| s.consent.ledger_days -= 1);
     expect_all(COSMETIC, |s| s.consent.life_days += 1);
     expect_all(COSMETIC, |s| s.query.k += 1);
+    expect_all(COSMETIC, |s| s.salts.chain = true);
     expect_all(COSMETIC, |s| s.authority.address = "Elsewhere".into());
     expect_group(COSMETIC, |s| s.sites[0].retention_days = Some(394));
     expect_group(COSMETIC, |s| s.sites[0].geo = GeoDetail::None);
@@ -195,7 +196,6 @@ const OUTSIDE: &str = "\
     query.max_memory_mib query.max_seconds \
     retention.days.consents retention.days.requests \
     retention.late_hours retention.removed_site_grace_days retention.run_at \
-    salts.chain \
     server.admin server.body_timeout_ms server.drain_timeout_ms server.header_timeout_ms \
     server.idle_timeout_ms server.listen server.max_batch_bytes server.max_body_bytes server.max_connections server.runtime \
     server.threads server.tls.certificate server.tls.key server.trusted_proxies \

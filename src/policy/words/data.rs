@@ -131,7 +131,7 @@ pub(in crate::policy) fn pseudonyms(sites: &[&SiteFacts], language: Language) ->
             "Det gamle destrueres efter",
         ],
     );
-    vec![
+    let mut blocks = vec![
         Block::Paragraph(
             language
                 .pick(
@@ -159,7 +159,26 @@ pub(in crate::policy) fn pseudonyms(sites: &[&SiteFacts], language: Language) ->
             head: head.map(str::to_owned).to_vec(),
             rows,
         },
-    ]
+    ];
+    if sites.iter().any(|site| site.salt_chain) {
+        blocks.push(Block::Paragraph(
+            language
+                .pick(
+                    "The servers that collect derive their salts from one secret seed, so that a visitor who \
+                     reaches two of them is counted once. They do it forwards only: each day's state gives the \
+                     salts of that day and the state of the next, and is then destroyed. From the state that is \
+                     left nobody can compute an earlier salt. Whoever stole it could compute later ones, until a \
+                     new seed takes over.",
+                    "De servere, der indsamler, afleder deres salte af én hemmelig startnøgle, så en besøgende, \
+                     der når to af dem, kun tælles én gang. Det sker kun fremad: Hver dags tilstand giver dagens \
+                     salte og den næste dags tilstand og destrueres derefter. Af den tilstand, der er tilbage, \
+                     kan ingen beregne et tidligere salt. Den, der måtte stjæle den, kunne beregne senere salte, \
+                     indtil en ny startnøgle tager over.",
+                )
+                .to_owned(),
+        ));
+    }
+    blocks
 }
 
 fn minutes(n: u32, language: Language) -> String {
