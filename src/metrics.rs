@@ -61,6 +61,7 @@ pub struct Metrics {
     pub rows_stored: IntCounterVec,
     pub rows_expired: IntCounter,
     pub rows_quarantined: IntCounter,
+    pub quarantine_removed: IntCounterVec,
     pub engine_restarts: IntGauge,
     pub engine_up: IntGauge,
     pub store_stopped: IntGauge,
@@ -300,6 +301,11 @@ impl Metrics {
             rows_quarantined: counter(
                 "brine_rows_quarantined_total",
                 "Rows that ClickHouse refused, kept in quarantine.",
+            ),
+            quarantine_removed: counters(
+                "brine_quarantine_removed_records_total",
+                "Records taken out of the quarantine for good: on their visitor's request, or because their retention is over.",
+                &["reason"],
             ),
             engine_restarts: gauge(
                 "brine_engine_restarts",

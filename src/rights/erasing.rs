@@ -31,7 +31,7 @@ use crate::event::{Record, decode, encode, kind};
 use crate::retention::derived;
 use crate::secret::random_bytes;
 use crate::shutdown;
-use crate::spool::{self, AppendError, Erased, RecordKind, SegmentError, SegmentId};
+use crate::spool::{self, AppendError, Erased, RecordKind, Removal, SegmentError, SegmentId};
 use crate::store::StoreError;
 
 /// Ends that are remembered, for those who ask later.
@@ -294,9 +294,14 @@ async fn erase_quarantined(
             _ => false,
         };
         let marks: Vec<Vec<u8>> = visitors.iter().map(|visitor| mark(*visitor)).collect();
-        spool.erase_quarantined(&is_erased, &marks)
+        spool.erase_quarantined(Removal::Request, &is_erased, &marks)
     });
-    Ok(erased.await??)
+    let erased = erased.await??;
+    let removed = &collector.metrics.quarantine_removed;
+    removed
+        .with_label_values(&[Removal::Request.word()])
+        .inc_by(erased.records);
+    Ok(erased)
 }
 
 /// What an erasure finds before it changes anything.

@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use super::Spool;
 use super::error::SegmentError;
 use super::fs;
-use super::quarantine::{self, Erased, QuarantinedFile, Replayed, SetAside};
+use super::quarantine::{self, Erased, QuarantinedFile, Removal, Replayed, SetAside};
 use super::reader::SegmentReader;
 use super::record::{Record, SegmentId};
 use super::segment;
@@ -143,18 +143,19 @@ impl Spool {
     }
 
     /// Takes records out of the quarantine for good: sound ones that `is_erased` names, and whole files of
-    /// damaged bytes that hold one of `marks`, since nobody can tell whose they are. Blocks.
+    /// damaged bytes that hold one of `marks`, since nobody can tell whose they are. `why` stands beside the file. Blocks.
     ///
     /// # Errors
     ///
     /// [`SegmentError::Quarantine`] if the disk failed; some files may be done, and the call can be repeated.
     pub fn erase_quarantined(
         &self,
+        why: Removal,
         is_erased: &dyn Fn(&Record) -> bool,
         marks: &[Vec<u8>],
     ) -> Result<Erased, SegmentError> {
         let _moves = self.shared.lock_moves();
-        let erased = quarantine::erase::erase(&self.shared, is_erased, marks)
+        let erased = quarantine::erase::erase(&self.shared, why, is_erased, marks)
             .map_err(SegmentError::Quarantine)?;
         self.measure_quarantine()?;
         Ok(erased)

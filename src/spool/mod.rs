@@ -89,7 +89,7 @@ use tokio::sync::{oneshot, watch};
 pub use self::error::{AppendError, FullCause, OpenError, SegmentError};
 pub use self::fs::{DirEntry, Disk, Filesystem, Lock, SpoolFile};
 pub use self::group::Ticket;
-pub use self::quarantine::{Erased, QuarantinedFile, Replayed, SetAside};
+pub use self::quarantine::{Erased, QuarantinedFile, Removal, Replayed, SetAside};
 pub use self::reader::{Damage, DamageReason, ReadError, SegmentReader};
 pub use self::record::{MAX_PAYLOAD_BYTES, Record, RecordKind, SegmentId};
 pub use self::stats::{Recovery, SpoolClock, SpoolObserver, SpoolSettings, SpoolStats};

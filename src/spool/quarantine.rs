@@ -56,6 +56,33 @@ pub struct SetAside {
     pub damaged: u32,
 }
 
+/// Why records leave the quarantine for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Their visitor asked for it.
+    Request,
+    /// Their time is over.
+    Retention,
+}
+
+impl Removal {
+    /// Returns its word in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Removal::Request => "request",
+            Removal::Retention => "retention",
+        }
+    }
+
+    /// Returns what stands beside a file that was written anew.
+    fn reason(self) -> &'static str {
+        match self {
+            Removal::Request => "records erased on their visitor's request",
+            Removal::Retention => "records purged: their retention is over",
+        }
+    }
+}
+
 /// What an erasure took out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Erased {

@@ -8,7 +8,7 @@ use std::io;
 use aho_corasick::AhoCorasick;
 
 use super::{
-    Erased, Groups, directory, explain, header_of, keep_damage, list, reason_path, remove,
+    Erased, Groups, Removal, directory, explain, header_of, keep_damage, list, reason_path, remove,
 };
 use crate::spool::fs::{DRAFT, Filesystem, remove_if_present};
 use crate::spool::reader::{ReadError, SegmentReader};
@@ -20,13 +20,14 @@ use crate::spool::state::Shared;
 /// again finds nothing more.
 pub(in crate::spool) fn erase(
     shared: &Shared,
+    why: Removal,
     is_erased: &dyn Fn(&Record) -> bool,
     marks: &[Vec<u8>],
 ) -> io::Result<Erased> {
     let (fs, dir) = (shared.fs.as_ref(), shared.dir.as_path());
     let mut erased = Erased::default();
     for file in list(fs, dir)?.into_iter().filter(|file| file.replayable) {
-        erased.records += rewrite(shared, &file.name, is_erased)?;
+        erased.records += rewrite(shared, why, &file.name, is_erased)?;
     }
     // Listed anew: rewriting may have set damaged bytes of a segment apart.
     let search = AhoCorasick::new(marks).map_err(io::Error::other)?;
@@ -56,7 +57,12 @@ pub(in crate::spool) fn count(
 }
 
 /// Writes the file anew without the erased records, and returns how many those were.
-fn rewrite(shared: &Shared, name: &str, is_erased: &dyn Fn(&Record) -> bool) -> io::Result<u64> {
+fn rewrite(
+    shared: &Shared,
+    why: Removal,
+    name: &str,
+    is_erased: &dyn Fn(&Record) -> bool,
+) -> io::Result<u64> {
     let (fs, dir) = (shared.fs.as_ref(), shared.dir.as_path());
     let directory = directory(dir);
     let path = directory.join(name);
@@ -96,12 +102,7 @@ fn rewrite(shared: &Shared, name: &str, is_erased: &dyn Fn(&Record) -> bool) -> 
     }
     groups.flush(&mut copy)?;
     copy.seal()?;
-    explain(
-        fs,
-        &directory,
-        name,
-        "records erased on their visitor's request",
-    )?;
+    explain(fs, &directory, name, why.reason())?;
     fs.rename(&draft, &path)?;
     fs.sync_dir(&directory)?;
     Ok(n_erased)

@@ -40,10 +40,14 @@ async fn one_record_leaves_the_quarantine_and_its_neighbours_stay() {
     let id = spool.sealed()[0];
     spool.quarantine_records(id, &[1, 2, 4], "refused").unwrap();
     spool.release(id).unwrap();
-    let erased = spool.erase_quarantined(&is_two, &[]).unwrap();
+    let erased = spool
+        .erase_quarantined(Removal::Request, &is_two, &[])
+        .unwrap();
     assert_eq!((erased.records, erased.files), (1, 0));
     assert_eq!(
-        spool.erase_quarantined(&is_two, &[]).unwrap(),
+        spool
+            .erase_quarantined(Removal::Request, &is_two, &[])
+            .unwrap(),
         Erased::default()
     );
     assert_eq!(spool.replay_quarantine().await.unwrap().records, 2);
@@ -62,10 +66,13 @@ async fn damaged_bytes_that_hold_a_mark_are_dropped_and_others_are_kept() {
     spool.release(id).unwrap();
     let damaged = spool.quarantined().unwrap();
     assert_eq!(damaged.len(), 1);
-    let elsewhere = spool.erase_quarantined(&|_| false, &[b"nowhere in it".to_vec()]);
+    let elsewhere =
+        spool.erase_quarantined(Removal::Request, &|_| false, &[b"nowhere in it".to_vec()]);
     assert_eq!(elsewhere.unwrap(), Erased::default());
     let mark = payload(1)[4..14].to_vec();
-    let erased = spool.erase_quarantined(&|_| false, &[mark]).unwrap();
+    let erased = spool
+        .erase_quarantined(Removal::Request, &|_| false, &[mark])
+        .unwrap();
     assert_eq!((erased.records, erased.files), (0, 1));
     assert_eq!(spool.quarantined().unwrap(), []);
     assert_eq!(spool.stats().quarantine_bytes, 0);
@@ -85,9 +92,11 @@ async fn an_erasure_that_the_disk_cuts_short_loses_nothing_else() {
             spool.quarantine_records(id, &[1, 2], "refused").unwrap();
             spool.release(id).unwrap();
             disk.fail(call, nth, Fault::Error(std::io::ErrorKind::Other));
-            spool.erase_quarantined(&is_two, &[]).ok();
+            spool.erase_quarantined(Removal::Request, &is_two, &[]).ok();
             disk.mend();
-            spool.erase_quarantined(&is_two, &[]).unwrap();
+            spool
+                .erase_quarantined(Removal::Request, &is_two, &[])
+                .unwrap();
             assert_eq!(spool.replay_quarantine().await.unwrap().records, 1);
             assert_eq!(spool.numbers().await, [1], "{call:?} {nth}");
         }
