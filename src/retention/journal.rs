@@ -2,21 +2,18 @@
 //!
 //! Comes in: what a run is about to purge. Goes out: after a kill -9, the same, so that it is finished and recorded as it
 //! was begun: with all its rows, once. Nothing personal is in it: sites, tables, dates, numbers.
-//!
-//! **On disk, never edit: version byte 1, postcard of the entries, CRC32C of both, little endian.**
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::secret;
+use crate::journal::Entry;
 
-const VERSION: u8 = 1;
+/// The purges under way.
+pub type Journal = crate::journal::Journal<Purge>;
 
-/// One purge under way.
+/// One purge under way. **On disk, never edit.**
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)] // As the columns of `purges` in schema/.
 pub struct Purge {
@@ -33,88 +30,76 @@ pub struct Purge {
     pub condition: String,
     /// Recorded, or about to be: after a crash the record is looked for before it is written.
     pub is_recorded: bool,
+    /// When it was counted, milliseconds since 1970: what another collector has recorded since is not ours to record.
+    pub began_ms: i64,
 }
 
-/// The journal and what it holds.
-#[derive(Debug)]
-pub struct Journal {
-    path: PathBuf,
-    entries: Mutex<Vec<Purge>>,
-}
+impl Entry for Purge {
+    const VERSION: u8 = 2;
 
-impl Journal {
-    /// Reads the journal at `path`; none is an empty one. Blocking.
-    ///
-    /// # Errors
-    /// I/O errors; `InvalidData` where the file is damaged: a purge would go without a record.
-    pub fn open(path: &Path) -> io::Result<Journal> {
-        let entries = match fs::read(path) {
-            Ok(bytes) => decode(&bytes).ok_or_else(|| {
-                let reason = format!(
-                    "{} is damaged: purges that are not recorded yet may be in it; remove it to go on without them",
-                    path.display()
-                );
-                io::Error::new(io::ErrorKind::InvalidData, reason)
-            })?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(e),
-        };
-        Ok(Journal {
-            path: path.to_owned(),
-            entries: Mutex::new(entries),
-        })
-    }
-
-    /// Returns what is under way.
-    pub fn entries(&self) -> Vec<Purge> {
-        self.lock().clone()
-    }
-
-    /// Replaces what is under way, durably. Blocking.
-    ///
-    /// # Errors
-    /// I/O errors; what was there before is then still there.
-    pub fn replace(&self, entries: Vec<Purge>) -> io::Result<()> {
-        let mut held = self.lock();
-        secret::write_private(&self.path, &encode(&entries))?;
-        *held = entries;
-        Ok(())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Purge>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn read_former(version: u8, entries: &[u8]) -> Option<Vec<Purge>> {
+        (version == 1).then_some(())?;
+        let entries: Vec<PurgeV1> = postcard::from_bytes(entries).ok()?;
+        Some(entries.into_iter().map(Purge::from).collect())
     }
 }
 
-fn encode(entries: &[Purge]) -> Vec<u8> {
-    // Serializing plain fields into a growing vector has no way to fail.
-    let mut bytes = postcard::to_extend(entries, vec![VERSION]).expect("entries are plain data");
-    let checksum = crc32c::crc32c(&bytes);
-    bytes.extend_from_slice(&checksum.to_le_bytes());
-    bytes
+/// As version 1 had it.
+#[derive(Serialize, Deserialize)]
+struct PurgeV1 {
+    purge: u64,
+    run: u64,
+    table: String,
+    site: String,
+    rule: String,
+    first_day: u16,
+    last_day: u16,
+    rows: u64,
+    bytes: u64,
+    condition: String,
+    is_recorded: bool,
 }
 
-fn decode(bytes: &[u8]) -> Option<Vec<Purge>> {
-    let (body, checksum) = bytes.split_last_chunk::<4>()?;
-    if crc32c::crc32c(body).to_le_bytes() != *checksum {
-        return None;
+impl From<PurgeV1> for Purge {
+    fn from(old: PurgeV1) -> Purge {
+        Purge {
+            purge: old.purge,
+            run: old.run,
+            table: old.table,
+            site: old.site,
+            rule: old.rule,
+            first_day: old.first_day,
+            last_day: old.last_day,
+            rows: old.rows,
+            bytes: old.bytes,
+            condition: old.condition,
+            is_recorded: old.is_recorded,
+            // It was not said: nothing that another has recorded is taken off.
+            began_ms: i64::MAX,
+        }
     }
-    let (version, entries) = body.split_first()?;
-    (*version == VERSION).then_some(())?;
-    postcard::from_bytes(entries).ok()
+}
+
+/// Reads the journal at `path`. Blocking.
+///
+/// # Errors
+/// I/O errors; `InvalidData` where the file is damaged: a purge would go without a record.
+pub fn open(path: &Path) -> io::Result<Journal> {
+    Journal::open(
+        path,
+        "purges that are not recorded yet may be in it; remove it to go on without them",
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_purge_survives_a_restart_and_a_damaged_journal_is_not_taken_for_an_empty_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("retention.journal");
-        let journal = Journal::open(&path).unwrap();
-        assert!(journal.entries().is_empty());
-        let entry = Purge {
+    /// As version 1 wrote it.
+    const WRITTEN: &[u8] = b"\x01\x01\x01\x02\x06events\x06portal\x07expired\xa0\x9c\x01\xa1\x9c\x01\x03\x04\x0fsite = 'portal'\x00A\xcf\xe4\x1b";
+
+    fn entry(began_ms: i64) -> Purge {
+        Purge {
             purge: 1,
             run: 2,
             table: "events".into(),
@@ -126,16 +111,22 @@ mod tests {
             bytes: 4,
             condition: "site = 'portal'".into(),
             is_recorded: false,
-        };
-        journal.replace(vec![entry.clone()]).unwrap();
-        assert_eq!(Journal::open(&path).unwrap().entries(), [entry]);
-        let sound = fs::read(&path).unwrap();
-        for bit in 0..sound.len() * 8 {
-            let mut flipped = sound.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            fs::write(&path, &flipped).unwrap();
-            let error = Journal::open(&path).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "bit {bit}");
+            began_ms,
         }
+    }
+
+    #[test]
+    fn a_journal_of_the_first_version_is_read_and_goes_on_as_the_second() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("retention.journal");
+        std::fs::write(&path, WRITTEN).unwrap();
+        let journal = open(&path).unwrap();
+        assert_eq!(journal.entries(), [entry(i64::MAX)]);
+        journal.replace(vec![entry(5)]).unwrap();
+        assert_eq!(open(&path).unwrap().entries(), [entry(5)]);
+        let mut unknown = WRITTEN.to_vec();
+        unknown[0] = 3;
+        std::fs::write(&path, unknown).unwrap();
+        assert!(open(&path).is_err());
     }
 }

@@ -2,27 +2,21 @@
 //!
 //! Comes in: an erasure that was asked for. Goes out: after a restart, the same. Promises that an erasure which
 //! was answered (done or under way) is finished, whatever is killed meanwhile; and that the pseudonyms in it
-//! leave the disk with the events: the file is replaced as a whole, the old one unlinked.
+//! leave the disk with the events ([`crate::journal`]).
 //!
 //! Bounded: [`MAX_PENDING`] erasures; more are refused until ClickHouse has caught up.
-//!
-//! **On disk, never edit: version byte 1, postcard of the entries, CRC32C of both, little endian.**
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::secret;
-
-const VERSION: u8 = 1;
+use crate::journal::{Entry, Journal};
 
 /// Erasures that may wait at once; with 800 receipts each that is 6 MB.
 pub const MAX_PENDING: usize = 256;
 
-/// One erasure under way.
+/// One erasure under way. **On disk, never edit.**
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Pending {
@@ -38,6 +32,8 @@ pub struct Pending {
     pub found: Option<u64>,
     pub keys: Vec<PendingKey>,
 }
+
+impl Entry for Pending {}
 
 /// The events of one pseudonym, on one local date.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,10 +58,7 @@ impl std::fmt::Debug for PendingKey {
 
 /// The log and what it holds.
 #[derive(Debug)]
-pub struct ErasureLog {
-    path: PathBuf,
-    entries: Mutex<Vec<Pending>>,
-}
+pub struct ErasureLog(Journal<Pending>);
 
 impl ErasureLog {
     /// Reads the log at `path`; none is an empty one. Blocking.
@@ -73,31 +66,18 @@ impl ErasureLog {
     /// # Errors
     /// I/O errors; `InvalidData` where the file is damaged: brine must not start as if nothing had been asked.
     pub fn open(path: &Path) -> io::Result<ErasureLog> {
-        let entries = match fs::read(path) {
-            Ok(bytes) => decode(&bytes).ok_or_else(|| {
-                let reason = format!(
-                    "{} is damaged: erasures that were promised may be in it",
-                    path.display()
-                );
-                io::Error::new(io::ErrorKind::InvalidData, reason)
-            })?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(e),
-        };
-        Ok(ErasureLog {
-            path: path.to_owned(),
-            entries: Mutex::new(entries),
-        })
+        let loss = "erasures that were promised may be in it";
+        Journal::open(path, loss).map(ErasureLog)
     }
 
     /// Returns the erasures to work on next: at most `n`, those asked first.
     pub fn oldest(&self, n: usize) -> Vec<Pending> {
-        self.lock().iter().take(n).cloned().collect()
+        self.0.lock().iter().take(n).cloned().collect()
     }
 
     /// Returns how many are under way.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.0.lock().len()
     }
 
     /// Tells whether none is.
@@ -107,7 +87,7 @@ impl ErasureLog {
 
     /// Tells whether this request is under way.
     pub fn contains(&self, request: u64) -> bool {
-        self.lock().iter().any(|entry| entry.request == request)
+        self.0.lock().iter().any(|entry| entry.request == request)
     }
 
     /// Adds an erasure, durably. Blocking. Returns false where there are too many already.
@@ -115,7 +95,7 @@ impl ErasureLog {
     /// # Errors
     /// I/O errors; nothing was promised then.
     pub fn add(&self, pending: Pending) -> io::Result<bool> {
-        self.change(|entries| {
+        self.0.change(|entries| {
             let has_room = entries.len() < MAX_PENDING;
             if has_room {
                 entries.push(pending);
@@ -129,7 +109,7 @@ impl ErasureLog {
     /// # Errors
     /// I/O errors.
     pub fn found(&self, request: u64, rows: u64) -> io::Result<()> {
-        self.change(|entries| {
+        self.0.change(|entries| {
             for entry in entries.iter_mut().filter(|e| e.request == request) {
                 entry.found = Some(rows);
             }
@@ -141,39 +121,9 @@ impl ErasureLog {
     /// # Errors
     /// I/O errors; it is then done once more, which changes nothing.
     pub fn remove(&self, request: u64) -> io::Result<()> {
-        self.change(|entries| entries.retain(|entry| entry.request != request))
+        self.0
+            .change(|entries| entries.retain(|entry| entry.request != request))
     }
-
-    fn change<T>(&self, change: impl FnOnce(&mut Vec<Pending>) -> T) -> io::Result<T> {
-        let mut entries = self.lock();
-        let mut changed = entries.clone();
-        let result = change(&mut changed);
-        secret::write_private(&self.path, &encode(&changed))?;
-        *entries = changed;
-        Ok(result)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Pending>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn encode(entries: &[Pending]) -> Vec<u8> {
-    // Serializing plain fields into a growing vector has no way to fail.
-    let mut bytes = postcard::to_extend(entries, vec![VERSION]).expect("entries are plain data");
-    let checksum = crc32c::crc32c(&bytes);
-    bytes.extend_from_slice(&checksum.to_le_bytes());
-    bytes
-}
-
-fn decode(bytes: &[u8]) -> Option<Vec<Pending>> {
-    let (body, checksum) = bytes.split_last_chunk::<4>()?;
-    if crc32c::crc32c(body).to_le_bytes() != *checksum {
-        return None;
-    }
-    let (version, entries) = body.split_first()?;
-    (*version == VERSION).then_some(())?;
-    postcard::from_bytes(entries).ok()
 }
 
 #[cfg(test)]
@@ -209,22 +159,25 @@ mod tests {
         log.remove(2).unwrap();
         assert!(ErasureLog::open(&path).unwrap().is_empty());
         // Nothing of a pseudonym is left.
-        assert_eq!(fs::read(&path).unwrap().len(), 6);
+        assert_eq!(std::fs::read(&path).unwrap().len(), 6);
     }
 
+    /// As the first version wrote it.
+    const WRITTEN: &[u8] = b"\x01\x01\x09\x06portal\x07visitor\x01\x07\x01\x05\x01\x06portal\xa0\x9c\x01\xef\x9b\xaf\xcd\xf8\xac\xd1\x91\x01\x02\x04\x05\x17";
+
     #[test]
-    fn a_damaged_log_is_not_taken_for_an_empty_one() {
+    fn a_log_that_an_earlier_version_wrote_is_read() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("erasures.log");
-        ErasureLog::open(&path).unwrap().add(pending(1)).unwrap();
-        let sound = fs::read(&path).unwrap();
-        for bit in 0..sound.len() * 8 {
-            let mut flipped = sound.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            fs::write(&path, &flipped).unwrap();
-            let error = ErasureLog::open(&path).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "bit {bit}");
-        }
+        std::fs::write(&path, WRITTEN).unwrap();
+        let log = ErasureLog::open(&path).unwrap();
+        let expected = Pending {
+            found: Some(5),
+            ..pending(9)
+        };
+        assert_eq!(log.oldest(2), [expected]);
+        log.found(9, 5).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), WRITTEN);
     }
 
     #[test]
