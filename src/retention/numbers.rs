@@ -9,12 +9,14 @@ use crate::metrics::Metrics;
 use crate::salts::period::local_day;
 use crate::store::{Store, StoreError, within};
 
+const DAY_S: i64 = 86_400;
+
 /// The handles.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // The help texts below say what each is.
 pub struct Numbers {
-    pub oldest_event_days: IntGaugeVec,
-    pub limit_days: IntGaugeVec,
+    pub oldest_event_age_s: IntGaugeVec,
+    pub limit_s: IntGaugeVec,
     pub held: IntGaugeVec,
     pub last_verified: Gauge,
     pub late: IntGauge,
@@ -44,13 +46,13 @@ impl Numbers {
         }
         let by_site = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["site"]);
         Numbers {
-            oldest_event_days: register!(by_site(
-                "brine_retention_oldest_event_days",
-                "Age of a site's oldest event in local days; above its limit is an alarm, a day of grace for the run."
+            oldest_event_age_s: register!(by_site(
+                "brine_retention_oldest_event_age_seconds",
+                "Age of a site's oldest event, whole local days; above its limit and a day of grace for the run is an alarm."
             )),
-            limit_days: register!(by_site(
-                "brine_retention_limit_days",
-                "Days that a site's events are kept."
+            limit_s: register!(by_site(
+                "brine_retention_limit_seconds",
+                "How long a site's events are kept, whole days."
             )),
             held: register!(by_site(
                 "brine_retention_legal_hold",
@@ -127,17 +129,18 @@ impl Numbers {
                    SETTINGS prefer_column_name_to_alias = 1";
         let oldest: Vec<Oldest> =
             within(store.timeout, store.client.query(sql).fetch_all()).await?;
-        self.oldest_event_days.reset();
-        self.limit_days.reset();
+        self.oldest_event_age_s.reset();
+        self.limit_s.reset();
         self.held.reset();
         for site in sites.iter() {
             let id = site.id.as_str();
             let day = oldest.iter().find(|o| o.site == id).map(|o| o.day);
             let today = local_day(now, &site.time_zone);
-            let age = day.map_or(0, |day| i64::from(today) - i64::from(day));
-            self.oldest_event_days.with_label_values(&[id]).set(age);
-            let limit = i64::from(site.keep.events);
-            self.limit_days.with_label_values(&[id]).set(limit);
+            let days = day.map_or(0, |day| i64::from(today) - i64::from(day));
+            let age = self.oldest_event_age_s.with_label_values(&[id]);
+            age.set(DAY_S * days);
+            let limit = self.limit_s.with_label_values(&[id]);
+            limit.set(DAY_S * i64::from(site.keep.events));
             let is_held = i64::from(site.legal_hold.is_some());
             self.held.with_label_values(&[id]).set(is_held);
         }
