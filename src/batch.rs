@@ -12,9 +12,10 @@
 //!
 //! Lost: nothing. Rows that ClickHouse refuses are halved until the refused ones stand alone; those go
 //! to quarantine and are counted. Rows whose retention ran out while ClickHouse was away are dropped
-//! and counted: sending them would bring data back that was promised to be gone.
+//! and counted: sending them would bring data back that was promised to be gone. Those of a site under
+//! legal hold are sent all the same, and go when the hold ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::clock::SharedClock;
+use crate::collector::Collector;
 use crate::config::Batch as BatchConfig;
 use crate::consent::revoked::Revocations;
 use crate::consent::token::LedgerId;
@@ -44,6 +46,8 @@ pub struct Batcher {
     pub config: BatchConfig,
     pub clock: SharedClock,
     pub metrics: Metrics,
+    /// Says which sites are under legal hold now.
+    pub collector: Arc<Collector>,
     /// The newest segment that an earlier run left in the spool.
     pub left_over: Option<SegmentId>,
 }
@@ -53,6 +57,13 @@ pub struct Batcher {
 struct GroupKey {
     table: Table,
     partition: u32,
+}
+
+impl GroupKey {
+    /// Tells whether these are events that must be gone on `today`.
+    fn is_expired(self, today: u16) -> bool {
+        self.table == Table::Events && self.partition <= u32::from(today)
+    }
 }
 
 /// The records of one segment that go to one table and partition.
@@ -74,6 +85,16 @@ enum SegmentFault {
     EventIds(std::io::Error),
     #[error("shutdown")]
     Shutdown,
+}
+
+/// How bringing a part to ClickHouse ended.
+#[derive(Clone, Copy, PartialEq)]
+enum Delivered {
+    Stored,
+    /// ClickHouse refuses its rows for good.
+    Refused,
+    /// Its day ended meanwhile, and not all of it is under legal hold.
+    Expired,
 }
 
 /// Whether an attempt may still be alive, or rows of the batch may be there.
@@ -145,42 +166,47 @@ impl Batcher {
             ids,
         } = self.cut(id)?;
         let today = crate::consent::token_day(self.clock.now());
-        for (number, (key, group)) in groups.iter().enumerate() {
+        for (number, (key, mut group)) in groups.into_iter().enumerate() {
             // Groups are days of expiry and months: a few sites' few days, far from 65,535 in one segment.
             let number = u16::try_from(number).unwrap_or(u16::MAX);
             let batch = BatchId::new(incarnation, id.as_u64(), number);
-            if key.table == Table::Events && key.partition <= u32::from(today) {
-                self.metrics.rows_expired.inc_by(group.seqs.len() as u64);
-                tracing::warn!(
-                    rows = group.seqs.len(),
-                    "spooled events outlived their retention; dropped"
-                );
-                continue;
+            if key.is_expired(today) {
+                group.seqs = self.drop_expired(id, group.seqs)?;
+                if group.seqs.is_empty() {
+                    continue;
+                }
             }
             self.metrics
                 .batch_rows
                 .with_label_values(&[key.table.name()])
                 .observe(group.seqs.len() as f64);
-            let mut ranges = vec![(group.seqs.as_slice(), certainty)];
+            let mut ranges = vec![(group.seqs, certainty)];
             while let Some((seqs, certainty)) = ranges.pop() {
                 let part = Part {
                     id,
-                    table: key.table,
-                    partition: key.partition,
+                    key,
                     batch,
-                    seqs,
+                    seqs: &seqs,
                 };
-                if self.deliver(&part, certainty, shutdown).await? {
-                    continue;
+                match self.deliver(&part, certainty, shutdown).await? {
+                    Delivered::Stored => continue,
+                    Delivered::Refused => {}
+                    Delivered::Expired => {
+                        let held = self.drop_expired(id, seqs)?;
+                        if !held.is_empty() {
+                            ranges.push((held, Certainty::Uncertain));
+                        }
+                        continue;
+                    }
                 }
                 // ClickHouse refuses these rows. Halves: what is sound gets in, what is not stands alone.
                 if seqs.len() == 1 {
-                    self.quarantine(id, seqs, "ClickHouse refuses this row")?;
+                    self.quarantine(id, &seqs, "ClickHouse refuses this row")?;
                     continue;
                 }
                 let (front, back) = seqs.split_at(seqs.len() / 2);
-                ranges.push((back, Certainty::Untouched));
-                ranges.push((front, Certainty::Untouched));
+                ranges.push((back.to_vec(), Certainty::Untouched));
+                ranges.push((front.to_vec(), Certainty::Untouched));
             }
         }
         self.revocations
@@ -236,13 +262,53 @@ impl Batcher {
         Ok(cut)
     }
 
-    /// Brings one part to ClickHouse. Returns false where ClickHouse refuses its rows for good.
+    /// Counts events that must be gone as dropped, and returns those of them that a legal hold keeps.
+    fn drop_expired(&self, id: SegmentId, seqs: Vec<u32>) -> Result<Vec<u32>, SegmentFault> {
+        let held = self.held(id, &seqs)?;
+        let n_dropped = seqs.len() - held.len();
+        if n_dropped > 0 {
+            self.metrics.rows_expired.inc_by(n_dropped as u64);
+            tracing::warn!(
+                rows = n_dropped,
+                "spooled events outlived their retention; dropped"
+            );
+        }
+        Ok(held)
+    }
+
+    /// Returns which of these events are of a site under legal hold.
+    fn held(&self, id: SegmentId, seqs: &[u32]) -> Result<Vec<u32>, SegmentFault> {
+        let live = self.collector.live.load();
+        let sites = live.sites.iter().filter(|site| site.legal_hold.is_some());
+        let sites: BTreeSet<&str> = sites.map(|site| site.id.as_str()).collect();
+        if sites.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut held = Vec::new();
+        for entry in self.spool.read(id)? {
+            let record = match entry {
+                Ok(record) => record,
+                // Damage was set aside when the segment was cut.
+                Err(ReadError::Damage(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if seqs.binary_search(&record.index).is_ok()
+                && let Ok(Record::Event(event)) = decode(record.kind.0, &record.payload)
+                && sites.contains(event.site)
+            {
+                held.push(record.index);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Brings one part to ClickHouse.
     async fn deliver(
         &self,
         part: &Part<'_>,
         mut certainty: Certainty,
         shutdown: &mut watch::Receiver<bool>,
-    ) -> Result<bool, SegmentFault> {
+    ) -> Result<Delivered, SegmentFault> {
         let mut backoff = self.config.retry_min;
         let mut attempt = 0;
         loop {
@@ -255,10 +321,10 @@ impl Batcher {
                     self.metrics.batches.with_label_values(&[how]).inc();
                     self.metrics
                         .rows_stored
-                        .with_label_values(&[part.table.name()])
+                        .with_label_values(&[part.key.table.name()])
                         .inc_by(rows);
                     self.metrics.store_stopped.set(0);
-                    return Ok(true);
+                    return Ok(Delivered::Stored);
                 }
                 Err(SendFault::Segment(fault)) => return Err(fault),
                 Err(SendFault::Store(error)) => error,
@@ -269,7 +335,7 @@ impl Batcher {
                 .inc();
             if error.is_clear_refusal() {
                 tracing::error!(%error, rows = part.seqs.len(), "ClickHouse refuses rows; halving the batch");
-                return Ok(false);
+                return Ok(Delivered::Refused);
             }
             match error.class() {
                 Class::Rights => {
@@ -282,11 +348,12 @@ impl Batcher {
             }
             certainty = Certainty::Uncertain;
             attempt += 1;
-            if part.is_expired(crate::consent::token_day(self.clock.now())) {
+            let today = crate::consent::token_day(self.clock.now());
+            if part.key.is_expired(today) && self.held(part.id, part.seqs)?.len() < part.seqs.len()
+            {
                 // Its day ended between two attempts. What the first one may have left goes with its partition;
                 // sending it again would bring it back.
-                self.metrics.rows_expired.inc_by(part.seqs.len() as u64);
-                return Ok(true);
+                return Ok(Delivered::Expired);
             }
             // Full jitter between half and whole: many collectors must not come back in step.
             let jitter = f64::from(u16::from_le_bytes(random_bytes())) / f64::from(u16::MAX);
@@ -316,7 +383,7 @@ impl Batcher {
                 "a batch is there in part; deleting and sending it anew"
             );
             self.store
-                .delete(part.table, part.batch, part.first(), part.last())
+                .delete(part.key.table, part.batch, part.first(), part.last())
                 .await?;
         }
         let rows = self.send(part, attempt).await?;
@@ -334,7 +401,7 @@ impl Batcher {
     async fn count(&self, part: &Part<'_>) -> Result<u64, SendFault> {
         Ok(self
             .store
-            .count(part.table, part.batch, part.first(), part.last())
+            .count(part.key.table, part.batch, part.first(), part.last())
             .await?)
     }
 
@@ -343,7 +410,7 @@ impl Batcher {
         let started = Instant::now();
         let mut writer = self
             .store
-            .begin(part.table, part.batch, part.first(), attempt)
+            .begin(part.key.table, part.batch, part.first(), attempt)
             .await?;
         let mut rows = 0;
         let mut denials: BTreeMap<(String, u16), (u32, u32)> = BTreeMap::new();
@@ -386,7 +453,7 @@ impl Batcher {
 
     /// Denials are added up, so their rows are fewer than their records; all else is one row a record.
     fn expected_rows(&self, part: &Part<'_>) -> Result<u64, SendFault> {
-        if part.table != Table::Denials {
+        if part.key.table != Table::Denials {
             return Ok(part.seqs.len() as u64);
         }
         let mut keys = std::collections::BTreeSet::new();
@@ -441,19 +508,13 @@ struct Cut {
 #[derive(Debug)]
 struct Part<'a> {
     id: SegmentId,
-    table: Table,
-    partition: u32,
+    key: GroupKey,
     batch: BatchId,
     /// Positions in the segment, ascending, at least one.
     seqs: &'a [u32],
 }
 
 impl Part<'_> {
-    /// Tells whether these are events that must be gone on `today`.
-    fn is_expired(&self, today: u16) -> bool {
-        self.table == Table::Events && self.partition <= u32::from(today)
-    }
-
     fn first(&self) -> u32 {
         self.seqs.first().copied().unwrap_or(0)
     }

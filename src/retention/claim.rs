@@ -7,7 +7,10 @@
 //!
 //! What this does not promise: a holder that stood still for longer than that (a stopped process), a ClickHouse
 //! that was restarted meanwhile, or several ClickHouse servers under one name may let two run at once. Every step
-//! of a run is safe to do twice, also by two; what may double then is the record of a purge, never a row's end.
+//! of a run is safe to do twice, also by two; what may double then is the record of a purge, never a row's end. Where one
+//! takes over from another, the first one records, once it is back, what the other has not (`purge`).
+
+use std::time::Duration;
 
 use clickhouse::Row;
 use serde::Serialize;
@@ -16,6 +19,9 @@ use crate::store::{Store, StoreError, in_time, within};
 
 /// Seconds without renewal after which a claim counts no more.
 const LIFE_S: u32 = 120;
+
+/// How old a claim may get before it is renewed: renewing costs two statements, and a step may take half of its life.
+pub(super) const RENEW: Duration = Duration::from_secs(20);
 
 #[derive(Row, Serialize)]
 struct ClaimRow<'a> {

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::RunError;
-use super::claim::Claim;
+use super::claim::{Claim, RENEW};
+use super::in_force::{InForce, LastRules};
 use super::journal::{Journal, Purge};
 use super::numbers::Numbers;
 use super::plan::{self, Due};
@@ -17,6 +18,7 @@ use crate::collector::Collector;
 use crate::consent::token_day;
 use crate::event::{PurgeRecord, RunRecord, encode, kind};
 use crate::secret::random_bytes;
+use crate::spool::Removal;
 use crate::store::{Store, StoreError, within};
 
 /// Who asked for a run.
@@ -66,11 +68,12 @@ pub struct Job {
     pub(super) collector: Arc<Collector>,
     pub(super) store: Store,
     pub(super) journal: Arc<Journal>,
+    pub(super) last_rules: LastRules,
     pub(super) metrics: Numbers,
     progress: Mutex<Progress>,
     /// Held through a run: one at a time in this process, whoever asks.
     turn: tokio::sync::Mutex<()>,
-    current: Mutex<Option<Claim>>,
+    current: Mutex<Option<(Claim, Instant)>>,
 }
 
 impl Job {
@@ -79,12 +82,14 @@ impl Job {
         collector: Arc<Collector>,
         store: Store,
         journal: Journal,
+        last_rules: LastRules,
         metrics: Numbers,
     ) -> Job {
         Job {
             collector,
             store,
             journal: Arc::new(journal),
+            last_rules,
             metrics,
             progress: Mutex::default(),
             turn: tokio::sync::Mutex::new(()),
@@ -119,17 +124,21 @@ impl Job {
     /// Between two steps that may take long: the claim stays ours.
     pub(super) async fn tick(&self) -> Result<(), StoreError> {
         // Held by the run that calls this.
-        if let Some(claim) = self.claim() {
+        if let Some((claim, renewed)) = self.claim()
+            && renewed.elapsed() > RENEW
+        {
             claim.renew().await?;
+            self.hold(Some(claim));
         }
         Ok(())
     }
 
     fn hold(&self, claim: Option<Claim>) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = claim;
+        let held = claim.map(|claim| (claim, Instant::now()));
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = held;
     }
 
-    fn claim(&self) -> Option<Claim> {
+    fn claim(&self) -> Option<(Claim, Instant)> {
         self.current
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -190,6 +199,7 @@ impl Job {
         started_by: StartedBy,
     ) -> Result<RunRecord, RunError> {
         let started = self.collector.clock.now().as_millisecond();
+        let in_force = InForce::of(&self.collector.live.load_full());
         super::prepare(&self.store).await?;
         let mut done = self.work_off().await?;
         self.note_strangers().await?;
@@ -199,7 +209,7 @@ impl Job {
         let counting = begun.elapsed();
         let due = plan::due(&self.store, &rules, 0).await?;
         self.expect_steps(due.len());
-        self.write_journal(purge::entries(&due, &rules, run))
+        self.write_journal(purge::entries(&due, &rules, run, started))
             .await?;
         done.extend(self.work_off().await?);
         done.extend(self.purge_quarantine(run, &rules).await?);
@@ -232,6 +242,7 @@ impl Job {
         self.append(kind::RETENTION_RUN, &encode(&record)).await?;
         if record.findings.is_empty() {
             self.metrics.last_verified.set(ended.as_second() as f64);
+            self.remember(in_force).await?;
         }
         for finding in &record.findings {
             tracing::error!(finding, "retention: still there");
@@ -250,6 +261,18 @@ impl Job {
             .look(&self.store, &live.sites, &rules, ended)
             .await?;
         Ok(record)
+    }
+
+    pub(super) async fn remember(&self, in_force: InForce) -> Result<(), RunError> {
+        let file = self.last_rules.clone();
+        let written = tokio::task::spawn_blocking(move || match file.read() {
+            Some(last) if last == in_force => Ok(()),
+            _ => file.write(in_force),
+        });
+        if let Err(error) = written.await? {
+            tracing::warn!(%error, "the job runs once more at the next start");
+        }
+        Ok(())
     }
 
     /// Counts closed days anew where that is needed: before any of their events go.
@@ -317,6 +340,10 @@ impl Job {
         let (spool, due) = (self.collector.spool.clone(), rules.clone());
         let purged = tokio::task::spawn_blocking(move || super::quarantine::purge(&spool, &due));
         let purged = purged.await??;
+        let removed = &self.collector.metrics.quarantine_removed;
+        removed
+            .with_label_values(&[Removal::Retention.word()])
+            .inc_by(purged.records);
         if purged.records + purged.files == 0 {
             return Ok(Vec::new());
         }
@@ -332,6 +359,7 @@ impl Job {
             bytes: 0,
             condition: String::new(),
             is_recorded: true,
+            began_ms: 0,
         };
         let record = PurgeRecord {
             purge: done.purge,

@@ -34,13 +34,14 @@
 //! dropped, rows deleted → old parts wiped → counted → recorded → everything checked ([`verify`]) → the run recorded
 //!
 //! May be lost: nothing. While ClickHouse is away nothing is purged, and events that outlive their time in the spool are
-//! dropped when it is back (`batch`), a held site's, too, if ClickHouse was away for longer than their retention.
+//! dropped when it is back (`batch`), but for those of a site under legal hold.
 
 pub mod certificate;
 mod claim;
 pub mod derived;
 mod disk;
 pub mod http;
+mod in_force;
 pub mod job;
 pub mod journal;
 pub mod numbers;
@@ -58,8 +59,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use self::certificate::Seal;
+use self::in_force::LastRules;
 use self::job::Job;
-use self::journal::Journal;
 use self::numbers::Numbers;
 use crate::collector::Collector;
 use crate::secret::SecretError;
@@ -141,11 +142,12 @@ impl Retention {
         store: Store,
         directory: &Path,
     ) -> Result<Retention, OpenError> {
-        let journal = Journal::open(&directory.join("retention.journal"))?;
+        let journal = journal::open(&directory.join("retention.journal"))?;
         let seal = Seal::open(&directory.join("retention.key"))?;
+        let last_rules = LastRules::at(&directory.join("retention.rules"));
         let numbers = Numbers::new(&collector.metrics);
         Ok(Retention {
-            job: Job::new(collector, store, journal, numbers),
+            job: Job::new(collector, store.at_leisure(), journal, last_rules, numbers),
             seal,
         })
     }

@@ -3,8 +3,12 @@
 //! Comes in: what is due. Goes out: the same, gone from ClickHouse's tables and disk, and a record of each in `purges`.
 //! Each step may be done twice. A purge is in the journal before its first row goes and until its record is in the
 //! spool, so that a kill -9 anywhere leads to one record with the number of rows that were there at first.
+//!
+//! While a site is under legal hold, parts of events are dropped one by one, not partitions: the batch step may bring the
+//! site's rows into any partition, and what came after the count must stay. What a hold meets in the journal is let
+//! go of; its record tells the rows that had gone by then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -13,7 +17,7 @@ use super::RunError;
 use super::job::Job;
 use super::journal::Purge;
 use super::plan::Due;
-use super::rules::{Kept, Rule, Rules};
+use super::rules::{Kept, Rule, Rules, literal};
 use crate::event::{PurgeRecord, Record, decode, encode, kind};
 use crate::rights::rows::Settled;
 use crate::secret::random_bytes;
@@ -23,6 +27,9 @@ use crate::store::{StoreError, within};
 /// Partitions that one statement is about.
 const AT_ONCE: usize = 50;
 
+/// In the journal, the condition of a purge that a legal hold has stopped.
+const NONE: &str = "0";
+
 #[derive(Row, Deserialize)]
 struct PartitionRow {
     partition: String,
@@ -31,7 +38,7 @@ struct PartitionRow {
 }
 
 /// Makes journal entries of what is due.
-pub(super) fn entries(due: &[Due], rules: &Rules, run: u64) -> Vec<Purge> {
+pub(super) fn entries(due: &[Due], rules: &Rules, run: u64, now_ms: i64) -> Vec<Purge> {
     due.iter()
         .map(|due| Purge {
             purge: u64::from_le_bytes(random_bytes()),
@@ -45,6 +52,7 @@ pub(super) fn entries(due: &[Due], rules: &Rules, run: u64) -> Vec<Purge> {
             bytes: due.bytes,
             condition: rules.condition(due.kept, &due.site, due.rule),
             is_recorded: false,
+            began_ms: now_ms,
         })
         .collect()
 }
@@ -52,7 +60,7 @@ pub(super) fn entries(due: &[Due], rules: &Rules, run: u64) -> Vec<Purge> {
 impl Job {
     /// Does what the journal holds, verifies it, and records it. Returns what was done.
     pub(super) async fn work_off(&self) -> Result<Vec<Purge>, RunError> {
-        let all = self.journal.entries();
+        let all = self.spare_held(self.journal.entries()).await?;
         if all.is_empty() {
             return Ok(all);
         }
@@ -80,8 +88,50 @@ impl Job {
         for (kept, entries) in &by_table {
             self.expect_gone(*kept, entries, settled).await?;
         }
-        self.record(&all).await?;
-        Ok(all)
+        self.record(&all).await
+    }
+
+    /// Takes the sites that were put under legal hold since out of what is under way.
+    async fn spare_held(&self, entries: Vec<Purge>) -> Result<Vec<Purge>, RunError> {
+        let held = self.held();
+        let is_met = |entry: &Purge| held.contains(&entry.site) && entry.condition != NONE;
+        if !entries.iter().any(is_met) {
+            return Ok(entries);
+        }
+        let mut spared = Vec::new();
+        for mut entry in entries {
+            if is_met(&entry) && !entry.is_recorded {
+                let (table, condition) = (&entry.table, &entry.condition);
+                let sql = format!("SELECT count() FROM {table} WHERE {condition}");
+                let query = self.store.client.query(&sql);
+                let left: u64 = within(self.store.timeout * 10, query.fetch_one()).await?;
+                let gone = entry.rows.saturating_sub(left);
+                tracing::warn!(
+                    site = entry.site,
+                    table = entry.table,
+                    gone,
+                    left,
+                    "a legal hold stops a purge under way"
+                );
+                if gone == 0 {
+                    continue;
+                }
+                entry.bytes = (entry.bytes as f64 * gone as f64 / entry.rows as f64) as u64;
+                entry.rows = gone;
+                entry.condition = NONE.into();
+            }
+            spared.push(entry);
+        }
+        self.write_journal(spared.clone()).await?;
+        Ok(spared)
+    }
+
+    /// Returns the sites under legal hold now, and their scopes, which requests go by.
+    fn held(&self) -> BTreeSet<String> {
+        let live = self.collector.live.load();
+        let held = live.sites.iter().filter(|site| site.legal_hold.is_some());
+        held.flat_map(|site| [site.id.to_string(), site.scope.clone()])
+            .collect()
     }
 
     /// Rows are deleted only once their batch cannot be counted any more (see `rights::erasing`). Whole partitions need
@@ -143,13 +193,20 @@ impl Job {
         let (dropped, deleted): (Vec<_>, Vec<_>) = partitions
             .into_iter()
             .partition(|p| is_droppable(p) || is_over(p));
-        for partition in dropped {
-            self.store
-                .run(&format!(
-                    "ALTER TABLE {table} DROP PARTITION ID '{}'",
-                    partition.partition
-                ))
-                .await?;
+        let one_by_one = kept == Kept::Events && !self.held().is_empty();
+        for dropped in dropped.chunks(AT_ONCE) {
+            let drops = match one_by_one {
+                true => self.parts_due(table, &condition, dropped).await?,
+                false => dropped
+                    .iter()
+                    .map(|p| format!("DROP PARTITION ID '{}'", p.partition))
+                    .collect(),
+            };
+            if !drops.is_empty() {
+                self.store
+                    .run(&format!("ALTER TABLE {table} {}", drops.join(", ")))
+                    .await?;
+            }
             self.tick().await?;
         }
         let settled = match (kept.is_delivered(), settled) {
@@ -173,6 +230,29 @@ impl Job {
             self.tick().await?;
         }
         Ok(())
+    }
+
+    /// The parts that have no other rows; one that was merged meanwhile is looked for again in the next attempt.
+    async fn parts_due(
+        &self,
+        table: &str,
+        condition: &str,
+        partitions: &[PartitionRow],
+    ) -> Result<Vec<String>, RunError> {
+        let ids: Vec<String> = partitions
+            .iter()
+            .map(|p| format!("'{}'", p.partition))
+            .collect();
+        let sql = format!(
+            "SELECT _part FROM {table} WHERE _partition_id IN ({}) GROUP BY _part HAVING countIf(NOT ({condition})) = 0",
+            ids.join(", ")
+        );
+        let query = self.store.client.query(&sql);
+        let parts: Vec<String> = within(self.store.timeout * 10, query.fetch_all()).await?;
+        Ok(parts
+            .iter()
+            .map(|part| format!("DROP PART '{part}'"))
+            .collect())
     }
 
     /// A row that is still there was left by a fault, not by time: the run ends here, and is tried again.
@@ -205,12 +285,13 @@ impl Job {
         }
     }
 
-    /// Writes the records, each once, and lets go of the journal.
-    async fn record(&self, entries: &[Purge]) -> Result<(), RunError> {
+    /// Writes the records, each once, lets go of the journal, and returns what was recorded.
+    async fn record(&self, entries: &[Purge]) -> Result<Vec<Purge>, RunError> {
         let mut recorded = Vec::new();
         if entries.iter().any(|entry| entry.is_recorded) {
             recorded = self.recorded(entries).await?;
         }
+        let entries = &self.less_what_others_recorded(entries).await?;
         let marked = entries.iter().cloned().map(|entry| Purge {
             is_recorded: true,
             ..entry
@@ -229,9 +310,11 @@ impl Job {
                 last_day: entry.last_day,
                 rows: entry.rows,
                 bytes: entry.bytes,
-                verified:
-                    "no such row is counted, and no old part of the table is left on the disk"
-                        .into(),
+                verified: match entry.condition.as_str() {
+                    NONE => "a legal hold stopped it: the other rows stay",
+                    _ => "no such row is counted, and no old part of the table is left on the disk",
+                }
+                .into(),
                 version: env!("CARGO_PKG_VERSION").into(),
             };
             self.append(kind::PURGE, &encode(&record)).await?;
@@ -240,7 +323,37 @@ impl Job {
                 .with_label_values(&[entry.table.as_str()])
                 .inc_by(entry.rows);
         }
-        self.write_journal(Vec::new()).await
+        self.write_journal(Vec::new()).await?;
+        Ok(entries.clone())
+    }
+
+    /// Another collector may have gone on with a purge of ours, and recorded the rows that it found: they are taken off,
+    /// so that each row is in one record. What is left are those that had gone before; none, and there is no record.
+    async fn less_what_others_recorded(&self, entries: &[Purge]) -> Result<Vec<Purge>, RunError> {
+        let mut ours = Vec::new();
+        for mut entry in entries.iter().cloned() {
+            let sql = format!(
+                "SELECT sum(n_rows) FROM purges WHERE site = {} AND table_name = '{}' AND rule = '{}' AND run != {} \
+                 AND toUnixTimestamp64Milli(ts) >= {} AND first_day <= toDate({}) AND last_day >= toDate({})",
+                literal(&entry.site),
+                entry.table,
+                entry.rule,
+                entry.run,
+                entry.began_ms,
+                entry.last_day,
+                entry.first_day
+            );
+            let query = self.store.client.query(&sql);
+            let theirs: u64 = within(self.store.timeout, query.fetch_one()).await?;
+            let before = entry.rows;
+            entry.rows = before.saturating_sub(theirs);
+            if entry.rows > 0 || before == 0 {
+                entry.bytes =
+                    (entry.bytes as f64 * entry.rows as f64 / before.max(1) as f64) as u64;
+                ours.push(entry);
+            }
+        }
+        Ok(ours)
     }
 
     /// Returns which purges have their record: in ClickHouse, or still in the spool.

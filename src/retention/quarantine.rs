@@ -5,7 +5,7 @@
 
 use super::rules::Rules;
 use crate::event::{Record, decode};
-use crate::spool::{self, Erased, SegmentError, Spool};
+use crate::spool::{self, Erased, Removal, SegmentError, Spool};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -26,7 +26,8 @@ pub(super) fn due(spool: &Spool, rules: &Rules) -> Result<Erased, SegmentError> 
 
 /// Takes out what is due. Blocks.
 pub(super) fn purge(spool: &Spool, rules: &Rules) -> Result<Erased, SegmentError> {
-    let mut erased = spool.erase_quarantined(&|record| is_due(rules, record), &[])?;
+    let mut erased =
+        spool.erase_quarantined(Removal::Retention, &|record| is_due(rules, record), &[])?;
     for name in old_files(spool, rules)? {
         spool.drop_quarantined(&name)?;
         erased.files += 1;

@@ -1,4 +1,5 @@
-//! When the job runs: once a day, after the days in the configuration have changed, and to finish what was cut short.
+//! When the job runs: once a day, after the days in the configuration have changed (while brine was down, too), and to
+//! finish what was cut short.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,9 +8,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::watch;
 
+use super::in_force::InForce;
 use super::job::StartedBy;
 use super::{Retention, RunError};
-use crate::collector::Live;
 use crate::consent::token_day;
 use crate::shutdown;
 
@@ -18,6 +19,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Waits after a failed run, doubled up to the second.
 const RETRY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(300)];
+
+/// How often another collector's run is looked after: it may have been killed, and its claim lapse.
+const ELSEWHERE: Duration = Duration::from_secs(15);
 
 /// How often it is looked whether visitors have restricted their events, or allowed them to be counted again.
 const RESTRICTED: Duration = Duration::from_secs(60);
@@ -31,7 +35,7 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
     let mut known: Option<Known> = None;
     // What held when brine started: a change right after it is a change.
     let live = job.collector.live.load_full();
-    let mut held = rules_of(&live);
+    let mut held = InForce::of(&live);
     drop(live);
     let (mut not_before, mut pause) = (Instant::now(), RETRY[0]);
     let mut looked: Option<Instant> = None;
@@ -62,7 +66,7 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
             }
             continue;
         };
-        let rules = rules_of(&live);
+        let rules = InForce::of(&live);
         let late_s = f64::from(live.retention.late_hours) * 3_600.0;
         let verified = metrics.last_verified.get();
         let since = if verified > 0.0 {
@@ -114,15 +118,16 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
                     metrics.runs.with_label_values(&["elsewhere"]).inc();
                     tracing::debug!(%error, "retention");
                     // Whoever runs it records it; what it says decides whether there is anything left to do.
-                    if let Ok(asked) = Known::ask(&retention, now).await {
-                        known.last = known.last.max(asked.last);
+                    if let Ok((_, ended)) = job.last_run().await {
+                        known.last = known.last.max(moment(ended).unwrap_or(known.last));
                     }
+                    not_before = Instant::now() + ELSEWHERE;
                 } else {
                     tracing::warn!(%error, "retention run not done; trying again");
                     known.is_cut_short = true;
+                    not_before = Instant::now() + pause;
+                    pause = (pause * 2).min(RETRY[1]);
                 }
-                not_before = Instant::now() + pause;
-                pause = (pause * 2).min(RETRY[1]);
             }
         }
     }
@@ -134,6 +139,7 @@ struct Known {
     last: Timestamp,
     /// Lateness is counted from here while no run was verified.
     since_s: f64,
+    /// Or due for another reason than its time.
     is_cut_short: bool,
 }
 
@@ -145,25 +151,30 @@ impl Known {
         if verified > 0 {
             job.metrics.last_verified.set(verified as f64 / 1_000.0);
         }
-        let last = match ended {
-            0 => now,
-            ended => Timestamp::from_millisecond(ended).unwrap_or(now),
+        let rules = InForce::of(&job.collector.live.load_full());
+        let file = job.last_rules.clone();
+        let has_changed = match tokio::task::spawn_blocking(move || file.read()).await? {
+            Some(last) => last != rules,
+            // Before the first run of all, what is in force now is what it has to be compared with.
+            None if ended == 0 => {
+                job.remember(rules).await?;
+                false
+            }
+            None => true,
         };
         Ok(Known {
-            last,
+            last: moment(ended).unwrap_or(now),
             since_s: now.as_second() as f64,
-            is_cut_short: !job.journal.entries().is_empty(),
+            is_cut_short: !job.journal.entries().is_empty() || has_changed,
         })
     }
 }
 
-/// What a run goes by, to be compared.
-fn rules_of(live: &Live) -> String {
-    let sites = live.sites.iter();
-    let sites: Vec<_> = sites
-        .map(|site| (site.id.as_str(), site.keep, site.legal_hold.is_some()))
-        .collect();
-    format!("{:?}", (&live.retention, sites))
+/// Reads what `last_run` says; none where there was none.
+fn moment(ms: i64) -> Option<Timestamp> {
+    (ms > 0)
+        .then(|| Timestamp::from_millisecond(ms).ok())
+        .flatten()
 }
 
 /// The first `run_at` (UTC) after `last`.

@@ -107,6 +107,17 @@ pub struct Store {
     pub engine: Option<crate::engine::supervise::EngineHandle>,
 }
 
+impl Store {
+    /// The same for work that nobody waits for: each statement has one thread, and leaves the others to beacons and readers.
+    #[must_use]
+    pub fn at_leisure(&self) -> Store {
+        Store {
+            client: self.client.clone().with_setting("max_threads", "1"),
+            ..self.clone()
+        }
+    }
+}
+
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store")

@@ -20,6 +20,7 @@
 //!
 //! May be lost: days so small that their whole is about fewer than `k` visitors leave nothing in `daily`.
 
+mod fold;
 mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +89,8 @@ struct Work {
     carried: BTreeSet<String>,
     /// Sites that were counted before.
     known: BTreeSet<String>,
+    /// Those of them whose events are still what was counted.
+    same: BTreeSet<String>,
 }
 
 /// Only one counting at a time: both would write into the same partition of what comes next.
@@ -117,9 +120,23 @@ pub(super) async fn build_all(
     job: Option<&Job>,
 ) -> Result<u32, StoreError> {
     let _turn = TURN.lock().await;
-    let days = stale(store, rules, only).await?;
+    let mut days = stale(store, rules, only).await?;
+    let n_days = days.len();
     if let Some(job) = job {
-        job.expect_steps(days.len());
+        job.expect_steps(n_days);
+    }
+    for group in fold::groups(&mut days) {
+        if !fold::fold(store, rules, &group).await? {
+            days.extend(group);
+            continue;
+        }
+        tracing::debug!(days = group.len(), "days folded");
+        if let Some(job) = job {
+            for _ in &group {
+                job.step("days folded");
+            }
+            job.tick().await?;
+        }
     }
     for (day, work) in &days {
         build(store, rules, *day, work).await?;
@@ -129,10 +146,10 @@ pub(super) async fn build_all(
         }
     }
     // What was there before must not stay beside: an erasure, for one, has to reach it.
-    if !days.is_empty() {
+    if n_days > 0 {
         store.wipe_old_parts(&TABLES).await?;
     }
-    Ok(days.len() as u32)
+    Ok(n_days as u32)
 }
 
 /// Finds the days that are to be counted, in their order.
@@ -191,6 +208,9 @@ async fn stale(
         let work = days.entry(print.day).or_default();
         let engagement = rules.keep(&print.site).map(|keep| keep.engagement);
         let is_over = engagement.is_some_and(|days| print.day.saturating_add(days) <= rules.today);
+        if is_same {
+            work.same.insert(print.site.clone());
+        }
         if before.is_some() {
             work.known.insert(print.site.clone());
             if is_over && print.n_beside < before.map_or(0, |before| before.n_beside) {
@@ -294,17 +314,24 @@ async fn build(store: &Store, rules: &Rules, day: u16, work: &Work) -> Result<()
     // Another collector may have counted the same day at the same moment.
     verify(store, &plan, work, "").await?;
     // Behind the tables: killed in between, the day is counted once more.
-    let rows: Vec<String> = work
-        .prints
-        .iter()
-        .map(|print| {
-            let k = match work.final_sites.contains(&print.site) {
-                true => rules.k,
-                false => 0,
-            };
+    let prints = work.prints.iter().map(|print| {
+        let is_final = work.final_sites.contains(&print.site);
+        (print, if is_final { rules.k } else { 0 })
+    });
+    note(store, prints).await
+}
+
+/// Notes what days were counted from; with `k` above 0 they are final.
+async fn note(
+    store: &Store,
+    prints: impl Iterator<Item = (&Print, u32)>,
+) -> Result<(), StoreError> {
+    let rows: Vec<String> = prints
+        .map(|(print, k)| {
             format!(
-                "({}, toDate({day}), toUInt64(toUnixTimestamp64Nano(now64(9))), {}, {}, {}, {k})",
+                "({}, toDate({}), toUInt64(toUnixTimestamp64Nano(now64(9))), {}, {}, {}, {k})",
                 literal(&print.site),
+                print.day,
                 print.n_events,
                 print.checksum,
                 print.n_beside

@@ -4,12 +4,13 @@ use crate::retention::rules::list;
 use crate::rights::rows::all_restricted;
 
 /// Orders the events of one visit, as in `stats`: by time, and within a millisecond by arrival.
-const AT: &str = "(bitShiftLeft(toUInt64(toUnixTimestamp64Milli(ts)), 20) + seq % 1048576)";
+pub(super) const AT: &str =
+    "(bitShiftLeft(toUInt64(toUnixTimestamp64Milli(ts)), 20) + seq % 1048576)";
 
-const SHORT: &str = "('engagement', 'web_vitals')";
+pub(super) const SHORT: &str = "('engagement', 'web_vitals')";
 
 /// Columns that a visit has from its first event.
-const FIRST: [&str; 21] = [
+pub(super) const FIRST: [&str; 21] = [
     "referrer",
     "source",
     "channel",

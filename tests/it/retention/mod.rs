@@ -1,5 +1,8 @@
 //! README, "Retention": old data is gone, and there is proof.
 
+mod collectors;
+mod fold;
+mod holds;
 mod model;
 mod months;
 
@@ -182,53 +185,6 @@ async fn a_shorter_retention_holds_for_what_is_stored_and_a_longer_one_brings_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_a_held_site_is_purged_and_everybody_says_so() {
-    let held = REFERENCE.replace(
-        "id = \"pernexus\"",
-        "id = \"pernexus\"\nlegal_hold = \"case 17\"",
-    );
-    let brine = Builder::new()
-        .replace(REFERENCE, &held)
-        .clock(noon(START))
-        .start();
-    store(&brine, "portal", START - 400, 395, 6).await;
-    store(&brine, "pernexus", START - 400, 395, 6).await;
-    let output = command(&brine, &["run"]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    assert_eq!(
-        brine.sql("SELECT site, count() FROM events GROUP BY site"),
-        ["pernexus\t6"]
-    );
-    let output = command(&brine, &["verify"]);
-    assert!(
-        text(&output).contains("pernexus: under legal hold"),
-        "{}",
-        text(&output)
-    );
-    let policy = brine
-        .request(Method::GET, "/policy.json?site=pernexus", &[], "")
-        .await;
-    assert!(
-        policy.text().contains("nothing is deleted at present"),
-        "{}",
-        policy.text()
-    );
-    let policy = brine
-        .request(Method::GET, "/policy.json?site=portal", &[], "")
-        .await;
-    assert!(!policy.text().contains("nothing is deleted at present"));
-    assert_eq!(
-        brine
-            .metric("brine_retention_legal_hold{site=\"pernexus\"}")
-            .await,
-        1.0
-    );
-    // The hold is over: it goes by itself.
-    reload(&brine, REFERENCE).await;
-    brine.wait_for("SELECT count() FROM events", 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_removed_site_is_warned_about_and_goes_after_its_grace() {
     let brine = Builder::new().clock(noon(START)).start();
     store(&brine, "portal", START - 3, 395, 6).await;
@@ -271,6 +227,30 @@ async fn a_removed_site_is_warned_about_and_goes_after_its_grace() {
         "SELECT sum(n_rows) FROM purges WHERE rule = 'removed' AND table_name = 'events'",
         6,
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn days_changed_while_brine_was_down_hold_from_its_start_on() {
+    let mut brine = Builder::new().clock(noon(START)).start();
+    store(&brine, "portal", START - 100, 395, 6).await;
+    store(&brine, "portal", START - 50, 395, 6).await;
+    done(&brine, json!({ "action": "run" })).await;
+    brine.wait_for("SELECT count() FROM retention_runs", 1);
+    // The same days: nothing to do before its time.
+    brine.terminate();
+    brine.restart();
+    brine
+        .wait_metric("brine_retention_last_verified_seconds", |at| at > 0.0)
+        .await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(brine.count("SELECT count() FROM retention_runs"), 1);
+    brine.terminate();
+    let shorter = REFERENCE.replace("retention_days = 395 ", "retention_days = 60 ");
+    std::fs::write(brine.directory.join("brine.toml"), shorter).expect("written");
+    brine.restart();
+    // The clock has not moved: no run is due by its time.
+    brine.wait_for("SELECT count() FROM events", 6);
+    brine.wait_for("SELECT count() FROM retention_runs", 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

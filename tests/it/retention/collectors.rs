@@ -1,0 +1,131 @@
+//! README, "Retention": one collector at a time runs the job; a killed one is in nobody's way for long.
+
+use std::time::{Duration, Instant};
+
+use super::{START, noon};
+use crate::support::standin::StandIn;
+use crate::support::{Brine, Builder};
+
+/// Longer than a claim lives.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Days of which something is due.
+const DAYS: i64 = 40;
+
+/// A collector whose ClickHouse is a server of its own, reached by URL.
+fn collector(store: &StandIn) -> Builder {
+    store
+        .builder()
+        .set("STORE__TIMEOUT_MS", "30000")
+        .set("LOG", "info,brine::retention=debug")
+        .clock(noon(START))
+}
+
+async fn wait(what: &str, brines: &[Brine], is_so: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        let logs = || brines.iter().map(Brine::log_tail).collect::<Vec<_>>();
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{what} does not come\n{}",
+            logs().join("\n---\n")
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn ran(brine: &Brine, result: &str) -> bool {
+    let name = format!("brine_retention_runs_total{{result=\"{result}\"}}");
+    let metrics = brine.admin(hyper::Method::GET, "/metrics", &[], "").await;
+    let metrics = metrics.text();
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+    line.is_some_and(|n| n.trim() != "0")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_collectors_one_runs_the_job_and_the_other_takes_over_when_it_is_killed() {
+    let store = StandIn::start().await;
+    let mut brines = [collector(&store).start(), collector(&store).start()];
+    // Both know when the last run was: never. Then their clocks may move.
+    wait("both schedules", &brines, async || {
+        let knows = |brine: &Brine| brine.data().join("retention.rules").exists();
+        brines.iter().all(knows)
+    })
+    .await;
+    wait("the schema", &brines, async || {
+        store.sql("SELECT count() FROM system.tables WHERE database = 'brine' AND name = 'retention_claims'").await == ["1"]
+    })
+    .await;
+    store
+        .sql(&format!(
+            "INSERT INTO events (site, day, ts, name, visitor, visit, interactive, hostname, path, expires, batch_id, seq) \
+             SELECT 'portal', toDate({START} - 395 - number % {DAYS}), fromUnixTimestamp64Milli(toInt64({START} - 395 - number % {DAYS}) * 86400000), \
+             'pageview', number, number, 1, 'h', '/', toDate({START} - number % {DAYS}), 1, number FROM numbers({})",
+            DAYS * 9
+        ))
+        .await;
+    // The same second for both.
+    for brine in &brines {
+        brine.set_clock(noon(START + 1));
+    }
+    // One writes its journal: it is about to purge. Killed there.
+    let journal = |brine: &Brine| {
+        let file = std::fs::metadata(brine.data().join("retention.journal"));
+        file.is_ok_and(|file| file.len() > 6)
+    };
+    let begun = Instant::now();
+    let runner = loop {
+        if let Some(runner) = brines.iter().position(journal) {
+            break runner;
+        }
+        assert!(begun.elapsed() < PATIENCE, "nobody runs the job");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    let killed = Instant::now();
+    brines[runner].kill();
+    let other = 1 - runner;
+    assert!(!journal(&brines[other]), "both were at it at the same time");
+    wait("word of the other's run", &brines, async || {
+        ran(&brines[other], "elsewhere").await
+    })
+    .await;
+    assert!(
+        brines[other]
+            .log()
+            .contains("a run is under way: collector")
+    );
+    assert!(!ran(&brines[other], "verified").await);
+    // The claim of the dead lapses by itself.
+    wait("the other's run", &brines, async || {
+        ran(&brines[other], "verified").await
+    })
+    .await;
+    let took_over = killed.elapsed();
+    assert!(
+        took_over > Duration::from_secs(60) && took_over < PATIENCE,
+        "taken over after {took_over:?}"
+    );
+    assert_eq!(
+        store.sql("SELECT count() FROM events").await,
+        ["0"],
+        "{}",
+        brines[other].log_tail()
+    );
+    // The killed one comes back, and records what it had purged itself, if anything: each row is in one record.
+    brines[runner].restart();
+    wait("the end of its own", &brines, async || {
+        !journal(&brines[runner])
+    })
+    .await;
+    brines[runner].wait_drained().await;
+    brines[other].wait_drained().await;
+    let records = "SELECT sum(n_rows), count() = uniqExact(purge), uniqExact(table_name) FROM purges \
+                   WHERE rule = 'expired' AND table_name = 'events'";
+    let expected = format!("{}\t1\t1", DAYS * 9);
+    assert_eq!(store.sql(records).await, [expected]);
+    let runs = "SELECT uniqExact(collector), countIf(notEmpty(findings)) FROM retention_runs";
+    wait("both runs' records", &brines, async || {
+        store.sql(runs).await == ["2\t0"]
+    })
+    .await;
+}

@@ -1,0 +1,144 @@
+//! README, "Retention": nothing of a held site is purged, whatever way it would go.
+
+use brine::config::REFERENCE;
+use brine::retention::journal::{self, Purge};
+use hyper::Method;
+use serde_json::json;
+
+use super::{START, command, done, noon, reload, store, text};
+use crate::support::standin::StandIn;
+use crate::support::{Brine, Builder};
+
+fn held() -> String {
+    REFERENCE.replace(
+        "id = \"pernexus\"",
+        "id = \"pernexus\"\nlegal_hold = \"case 17\"",
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_held_site_is_purged_and_everybody_says_so() {
+    let brine = Builder::new()
+        .replace(REFERENCE, &held())
+        .clock(noon(START))
+        .start();
+    store(&brine, "portal", START - 400, 395, 6).await;
+    // A day that the held site has nothing of.
+    store(&brine, "portal", START - 401, 395, 6).await;
+    store(&brine, "pernexus", START - 400, 395, 6).await;
+    let output = command(&brine, &["run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(
+        brine.sql("SELECT site, count() FROM events GROUP BY site"),
+        ["pernexus\t6"]
+    );
+    let output = command(&brine, &["verify"]);
+    assert!(
+        text(&output).contains("pernexus: under legal hold"),
+        "{}",
+        text(&output)
+    );
+    let policy = brine
+        .request(Method::GET, "/policy.json?site=pernexus", &[], "")
+        .await;
+    assert!(
+        policy.text().contains("nothing is deleted at present"),
+        "{}",
+        policy.text()
+    );
+    let policy = brine
+        .request(Method::GET, "/policy.json?site=portal", &[], "")
+        .await;
+    assert!(!policy.text().contains("nothing is deleted at present"));
+    assert_eq!(
+        brine
+            .metric("brine_retention_legal_hold{site=\"pernexus\"}")
+            .await,
+        1.0
+    );
+    // The hold is over: it goes by itself.
+    reload(&brine, REFERENCE).await;
+    brine.wait_for("SELECT count() FROM events", 0);
+}
+
+async fn visit(brine: &Brine, site: &str) {
+    let token = brine.consent(site).await;
+    let url = format!("https://{site}.example.test/");
+    let page = format!(r#"{{"n":"pageview","u":"{url}","d":"{site}","c":"{token}"}}"#);
+    brine.event(&page).await.expect(202, "accepted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_a_held_site_that_outlived_their_time_in_the_spool_are_stored() {
+    let store = StandIn::start().await;
+    let brine = store
+        .builder()
+        .replace(REFERENCE, &held())
+        .clock(noon(START))
+        .start();
+    visit(&brine, "veriloc").await;
+    brine.wait_drained().await;
+    store.set_down(true);
+    visit(&brine, "portal").await;
+    visit(&brine, "pernexus").await;
+    // Longer than either is kept.
+    brine.set_clock(noon(START + 400));
+    brine
+        .wait_metric("brine_salt_overdue_seconds", |overdue| overdue == 0.0)
+        .await;
+    store.set_down(false);
+    brine.wait_drained().await;
+    assert_eq!(brine.metric("brine_rows_expired_total").await, 1.0);
+    let sites = "SELECT site, count() FROM events WHERE site != 'veriloc' GROUP BY site";
+    assert_eq!(store.sql(sites).await, ["pernexus\t1"]);
+    // And no run takes them, until the hold is over.
+    let run = done(&brine, json!({ "action": "run" })).await;
+    assert_eq!(run["findings"], json!([]), "{run}");
+    assert_eq!(store.sql(sites).await, ["pernexus\t1"]);
+    reload(&brine, REFERENCE).await;
+    done(&brine, json!({ "action": "run" })).await;
+    assert!(store.sql(sites).await.is_empty());
+}
+
+/// Killed in the middle of a purge, started again with a hold: what is left stays, what went is recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_stops_a_purge_under_way() {
+    let mut brine = Builder::new()
+        .replace(REFERENCE, &held())
+        .clock(noon(START))
+        .start();
+    store(&brine, "pernexus", START - 400, 395, 6).await;
+    store(&brine, "portal", START - 400, 395, 6).await;
+    brine.terminate();
+    let entry = |purge: u64, site: &str, rows: u64| Purge {
+        purge,
+        run: 2,
+        table: "events".into(),
+        site: site.into(),
+        rule: "expired".into(),
+        first_day: (START - 400) as u16,
+        last_day: (START - 400) as u16,
+        rows,
+        bytes: 1_000,
+        condition: format!("site = '{site}'"),
+        is_recorded: false,
+        began_ms: noon(START),
+    };
+    // Ten there were; four have gone.
+    let path = brine.data().join("retention.journal");
+    let under_way = vec![entry(1, "pernexus", 10), entry(3, "portal", 6)];
+    journal::open(&path)
+        .expect("it is read")
+        .replace(under_way)
+        .expect("written");
+    brine.restart();
+    brine.wait_for("SELECT count() FROM retention_runs", 1);
+    assert_eq!(
+        brine.sql("SELECT site, count() FROM events GROUP BY site"),
+        ["pernexus\t6"]
+    );
+    assert_eq!(
+        brine.sql("SELECT site, n_rows, verified LIKE 'a legal hold%' FROM purges WHERE rule = 'expired' ORDER BY site"),
+        ["pernexus\t4\t1", "portal\t6\t0"]
+    );
+}
