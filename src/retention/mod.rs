@@ -16,17 +16,17 @@
 //!
 //! `events` is partitioned by the day of `expires`: an ordinary purge is one DROP PARTITION a day, without a merge, for
 //! all sites at once. Only a shortened retention, a removed site, or a held one in the same partition costs a
-//! mutation, and that of the partitions concerned alone. Measured against a partition a month of `day`, with 2.75 million
-//! events of 400 days and six sites with retentions from 30 to 395 days (`benches/retention.rs` takes up to any number;
-//! two cores with a load of 18 beside, so read the ratios):
+//! mutation, and that of the partitions concerned alone. Measured against a partition a month of `day`, with 50 million
+//! events of 400 days and six sites with retentions from 30 to 395 days (`cargo bench --bench retention`; two cores with
+//! a load of 5 beside, so read the ratios; 34 million are left, the others were over by then):
 //!
 //! | partition | parts | MiB | 30 days' visitors | 365 days' visitors | pages of a day | one day's purge |
 //! |---|---|---|---|---|---|---|
-//! | `expires` | 1,040 | 51 | 158 ms | 658 ms | 175 ms | 0.22 s |
-//! | `toYYYYMM(day)` | 40 | 42 | 251 ms | 420 ms | 168 ms | 6.03 s |
+//! | `expires` | 1,034 | 574 | 90 ms | 758 ms | 35 ms | 0.05 s |
+//! | `toYYYYMM(day)` | 74 | 510 | 124 ms | 475 ms | 15 ms | 11.14 s |
 //!
-//! The price is parts: a fifth more bytes, and a year takes half as long again; a year is what `daily` is for. The purge
-//! by month rewrites every part that has a row to go, and grows with what stays.
+//! The price is parts: an eighth more bytes, a year takes half as long again, a day's pages twice; a year is what `daily`
+//! is for. The purge by month rewrites every part that has a row to go, and grows with what stays.
 //!
 //! # Steps of a run
 //!
