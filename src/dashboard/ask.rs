@@ -132,7 +132,7 @@ pub(super) fn graph(site: &Site, view: &View, step: &str) -> Value {
 }
 
 /// One tab of a panel.
-pub(super) fn breakdown(site: &Site, view: &View, tab: &Tab, is_whole: bool) -> Value {
+pub(super) fn breakdown(site: &Site, view: &View, tab: &Tab<'_>, is_whole: bool) -> Value {
     let metrics = if is_whole {
         tab.all_metrics
     } else {

@@ -24,6 +24,7 @@ mod overview;
 mod page;
 mod panels;
 mod places;
+mod props;
 mod reply;
 mod site;
 mod view;
@@ -140,9 +141,7 @@ impl Dashboard {
             text: other.name.clone(),
             href: view.href(|view| {
                 view.path = format!("/d/{}", other.id);
-                // Filters and funnels are of one site.
-                view.filters.clear();
-                view.steps.clear();
+                view.leave_site();
             }),
             is_current: site.is_some_and(|site| site.id == other.id),
             key: "",
@@ -159,14 +158,12 @@ impl Dashboard {
             sites: sites.collect(),
             home: view.href(|view| {
                 view.path = "/".into();
-                view.filters.clear();
-                view.steps.clear();
+                view.leave_site();
                 view.tabs.clear();
             }),
             meaning: view.href(|view| {
                 view.path = "/meaning".into();
-                view.filters.clear();
-                view.steps.clear();
+                view.leave_site();
                 view.tabs.clear();
             }),
             languages: languages.into(),

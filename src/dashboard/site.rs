@@ -14,6 +14,7 @@ use super::ask::{self, Asker, MANY};
 use super::overview::{Overview, SiteRow};
 use super::page::{self, Choice, Live as LiveFigure, Main, PanelPage, SitePage};
 use super::panels::Panel;
+use super::props::{self, Props};
 use super::reply;
 use super::view::{Period, View};
 use super::{Dashboard, health, marks, words};
@@ -38,17 +39,22 @@ pub(super) async fn one(
     }
     let view = &view;
     let step = step(view, today);
+    let props = Props::of(view);
+    let names = props.dimensions();
+    let narrowed = props.narrowed(view);
     let tabs: Vec<_> = page::panels()
-        .map(|panel| {
-            (
+        .map(|panel| match panel.id {
+            props::ID => (panel, props.tab(&names), &narrowed),
+            id => (
                 panel,
-                panel.tab(view.tabs.get(panel.id).map(String::as_str)),
-            )
+                *panel.tab(view.tabs.get(id).map(String::as_str)),
+                view,
+            ),
         })
         .collect();
     let panels = tabs
         .iter()
-        .map(|(_, tab)| asker.ask(ask::breakdown(site, view, tab, false), Beside::Nothing));
+        .map(|(_, tab, view)| asker.ask(ask::breakdown(site, view, tab, false), Beside::Nothing));
     let steps = match (&view.steps[..], site.funnels.first()) {
         ([], Some(funnel)) => funnel.steps.clone(),
         (steps, _) => steps.to_vec(),
@@ -93,10 +99,13 @@ pub(super) async fn one(
         .as_ref()
         .ok()
         .map(|answer| page::main_graph(view, step, answer, &now_label, graph_csv, &days));
-    let shown = tabs
-        .iter()
-        .zip(&panels)
-        .map(|((panel, tab), counted)| page::shown(view, panel, tab, counted.as_ref(), &base));
+    let shown = tabs.iter().zip(&panels).map(|((panel, tab, _), counted)| {
+        let mut shown = page::shown(view, panel, tab, counted.as_ref(), &base);
+        if panel.id == props::ID {
+            props.dress(&mut shown, view, counted.as_ref().ok(), &base);
+        }
+        shown
+    });
     let consent_csv = view.href(|view| {
         view.path = format!("{base}/consent.csv");
         view.tabs.clear();
@@ -172,13 +181,23 @@ pub(super) async fn panel(
         None => (name, false),
     };
     let panel = Panel::find(id)?;
-    let tab = panel.tab(view.tabs.get(panel.id).map(String::as_str));
-    let mut query = ask::breakdown(site, view, tab, true);
+    let props = Props::of(view);
+    let names = props.dimensions();
+    let (tab, asked) = match panel.id {
+        props::ID => (props.tab(&names), props.narrowed(view)),
+        id => (
+            *panel.tab(view.tabs.get(id).map(String::as_str)),
+            view.clone(),
+        ),
+    };
+    let tab = &tab;
+    let mut query = ask::breakdown(site, &asked, tab, true);
+    let what = if tab.id.is_empty() { panel.id } else { tab.id };
     if is_csv {
         query["pagination"] = json!({});
         return Some(match asker.ask(query, Beside::Nothing).await {
             Ok(answer) => {
-                reply::download(&csv::csv(&answer), &file_name(site, tab.id, &answer), head)
+                reply::download(&csv::csv(&answer), &file_name(site, what, &answer), head)
             }
             Err(error) => crate::admin::query_problem(&error),
         });
@@ -199,6 +218,9 @@ pub(super) async fn panel(
             .zip(page::filter_hrefs(view, tab, counted.as_ref().ok(), &base))
     {
         row.href = href;
+    }
+    if panel.id == props::ID {
+        props.dress(&mut shown, view, counted.as_ref().ok(), &base);
     }
     let n_rows = counted.as_ref().map_or(0, |answer| answer.n_rows);
     let at = |offset: u64, en, da| Choice {

@@ -204,10 +204,10 @@ fn fits_together(query: &Query) -> Result<(), Refusal> {
     let position = |metric| query.metrics.iter().position(|m| *m == metric);
     if let Some(index) = query.metrics.iter().position(|metric| metric.is_of_visit())
         && let Some(dimension) = query.dimensions.iter().find(|dimension| {
-            use EventField::{Currency, Goal, Name, Prop};
+            use EventField::{Currency, Goal, Name, Prop, Props};
             matches!(
                 dimension,
-                Dimension::Event(Currency | Goal | Name | Prop(_))
+                Dimension::Event(Currency | Goal | Name | Prop(_) | Props)
             )
         })
     {
