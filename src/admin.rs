@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
@@ -20,12 +20,17 @@ use crate::retention::{self, Retention};
 use crate::rights;
 use crate::rights::desk::Rights;
 use crate::route::body::{self, Fault, Limits};
+use crate::route::flow::{Broken, Piece, ReplyBody, Source};
 use crate::route::{self, Reply, not_allowed, plain, problem, ready, typed};
 use crate::run::maintain::record_salts;
 use crate::salts::order::{self, Order};
+use crate::stats::export::{Export, Format, export};
 use crate::stats::request::MAX_BODY;
-use crate::stats::{self, QueryError, csv, schema};
+use crate::stats::{QueryError, schema};
 use crate::store::Store;
+
+/// Rows there are on all pages of an answer.
+static BRINE_TOTAL_ROWS: HeaderName = HeaderName::from_static("brine-total-rows");
 
 /// What the admin listener answers from.
 #[derive(Clone, Debug)]
@@ -122,9 +127,15 @@ impl Admin {
         }
         let live = self.collector.live.load_full();
         let sites = viewer.sites(&live.sites);
-        match self.dashboard.change(&sites, head, &form).await {
-            Some(reply) => reply,
-            None => problem(StatusCode::NOT_FOUND, None, "no such path"),
+        let planned = match self.dashboard.planned(&sites, head, &form) {
+            Some(Ok(planned)) => planned,
+            Some(Err(reply)) => return reply,
+            None => return problem(StatusCode::NOT_FOUND, None, "no such path"),
+        };
+        let (site, what) = (&planned.site, &planned.what);
+        match self.gate.looked(viewer, Action::Changed, site, what).await {
+            Ok(()) => self.dashboard.make(&sites, &planned).await,
+            Err(reply) => *reply,
         }
     }
 
@@ -188,28 +199,24 @@ impl Admin {
         // What they may not see does not exist.
         let sites = viewer.sites(&live.sites);
         let (asked, detail) = asked(&body);
-        match stats::answer(&self.store.client, &sites, limits, &body, now).await {
-            Ok(answer) => {
+        let accept = head.headers.get(ACCEPT);
+        let wants_csv = accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
+        let (format, media_type) = match wants_csv {
+            true => (Format::Csv, "text/csv; charset=utf-8"),
+            false => (Format::Json, "application/json"),
+        };
+        match export(&self.store.client, &sites, limits, &body, now, format).await {
+            Ok(export) => {
                 let site = sites.find(&asked).map_or("", |site| site.id.as_str());
                 let looked = self.gate.looked(viewer, Action::Query, site, &detail).await;
                 if let Err(reply) = looked {
                     return *reply;
                 }
-                let wants_csv = head
-                    .headers
-                    .get(ACCEPT)
-                    .is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
-                let mut reply = match wants_csv {
-                    true => typed(
-                        StatusCode::OK,
-                        "text/csv; charset=utf-8",
-                        Bytes::from(csv::csv(&answer)),
-                    ),
-                    false => route::json(StatusCode::OK, &answer.to_json()),
-                };
-                reply
-                    .headers_mut()
-                    .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                let mut reply = typed(StatusCode::OK, media_type, Bytes::new());
+                let headers = reply.headers_mut();
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                headers.insert(&BRINE_TOTAL_ROWS, export.n_rows().into());
+                *reply.body_mut() = ReplyBody::flowing(Written(export));
                 reply
             }
             Err(error) => query_problem(&error),
@@ -327,6 +334,24 @@ impl Admin {
             }
             Err(fault) => problem(fault.status(), None, &fault.detail()),
         }
+    }
+}
+
+/// An export as the body of a reply. What fails half-way cuts the connection, so that a part does not pass for the whole.
+struct Written(Export);
+
+impl Source for Written {
+    fn piece(&mut self) -> Piece<'_> {
+        Box::pin(async {
+            match self.0.piece().await {
+                Ok(piece) => piece.map(|text| Ok(Bytes::from(text))),
+                Err(error) => {
+                    let source = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(source, "an export broke off: {error}");
+                    Some(Err(Broken))
+                }
+            }
+        })
     }
 }
 

@@ -16,12 +16,14 @@ use hyper::header::{LOCATION, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use ipnet::IpNet;
+use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
+use tokio::sync::watch;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use super::book::{Book, Reach, Role, name_of};
+use super::book::{Book, Change, Reach, Role, name_of};
 pub use super::log::{Action, detail_of};
 use super::log::{Line, append};
 use super::password::Passwords;
@@ -36,12 +38,16 @@ use crate::config::{Access, Config};
 use crate::metrics::Metrics;
 use crate::route::{Reply, cookie, header, problem, typed};
 use crate::secret::{self, Secret, SecretError};
+use crate::shutdown;
 use crate::spool::{AppendError, Spool};
 
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// How long a set-up link holds: a day after the start that printed it.
 const SETUP_MS: i64 = 86_400_000;
+
+/// How long a command's change waits at most until it is brought to `access_log`, while brine runs.
+const UNLOGGED_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Why there can be no gate.
 #[derive(Debug, Error)]
@@ -202,6 +208,48 @@ impl Gate {
             self.metrics.access_unrecorded.inc();
         }
         written
+    }
+
+    /// Brings what commands beside brine have changed to `access_log`, until shutdown; each is struck off the book once it
+    /// is durable. A kill between the two leaves its row twice, never none.
+    pub async fn keep_log(self: Arc<Gate>, mut shutdown: watch::Receiver<bool>) {
+        let mut was_late = false;
+        loop {
+            let book = self.book_now().await;
+            if !book.unlogged.is_empty() {
+                let written = self.bring(&book.unlogged).await;
+                if let (Err(error), false) = (&written, was_late) {
+                    tracing::error!(%error, "changes of who may look wait for access_log");
+                }
+                was_late = written.is_err();
+            }
+            tokio::select! {
+                () = tokio::time::sleep(UNLOGGED_PAUSE) => {}
+                () = shutdown::asked(&mut shutdown) => return,
+            }
+        }
+    }
+
+    async fn bring(&self, changes: &[Change]) -> anyhow::Result<()> {
+        for change in changes {
+            let line = Line {
+                who: &change.who,
+                via: Via::Operator.name(),
+                action: Action::Changed,
+                site: "",
+                detail: &change.what,
+            };
+            let at = Timestamp::from_millisecond(change.at_ms).unwrap_or(self.clock.now());
+            append(&self.spool, line, at, self.rules.log_days).await?;
+        }
+        let (store, done) = (self.book.clone(), changes.to_vec());
+        let struck = tokio::task::spawn_blocking(move || {
+            store.change(|book| {
+                book.unlogged.retain(|change| !done.contains(change));
+                Ok(())
+            })
+        });
+        Ok(struck.await??)
     }
 
     /// The book as it is now; a stat(2), off the runtime.

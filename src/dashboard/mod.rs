@@ -37,6 +37,7 @@ use hyper::http::request::Parts;
 use tokio::sync::Semaphore;
 
 use self::ask::{Asker, PARALLEL};
+pub use self::marks::Planned;
 use self::page::{Choice, Frame};
 use self::view::View;
 use crate::collector::Collector;
@@ -114,16 +115,30 @@ impl Dashboard {
         })
     }
 
-    /// Answers a form: a note or a segment, added or removed. None where the path takes none. Whoever sends it has been
-    /// let in before, and the form is one of ours: a page elsewhere cannot send it (`Sec-Fetch-Site`, `Origin`).
-    pub async fn change(&self, sites: &Sites, head: &Parts, form: &[u8]) -> Option<Reply> {
+    /// Reads a form: a note or a segment, to be added or removed. None where the path takes none. Whoever sends it has
+    /// been let in before, and the form is one of ours: a page elsewhere cannot send it (`Sec-Fetch-Site`, `Origin`).
+    ///
+    /// # Errors
+    /// The reply that refuses it.
+    pub fn planned(
+        &self,
+        sites: &Sites,
+        head: &Parts,
+        form: &[u8],
+    ) -> Option<Result<Planned, Reply>> {
         let name = head
             .uri
             .path()
             .strip_prefix("/d/")?
             .strip_suffix("/marks")?;
         let site = sites.iter().find(|site| site.id.as_str() == name)?;
-        Some(marks::change(&self.asker(sites), site, head, form).await)
+        let now = self.collector.clock.now();
+        Some(marks::read_form(site, head, form, now))
+    }
+
+    /// Makes the change of a form that was read.
+    pub async fn make(&self, sites: &Sites, planned: &Planned) -> Reply {
+        marks::make(&self.asker(sites), planned).await
     }
 
     fn asker<'a>(&'a self, sites: &'a Sites) -> Asker<'a> {

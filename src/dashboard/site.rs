@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::http::request::Parts;
 use jiff::civil::Date;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ask::{self, Asker, MANY};
 use super::overview::{Overview, SiteRow};
@@ -22,7 +22,7 @@ use crate::config::{Site, Sites};
 use crate::route::{Reply, typed};
 use crate::salts::period::{date_of, local_day};
 use crate::stats::metric::Metric;
-use crate::stats::{Answer, Beside, QueryError, csv};
+use crate::stats::{Answer, Beside, QueryError};
 
 /// One site.
 pub(super) async fn one(
@@ -169,12 +169,7 @@ pub(super) async fn panel(
             "graph.csv" => ask::graph(site, view, step),
             _ => ask::consent(site, view, coarse),
         };
-        return Some(match asker.ask(query, Beside::Nothing).await {
-            Ok(answer) => {
-                reply::download(&csv::csv(&answer), &file_name(site, "graph", &answer), head)
-            }
-            Err(error) => crate::admin::query_problem(&error),
-        });
+        return Some(csv(asker, site, query, name.trim_end_matches(".csv"), head).await);
     }
     let (id, is_csv) = match name.strip_suffix(".csv") {
         Some(id) => (id, true),
@@ -191,16 +186,10 @@ pub(super) async fn panel(
         ),
     };
     let tab = &tab;
-    let mut query = ask::breakdown(site, &asked, tab, true);
+    let query = ask::breakdown(site, &asked, tab, true);
     let what = if tab.id.is_empty() { panel.id } else { tab.id };
     if is_csv {
-        query["pagination"] = json!({});
-        return Some(match asker.ask(query, Beside::Nothing).await {
-            Ok(answer) => {
-                reply::download(&csv::csv(&answer), &file_name(site, what, &answer), head)
-            }
-            Err(error) => crate::admin::query_problem(&error),
-        });
+        return Some(csv(asker, site, query, what, head).await);
     }
     let base = format!("/d/{}", site.id);
     let counted = asker.ask(query, Beside::About).await;
@@ -333,12 +322,17 @@ fn live_figure(view: &View, site: &Site, counted: Option<&Answer>) -> LiveFigure
     }
 }
 
-fn file_name(site: &Site, what: &str, answer: &Answer) -> String {
-    let day = |instant: &str| instant.get(..10).unwrap_or_default().to_owned();
-    let (from, to) = answer
-        .range("date_range")
-        .map_or_else(Default::default, |(from, to)| (day(from), day(to)));
-    format!("{}-{what}-{from}-{to}.csv", site.id)
+/// A table to be saved, written while it is read.
+async fn csv(asker: &Asker<'_>, site: &Site, query: Value, what: &str, head: &Parts) -> Reply {
+    match asker.export(query).await {
+        Ok(export) => {
+            let (from, to) = export.range();
+            let day = |instant: &str| instant.get(..10).unwrap_or_default().to_owned();
+            let name = format!("{}-{what}-{}-{}.csv", site.id, day(&from), day(&to));
+            reply::download(export, &name, head)
+        }
+        Err(error) => crate::admin::query_problem(&error),
+    }
 }
 
 pub(super) fn status_of(error: &QueryError) -> StatusCode {

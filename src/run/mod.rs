@@ -285,6 +285,7 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
     .map_err(|e| part("access", chain(&e)))?;
     let setup = gate.setup_path();
     let gate = Arc::new(gate);
+    let logging = tokio::spawn(gate.clone().keep_log(shutdown.clone()));
     let rights = Rights::open(collector.clone(), store.clone(), &directory)
         .map_err(|e| part("erasure log", e))?;
     let rights = Arc::new(rights);
@@ -363,6 +364,7 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
     drop(stop_cores);
     for (task, name) in [
         (maintenance, "maintenance"),
+        (logging, "access log"),
         (erasing, "erasing"),
         (purging, "retention"),
     ] {

@@ -308,6 +308,16 @@ async fn notes_and_segments_are_kept_and_are_only_text() {
     let page = get(&brine, "/d/portal?lang=en").await.text();
     assert!(!page.contains("onerror"), "{page}");
     assert!(page.contains(">Danes</a>"), "{page}");
+    // Each change is on record, and nothing of what was written.
+    brine.wait_for("SELECT count() FROM access_log WHERE action = 'changed'", 3);
+    assert_eq!(
+        brine.sql("SELECT site, detail FROM access_log WHERE action = 'changed' ORDER BY ts, seq"),
+        [
+            "portal\tnote add",
+            "portal\tsegment add",
+            "portal\tnote remove"
+        ]
+    );
 }
 
 #[tokio::test]
