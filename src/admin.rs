@@ -1,5 +1,7 @@
 //! The admin listener: dashboard, metrics, health, queries, visitors' requests by mail. Loopback by default.
 
+mod live;
+
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::access::book::Scope;
 use crate::access::gate::{Action, Gate, Via, Viewer, detail_of};
@@ -42,6 +45,7 @@ pub struct Admin {
     pub gate: Arc<Gate>,
     pub retention: Arc<Retention>,
     pub dashboard: Arc<Dashboard>,
+    pub shutdown: watch::Receiver<bool>,
 }
 
 impl Admin {
@@ -70,7 +74,7 @@ impl Admin {
             }
             _ => match self.gate.admit(&head, peer).await {
                 Ok(viewer) => {
-                    let mut reply = self.inside(&viewer, &head, body).await;
+                    let mut reply = self.inside(&viewer, &head, body, peer).await;
                     viewer.dress(&mut reply);
                     reply
                 }
@@ -83,7 +87,7 @@ impl Admin {
     }
 
     /// Answers somebody who may look.
-    async fn inside(&self, viewer: &Viewer, head: &Parts, body: Incoming) -> Reply {
+    async fn inside(&self, viewer: &Viewer, head: &Parts, body: Incoming, peer: IpAddr) -> Reply {
         match (&head.method, head.uri.path()) {
             (&Method::POST, "/api/v1/query") => self.query(viewer, head, body).await,
             (&Method::POST, "/api/v1/rights") => self.rights(viewer, head, body).await,
@@ -95,7 +99,7 @@ impl Admin {
             (_, "/api/v1/query" | "/api/v1/rights" | "/api/v1/salts" | "/api/v1/retention") => {
                 not_allowed("POST")
             }
-            (&Method::GET | &Method::HEAD, _) => match self.page(viewer, head).await {
+            (&Method::GET | &Method::HEAD, _) => match self.page(viewer, head, peer).await {
                 Some(page) => page,
                 None => problem(StatusCode::NOT_FOUND, None, "no such path"),
             },
@@ -141,7 +145,7 @@ impl Admin {
 
     /// A page of the dashboard, if the path is one. The look is recorded before it is answered; the live figure is
     /// part of the page that shows it.
-    async fn page(&self, viewer: &Viewer, head: &Parts) -> Option<Reply> {
+    async fn page(&self, viewer: &Viewer, head: &Parts, peer: IpAddr) -> Option<Reply> {
         if !viewer.may(Scope::Query) {
             return Some(lacks(Scope::Query));
         }
@@ -154,7 +158,21 @@ impl Admin {
                 Via::Key | Via::Link => None,
             },
             has_account: viewer.via() == Via::Session,
+            may_share: viewer.is_admin()
+                && matches!(viewer.via(), Via::Open | Via::Proxy | Via::Session),
         };
+        let watched = dashboard::watched(head.uri.path());
+        let watched = watched.and_then(|id| sites.iter().find(|site| site.id.as_str() == id));
+        if let Some(site) = watched {
+            if let Err(reply) = self.gate.watched(viewer, site.id.as_str()).await {
+                return Some(*reply);
+            }
+            if head.method == Method::GET
+                && let Some(slot) = self.gate.open_live(viewer)
+            {
+                return Some(live::reply(self, viewer, head, peer, site.clone(), slot));
+            }
+        }
         if let Some((site, page)) = dashboard::looked_at(head.uri.path()) {
             if page.ends_with(".csv") && !viewer.may(Scope::Export) {
                 return Some(lacks(Scope::Export));

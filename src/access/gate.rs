@@ -17,13 +17,15 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use ipnet::IpNet;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use tokio::sync::watch;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use super::book::{Book, Change, Reach, Role, name_of};
+use super::book::{Book, Change, Reach, Role, Scope, name_of};
+use super::live::{Live, Slot};
 pub use super::log::{Action, detail_of};
 use super::log::{Line, append};
 use super::password::Passwords;
@@ -37,6 +39,7 @@ use crate::config::settings::Mode;
 use crate::config::{Access, Config};
 use crate::metrics::Metrics;
 use crate::route::{Reply, cookie, header, problem, typed};
+use crate::salts::period::day_number;
 use crate::secret::{self, Secret, SecretError};
 use crate::shutdown;
 use crate::spool::{AppendError, Spool};
@@ -75,6 +78,7 @@ pub struct Gate {
     setup: Option<(Fresh, i64)>,
     clock: SharedClock,
     spool: Spool,
+    live: Arc<Live>,
 }
 
 impl std::fmt::Debug for Gate {
@@ -113,6 +117,7 @@ impl Gate {
             setup: needs_setup.then(|| (fresh(Kind::Invitation), now_ms + SETUP_MS)),
             clock,
             spool,
+            live: Arc::default(),
         })
     }
 
@@ -174,6 +179,46 @@ impl Gate {
             let reason = "who looks is recorded first, and that is not possible now";
             Box::new(problem(StatusCode::SERVICE_UNAVAILABLE, None, reason))
         })
+    }
+
+    /// Records that a viewer watches the live figure of a site: once a session, site and day, and not with each figure.
+    ///
+    /// # Errors
+    /// As [`Gate::looked`].
+    pub async fn watched(&self, viewer: &Viewer, site: &str) -> Result<(), Box<Reply>> {
+        let today = day_number(self.clock.now().to_zoned(TimeZone::UTC).date());
+        match self.live.is_first(who(viewer), site, today) {
+            true => self.looked(viewer, Action::Realtime, site, "").await,
+            false => Ok(()),
+        }
+    }
+
+    /// Lets a viewer hold one more connection for a live figure, if they have not too many.
+    pub fn open_live(&self, viewer: &Viewer) -> Option<Slot> {
+        self.live.open(who(viewer), viewer.via == Via::Session)
+    }
+
+    /// Tells whether a viewer who was let in may still look at `site`: not signed out, removed, revoked or expired since.
+    /// `head` is that of the request they were let in with.
+    pub async fn may_still(&self, viewer: &Viewer, head: &Parts, peer: IpAddr, site: &str) -> bool {
+        let book = self.book_now().await;
+        let now = match viewer.via {
+            Via::Open => return true,
+            Via::Session => {
+                let epoch = self.sessions.epoch_of(&viewer.form, self.now_ms());
+                let user = book.users.get(&viewer.name);
+                return match (epoch, user) {
+                    (Some(epoch), Some(user)) => user.epoch == epoch && user.reach.has(site),
+                    _ => false,
+                };
+            }
+            Via::Proxy => self.proxied(head, peer, &book),
+            Via::Link => self.linked(head, &book),
+            Via::Key | Via::Operator => {
+                header(head, &AUTHORIZATION).and_then(|bearer| self.bearer(bearer, &book))
+            }
+        };
+        now.is_some_and(|now| now.may(Scope::Query) && now.reach.has(site))
     }
 
     /// Records what is done already, or must not fail for want of a record.
@@ -373,6 +418,11 @@ impl Gate {
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         reply
     }
+}
+
+/// Names a session, or everybody who has come in by the same key or link.
+fn who(viewer: &Viewer) -> String {
+    format!("{} {} {}", viewer.via.name(), viewer.name, viewer.form)
 }
 
 pub(super) fn encoded(key: &str, value: &str) -> String {

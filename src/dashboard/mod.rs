@@ -30,11 +30,14 @@ mod site;
 mod view;
 mod words;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use hyper::StatusCode;
 use hyper::http::request::Parts;
-use tokio::sync::Semaphore;
+use hyper::{Request, StatusCode};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
 
 use self::ask::{Asker, PARALLEL};
 pub use self::marks::Planned;
@@ -46,6 +49,9 @@ use crate::policy::language::Language;
 use crate::route::{Reply, problem};
 use crate::store::Store;
 
+/// How long a live figure is told before it is counted anew; below the pause between two events.
+const FRESH: Duration = Duration::from_secs(4);
+
 /// What a page must know of its reader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reader {
@@ -53,6 +59,23 @@ pub struct Reader {
     pub form: Option<String>,
     /// They have an account of their own, and a way to it.
     pub has_account: bool,
+    /// They may make links for others.
+    pub may_share: bool,
+}
+
+/// Returns the address of a site's page with the view of `query`; of that only what the page knows.
+pub fn address_of(site: &str, query: &str) -> String {
+    let plain = format!("/d/{site}");
+    let request = Request::builder().uri(format!("{plain}?{query}")).body(());
+    match request {
+        Ok(request) => View::read(&request.into_parts().0).address(),
+        Err(_) => plain,
+    }
+}
+
+/// Returns the site whose live figure a path is.
+pub fn watched(path: &str) -> Option<&str> {
+    path.strip_prefix("/d/")?.strip_suffix("/now")
 }
 
 /// Returns site and page that a path shows numbers of, for the record of who looked; none for what shows none, and for
@@ -72,6 +95,7 @@ pub struct Dashboard {
     collector: Arc<Collector>,
     store: Store,
     turns: Semaphore,
+    live: Mutex<HashMap<String, (Instant, site::Present)>>,
 }
 
 impl Dashboard {
@@ -81,6 +105,7 @@ impl Dashboard {
             collector,
             store,
             turns: Semaphore::new(PARALLEL),
+            live: Mutex::default(),
         }
     }
 
@@ -139,6 +164,23 @@ impl Dashboard {
     /// Makes the change of a form that was read.
     pub async fn make(&self, sites: &Sites, planned: &Planned) -> Reply {
         marks::make(&self.asker(sites), planned).await
+    }
+
+    /// Returns the next event of a site's live figure (HTML, "Server-sent events"). All who watch a site are told of the
+    /// same counting, so that a hundred of them ask as much as one.
+    pub async fn live_event(&self, sites: &Sites, site: &Site, head: &Parts) -> String {
+        let view = View::read(head);
+        let mut live = self.live.lock().await;
+        let known = live.get(site.id.as_str());
+        let present = match known.filter(|(at, _)| at.elapsed() < FRESH) {
+            Some((_, present)) => *present,
+            None => {
+                let present = site::present(&self.asker(sites), site).await;
+                live.insert(site.id.to_string(), (Instant::now(), present));
+                present
+            }
+        };
+        site::live_event(present, view.language)
     }
 
     fn asker<'a>(&'a self, sites: &'a Sites) -> Asker<'a> {

@@ -5,7 +5,6 @@
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::http::request::Parts;
 use jiff::civil::Date;
 use serde_json::{Value, json};
@@ -19,6 +18,7 @@ use super::reply;
 use super::view::{Period, View};
 use super::{Dashboard, health, marks, words};
 use crate::config::{Site, Sites};
+use crate::policy::language::Language;
 use crate::route::{Reply, typed};
 use crate::salts::period::{date_of, local_day};
 use crate::stats::metric::Metric;
@@ -288,36 +288,44 @@ pub(super) async fn all(dashboard: &Dashboard, sites: &Sites, view: &View, head:
     reply::page(status, &page, view.language, head)
 }
 
-/// The last half hour, as one server-sent event. The connection is not held: the browser comes back by itself after
-/// `retry` (HTML, "Server-sent events"), is looked at anew each time, and keeps no slot while it waits.
+/// Visitors of the last half hour and `k`; none: not counted.
+pub(super) type Present = Option<(Option<f64>, u32)>;
+
+/// Counts the last half hour.
+pub(super) async fn present(asker: &Asker<'_>, site: &Site) -> Present {
+    let query = ask::now(site, asker.now, &[], &["visitors"]);
+    present_of(asker.ask(query, Beside::Nothing).await.as_ref().ok())
+}
+
+fn present_of(counted: Option<&Answer>) -> Present {
+    counted.and_then(|answer| Some((answer.rows.first()?.metrics[0], answer.k)))
+}
+
+/// The last half hour, as one event. Whoever is told so and no more comes back after `retry`.
+pub(super) fn live_event(present: Present, language: Language) -> String {
+    let text = json!({ "text": live_text(present, language) });
+    format!("retry: 10000\ndata: {text}\n\n")
+}
+
+/// The last half hour as a reply that ends, for those who hold enough connections.
 pub(super) async fn now(asker: &Asker<'_>, site: &Site, view: &View) -> Reply {
-    let counted = asker
-        .ask(
-            ask::now(site, asker.now, &[], &["visitors"]),
-            Beside::Nothing,
-        )
-        .await;
-    let figure = live_figure(view, site, counted.as_ref().ok());
-    let body = format!("retry: 10000\ndata: {}\n\n", json!({ "text": figure.text }));
-    let mut reply = typed(StatusCode::OK, "text/event-stream", Bytes::from(body));
+    let event = live_event(present(asker, site).await, view.language);
+    let mut reply = typed(StatusCode::OK, "text/event-stream", Bytes::from(event));
     reply::guarded(&mut reply);
-    reply
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply
 }
 
-fn live_figure(view: &View, site: &Site, counted: Option<&Answer>) -> LiveFigure {
-    let value = counted.and_then(|answer| Some((answer.rows.first()?.metrics[0], answer.k)));
-    let text = match value {
-        Some((Some(n), _)) => words::figure(Metric::Visitors, Some(n), "", view.language),
-        Some((None, k)) => view
-            .language
-            .pick(format!("fewer than {k}"), format!("færre end {k}")),
+fn live_text(present: Present, language: Language) -> String {
+    match present {
+        Some((Some(n), _)) => words::figure(Metric::Visitors, Some(n), "", language),
+        Some((None, k)) => language.pick(format!("fewer than {k}"), format!("færre end {k}")),
         None => words::NONE.to_owned(),
-    };
+    }
+}
+
+fn live_figure(view: &View, site: &Site, counted: Option<&Answer>) -> LiveFigure {
     LiveFigure {
-        text,
+        text: live_text(present_of(counted), view.language),
         href: view.href(|view| view.path = format!("/d/{}/now", site.id)),
     }
 }

@@ -268,6 +268,19 @@ impl View {
         pairs
     }
 
+    /// Returns the address at which a link to this view is made.
+    pub(super) fn share(&self) -> String {
+        let address = self.address();
+        let (path, view) = address.split_once('?').unwrap_or((&address, ""));
+        let site = path.strip_prefix("/d/").unwrap_or_default();
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("site", site);
+        if !view.is_empty() {
+            query.append_pair("view", view);
+        }
+        format!("/links?{}", query.finish())
+    }
+
     /// Names the language in the address from now on.
     pub(super) fn speak(&mut self, language: Language) {
         self.language = language;

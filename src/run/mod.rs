@@ -340,6 +340,7 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
         gate,
         retention,
         dashboard: Arc::new(Dashboard::new(collector.clone(), store.clone())),
+        shutdown: shutdown.clone(),
     };
     let admin = tokio::spawn(listener::serve(
         admin,

@@ -220,6 +220,8 @@ pub(super) struct Consent {
 pub(super) struct Marks {
     /// What the forms carry; none: there are none.
     pub(super) form: Option<String>,
+    /// Where a link to this view can be made; empty: not by this reader.
+    pub(super) share: String,
     pub(super) action: String,
     pub(super) back: String,
     pub(super) notes: Vec<Kept>,

@@ -107,7 +107,7 @@ async fn a_change_by_a_command_leaves_a_row_also_while_brine_is_away() {
         rows(&brine)[1..],
         [
             "operator\tchanged\tuser role: anna, viewer, ios,portal",
-            "operator\tchanged\tkey add: report, *, query,export",
+            "operator\tchanged\tkey add: report, *, export,query",
             "operator\tchanged\tkey revoke: report",
             "operator\tchanged\tlink add: agency, portal",
             "operator\tchanged\tuser invite: anna",
