@@ -133,7 +133,7 @@ impl Admin {
         let sites = viewer.sites(&live.sites);
         let planned = match self.dashboard.planned(&sites, head, &form) {
             Some(Ok(planned)) => planned,
-            Some(Err(reply)) => return reply,
+            Some(Err(reply)) => return *reply,
             None => return problem(StatusCode::NOT_FOUND, None, "no such path"),
         };
         let (site, what) = (&planned.site, &planned.what);

@@ -77,10 +77,10 @@ pub(super) fn read_form(
     head: &Parts,
     form: &[u8],
     now: Timestamp,
-) -> Result<Planned, Reply> {
+) -> Result<Planned, Box<Reply>> {
     if !is_own(head) {
         let reason = "the form was sent by another page";
-        return Err(problem(StatusCode::FORBIDDEN, None, reason));
+        return Err(Box::new(problem(StatusCode::FORBIDDEN, None, reason)));
     }
     let mut change = Change::default();
     for (key, value) in form_urlencoded::parse(form) {
@@ -99,7 +99,9 @@ pub(super) fn read_form(
     let day = local_day(now, &site.time_zone);
     let (mark, sql) = match change.row(site, day, now.as_millisecond()) {
         Ok(row) => row,
-        Err(reason) => return Err(problem(StatusCode::BAD_REQUEST, None, reason)),
+        Err(reason) => {
+            return Err(Box::new(problem(StatusCode::BAD_REQUEST, None, reason)));
+        }
     };
     let plain = format!("/d/{}", site.id);
     let deed = if change.is_removal { "remove" } else { "add" };

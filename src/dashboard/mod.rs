@@ -34,6 +34,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::header::ACCEPT;
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 use tokio::sync::{Mutex, Semaphore};
@@ -48,6 +49,15 @@ use crate::config::{Site, Sites};
 use crate::policy::language::Language;
 use crate::route::{Reply, problem};
 use crate::store::Store;
+
+/// Tells whether somebody reads the answer.
+fn is_browser(head: &Parts) -> bool {
+    let accepted = head
+        .headers
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
 
 /// How long a live figure is told before it is counted anew; below the pause between two events.
 const FRESH: Duration = Duration::from_secs(4);
@@ -124,10 +134,12 @@ impl Dashboard {
         if path == "/" {
             return Some(site::all(self, sites, &view, head).await);
         }
-        let rest = path.strip_prefix("/d/")?;
+        let Some(rest) = path.strip_prefix("/d/") else {
+            return is_browser(head).then(|| self.lost(sites, &view, head, "no such path"));
+        };
         let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
         let Some(site) = sites.iter().find(|site| site.id.as_str() == name).cloned() else {
-            return Some(problem(StatusCode::NOT_FOUND, None, "no such site"));
+            return Some(self.lost(sites, &view, head, "no such site"));
         };
         let asker = self.asker(sites);
         Some(match rest {
@@ -135,9 +147,25 @@ impl Dashboard {
             "now" => site::now(&asker, &site, &view).await,
             _ => match site::panel(self, &asker, &site, &view, rest, head).await {
                 Some(reply) => reply,
-                None => problem(StatusCode::NOT_FOUND, None, "no such page"),
+                None => self.lost(sites, &view, head, "no such page"),
             },
         })
+    }
+
+    /// What is not there: in words for a browser, as a problem (RFC 9457) for everything else.
+    fn lost(&self, sites: &Sites, view: &View, head: &Parts, reason: &str) -> Reply {
+        if !is_browser(head) {
+            return problem(StatusCode::NOT_FOUND, None, reason);
+        }
+        let mut view = view.clone();
+        view.leave_site();
+        view.tabs.clear();
+        // The other language of this page is a page that is there.
+        view.path = "/".into();
+        let mut frame = self.frame(sites, &view, None);
+        frame.title = view.say("Not found", "Ikke fundet").to_owned();
+        let page = page::Lost { frame };
+        reply::page(StatusCode::NOT_FOUND, &page, view.language, head)
     }
 
     /// Reads a form: a note or a segment, to be added or removed. None where the path takes none. Whoever sends it has
@@ -150,7 +178,7 @@ impl Dashboard {
         sites: &Sites,
         head: &Parts,
         form: &[u8],
-    ) -> Option<Result<Planned, Reply>> {
+    ) -> Option<Result<Planned, Box<Reply>>> {
         let name = head
             .uri
             .path()

@@ -82,6 +82,13 @@ async fn the_dashboard_shows_the_numbers_of_the_query_api() {
     );
     assert_eq!(get(&brine, "/d/nowhere").await.status, 404);
     assert_eq!(get(&brine, "/d/portal/nothing").await.status, 404);
+    // In words for whoever reads it.
+    for path in ["/d/nowhere", "/d/portal/nothing", "/nothing"] {
+        let browser = [("accept", "text/html,*/*"), ("accept-language", "da")];
+        let lost = brine.admin(Method::GET, path, &browser, "").await;
+        assert_eq!(lost.status, 404, "{path}");
+        assert!(lost.text().contains("Siden findes ikke"), "{}", lost.text());
+    }
     // The public listener knows nothing of it.
     assert_eq!(
         brine

@@ -85,6 +85,13 @@ pub(super) struct PanelPage<'a> {
     pub(super) fault: String,
 }
 
+/// What is not there.
+#[derive(Template)]
+#[template(path = "lost.html", config = "dashboards/web/askama.toml")]
+pub(super) struct Lost {
+    pub(super) frame: Frame,
+}
+
 /// The last half hour, and where more of it comes from.
 #[derive(Debug, Default)]
 pub(super) struct Live {
