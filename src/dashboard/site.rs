@@ -226,7 +226,8 @@ pub(super) async fn panel(
             "Rækkerne før",
         ));
     }
-    if view.offset + MANY < n_rows {
+    // The hours of the week come all at once.
+    if tab.is_filter && view.offset + MANY < n_rows {
         pages.push(at(view.offset + MANY, "Further rows", "Flere rækker"));
     }
     let page = PanelPage {
