@@ -1,15 +1,18 @@
 //! The admin listener: dashboard, metrics, health, queries, visitors' requests by mail. Loopback by default.
 
+mod live;
+
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::access::book::Scope;
 use crate::access::gate::{Action, Gate, Via, Viewer, detail_of};
@@ -20,12 +23,17 @@ use crate::retention::{self, Retention};
 use crate::rights;
 use crate::rights::desk::Rights;
 use crate::route::body::{self, Fault, Limits};
+use crate::route::flow::{Broken, Piece, ReplyBody, Source};
 use crate::route::{self, Reply, not_allowed, plain, problem, ready, typed};
 use crate::run::maintain::record_salts;
 use crate::salts::order::{self, Order};
+use crate::stats::export::{Export, Format, export};
 use crate::stats::request::MAX_BODY;
-use crate::stats::{self, QueryError, csv, schema};
+use crate::stats::{QueryError, schema};
 use crate::store::Store;
+
+/// Rows there are on all pages of an answer.
+static BRINE_TOTAL_ROWS: HeaderName = HeaderName::from_static("brine-total-rows");
 
 /// What the admin listener answers from.
 #[derive(Clone, Debug)]
@@ -37,6 +45,7 @@ pub struct Admin {
     pub gate: Arc<Gate>,
     pub retention: Arc<Retention>,
     pub dashboard: Arc<Dashboard>,
+    pub shutdown: watch::Receiver<bool>,
 }
 
 impl Admin {
@@ -65,7 +74,7 @@ impl Admin {
             }
             _ => match self.gate.admit(&head, peer).await {
                 Ok(viewer) => {
-                    let mut reply = self.inside(&viewer, &head, body).await;
+                    let mut reply = self.inside(&viewer, &head, body, peer).await;
                     viewer.dress(&mut reply);
                     reply
                 }
@@ -78,7 +87,7 @@ impl Admin {
     }
 
     /// Answers somebody who may look.
-    async fn inside(&self, viewer: &Viewer, head: &Parts, body: Incoming) -> Reply {
+    async fn inside(&self, viewer: &Viewer, head: &Parts, body: Incoming, peer: IpAddr) -> Reply {
         match (&head.method, head.uri.path()) {
             (&Method::POST, "/api/v1/query") => self.query(viewer, head, body).await,
             (&Method::POST, "/api/v1/rights") => self.rights(viewer, head, body).await,
@@ -90,7 +99,7 @@ impl Admin {
             (_, "/api/v1/query" | "/api/v1/rights" | "/api/v1/salts" | "/api/v1/retention") => {
                 not_allowed("POST")
             }
-            (&Method::GET | &Method::HEAD, _) => match self.page(viewer, head).await {
+            (&Method::GET | &Method::HEAD, _) => match self.page(viewer, head, peer).await {
                 Some(page) => page,
                 None => problem(StatusCode::NOT_FOUND, None, "no such path"),
             },
@@ -122,15 +131,21 @@ impl Admin {
         }
         let live = self.collector.live.load_full();
         let sites = viewer.sites(&live.sites);
-        match self.dashboard.change(&sites, head, &form).await {
-            Some(reply) => reply,
-            None => problem(StatusCode::NOT_FOUND, None, "no such path"),
+        let planned = match self.dashboard.planned(&sites, head, &form) {
+            Some(Ok(planned)) => planned,
+            Some(Err(reply)) => return *reply,
+            None => return problem(StatusCode::NOT_FOUND, None, "no such path"),
+        };
+        let (site, what) = (&planned.site, &planned.what);
+        match self.gate.looked(viewer, Action::Changed, site, what).await {
+            Ok(()) => self.dashboard.make(&sites, &planned).await,
+            Err(reply) => *reply,
         }
     }
 
     /// A page of the dashboard, if the path is one. The look is recorded before it is answered; the live figure is
     /// part of the page that shows it.
-    async fn page(&self, viewer: &Viewer, head: &Parts) -> Option<Reply> {
+    async fn page(&self, viewer: &Viewer, head: &Parts, peer: IpAddr) -> Option<Reply> {
         if !viewer.may(Scope::Query) {
             return Some(lacks(Scope::Query));
         }
@@ -143,7 +158,21 @@ impl Admin {
                 Via::Key | Via::Link => None,
             },
             has_account: viewer.via() == Via::Session,
+            may_share: viewer.is_admin()
+                && matches!(viewer.via(), Via::Open | Via::Proxy | Via::Session),
         };
+        let watched = dashboard::watched(head.uri.path());
+        let watched = watched.and_then(|id| sites.iter().find(|site| site.id.as_str() == id));
+        if let Some(site) = watched {
+            if let Err(reply) = self.gate.watched(viewer, site.id.as_str()).await {
+                return Some(*reply);
+            }
+            if head.method == Method::GET
+                && let Some(slot) = self.gate.open_live(viewer)
+            {
+                return Some(live::reply(self, viewer, head, peer, site.clone(), slot));
+            }
+        }
         if let Some((site, page)) = dashboard::looked_at(head.uri.path()) {
             if page.ends_with(".csv") && !viewer.may(Scope::Export) {
                 return Some(lacks(Scope::Export));
@@ -188,28 +217,24 @@ impl Admin {
         // What they may not see does not exist.
         let sites = viewer.sites(&live.sites);
         let (asked, detail) = asked(&body);
-        match stats::answer(&self.store.client, &sites, limits, &body, now).await {
-            Ok(answer) => {
+        let accept = head.headers.get(ACCEPT);
+        let wants_csv = accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
+        let (format, media_type) = match wants_csv {
+            true => (Format::Csv, "text/csv; charset=utf-8"),
+            false => (Format::Json, "application/json"),
+        };
+        match export(&self.store.client, &sites, limits, &body, now, format).await {
+            Ok(export) => {
                 let site = sites.find(&asked).map_or("", |site| site.id.as_str());
                 let looked = self.gate.looked(viewer, Action::Query, site, &detail).await;
                 if let Err(reply) = looked {
                     return *reply;
                 }
-                let wants_csv = head
-                    .headers
-                    .get(ACCEPT)
-                    .is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
-                let mut reply = match wants_csv {
-                    true => typed(
-                        StatusCode::OK,
-                        "text/csv; charset=utf-8",
-                        Bytes::from(csv::csv(&answer)),
-                    ),
-                    false => route::json(StatusCode::OK, &answer.to_json()),
-                };
-                reply
-                    .headers_mut()
-                    .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                let mut reply = typed(StatusCode::OK, media_type, Bytes::new());
+                let headers = reply.headers_mut();
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                headers.insert(&BRINE_TOTAL_ROWS, export.n_rows().into());
+                *reply.body_mut() = ReplyBody::flowing(Written(export));
                 reply
             }
             Err(error) => query_problem(&error),
@@ -327,6 +352,24 @@ impl Admin {
             }
             Err(fault) => problem(fault.status(), None, &fault.detail()),
         }
+    }
+}
+
+/// An export as the body of a reply. What fails half-way cuts the connection, so that a part does not pass for the whole.
+struct Written(Export);
+
+impl Source for Written {
+    fn piece(&mut self) -> Piece<'_> {
+        Box::pin(async {
+            match self.0.piece().await {
+                Ok(piece) => piece.map(|text| Ok(Bytes::from(text))),
+                Err(error) => {
+                    let source = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(source, "an export broke off: {error}");
+                    Some(Err(Broken))
+                }
+            }
+        })
     }
 }
 

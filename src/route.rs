@@ -5,6 +5,7 @@
 
 mod apps;
 pub(crate) mod body;
+pub mod flow;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -23,6 +23,7 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use self::body::Limits;
+use self::flow::ReplyBody;
 use crate::client::Client;
 use crate::collector::{Carrier, ChoiceReply, Collector, Ended, Unread};
 use crate::consent::COOKIE as CONSENT_COOKIE;
@@ -33,8 +34,8 @@ use crate::rights::desk::Rights;
 use crate::rights::subject::MAX_BODY;
 use crate::tracker::serve;
 
-/// Every reply's body is in memory.
-pub type Reply = Response<Full<Bytes>>;
+/// A reply; nearly every one's body is in memory.
+pub type Reply = Response<ReplyBody>;
 
 static BRINE_RECEIPT: HeaderName = HeaderName::from_static("brine-receipt");
 static BRINE_OUTCOME: HeaderName = HeaderName::from_static("brine-outcome");
@@ -478,7 +479,7 @@ pub fn plain(status: StatusCode, text: &'static str) -> Reply {
 
 /// A reply of a given media type.
 pub fn typed(status: StatusCode, media_type: &'static str, body: Bytes) -> Reply {
-    let mut reply = Response::new(Full::new(body));
+    let mut reply = Response::new(ReplyBody::from(body));
     *reply.status_mut() = status;
     reply
         .headers_mut()
@@ -487,7 +488,7 @@ pub fn typed(status: StatusCode, media_type: &'static str, body: Bytes) -> Reply
 }
 
 pub(crate) fn empty(status: StatusCode) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::new()));
+    let mut reply = Response::new(ReplyBody::from(Bytes::new()));
     *reply.status_mut() = status;
     if status != StatusCode::NO_CONTENT {
         reply

@@ -126,8 +126,8 @@
     let n = 0;
     source.onmessage = (event) => {
       line.firstElementChild.textContent = JSON.parse(event.data).text;
-      // The page of the last half hour moves on with it; not under a reader's open menu.
-      if (n++ && /[?&]period=30m/.test(location.search) && !$(".menu[open]")) follow(location.href, true);
+      // The page of the last half hour moves on with every second one; not under a reader's open menu.
+      if (++n % 2 && n > 1 && /[?&]period=30m/.test(location.search) && !$(".menu[open]")) follow(location.href, true);
     };
   };
   document.addEventListener("visibilitychange", live);

@@ -28,6 +28,23 @@ pub struct Book {
     pub users: BTreeMap<String, User>,
     pub keys: Vec<Key>,
     pub links: Vec<Link>,
+    /// What commands beside brine have changed, until it stands in `access_log`: in this file, so that a change and its
+    /// record are on disk together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unlogged: Vec<Change>,
+}
+
+/// A change by a command beside brine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Change {
+    /// Told apart from others by it.
+    pub id: String,
+    pub at_ms: i64,
+    /// The operating system's user.
+    pub who: String,
+    pub what: String,
 }
 
 impl Default for Book {
@@ -37,6 +54,7 @@ impl Default for Book {
             users: BTreeMap::new(),
             keys: Vec::new(),
             links: Vec::new(),
+            unlogged: Vec::new(),
         }
     }
 }
@@ -222,6 +240,17 @@ fn new_epoch() -> String {
 }
 
 impl Book {
+    /// Notes what a command has changed.
+    pub fn note(&mut self, who: &str, at_ms: i64, what: String) {
+        let id: [u8; 8] = random_bytes();
+        self.unlogged.push(Change {
+            id: u64::from_le_bytes(id).to_string(),
+            at_ms,
+            who: who.to_owned(),
+            what,
+        });
+    }
+
     /// Adds a user without a password.
     ///
     /// # Errors

@@ -16,12 +16,16 @@ use hyper::header::{LOCATION, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use ipnet::IpNet;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
+use tokio::sync::watch;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use super::book::{Book, Reach, Role, name_of};
+use super::book::{Book, Change, Reach, Role, Scope, name_of};
+use super::live::{Live, Slot};
 pub use super::log::{Action, detail_of};
 use super::log::{Line, append};
 use super::password::Passwords;
@@ -35,13 +39,18 @@ use crate::config::settings::Mode;
 use crate::config::{Access, Config};
 use crate::metrics::Metrics;
 use crate::route::{Reply, cookie, header, problem, typed};
+use crate::salts::period::day_number;
 use crate::secret::{self, Secret, SecretError};
+use crate::shutdown;
 use crate::spool::{AppendError, Spool};
 
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// How long a set-up link holds: a day after the start that printed it.
 const SETUP_MS: i64 = 86_400_000;
+
+/// How long a command's change waits at most until it is brought to `access_log`, while brine runs.
+const UNLOGGED_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Why there can be no gate.
 #[derive(Debug, Error)]
@@ -69,6 +78,7 @@ pub struct Gate {
     setup: Option<(Fresh, i64)>,
     clock: SharedClock,
     spool: Spool,
+    live: Arc<Live>,
 }
 
 impl std::fmt::Debug for Gate {
@@ -107,6 +117,7 @@ impl Gate {
             setup: needs_setup.then(|| (fresh(Kind::Invitation), now_ms + SETUP_MS)),
             clock,
             spool,
+            live: Arc::default(),
         })
     }
 
@@ -170,6 +181,46 @@ impl Gate {
         })
     }
 
+    /// Records that a viewer watches the live figure of a site: once a session, site and day, and not with each figure.
+    ///
+    /// # Errors
+    /// As [`Gate::looked`].
+    pub async fn watched(&self, viewer: &Viewer, site: &str) -> Result<(), Box<Reply>> {
+        let today = day_number(self.clock.now().to_zoned(TimeZone::UTC).date());
+        match self.live.is_first(who(viewer), site, today) {
+            true => self.looked(viewer, Action::Realtime, site, "").await,
+            false => Ok(()),
+        }
+    }
+
+    /// Lets a viewer hold one more connection for a live figure, if they have not too many.
+    pub fn open_live(&self, viewer: &Viewer) -> Option<Slot> {
+        self.live.open(who(viewer), viewer.via == Via::Session)
+    }
+
+    /// Tells whether a viewer who was let in may still look at `site`: not signed out, removed, revoked or expired since.
+    /// `head` is that of the request they were let in with.
+    pub async fn may_still(&self, viewer: &Viewer, head: &Parts, peer: IpAddr, site: &str) -> bool {
+        let book = self.book_now().await;
+        let now = match viewer.via {
+            Via::Open => return true,
+            Via::Session => {
+                let epoch = self.sessions.epoch_of(&viewer.form, self.now_ms());
+                let user = book.users.get(&viewer.name);
+                return match (epoch, user) {
+                    (Some(epoch), Some(user)) => user.epoch == epoch && user.reach.has(site),
+                    _ => false,
+                };
+            }
+            Via::Proxy => self.proxied(head, peer, &book),
+            Via::Link => self.linked(head, &book),
+            Via::Key | Via::Operator => {
+                header(head, &AUTHORIZATION).and_then(|bearer| self.bearer(bearer, &book))
+            }
+        };
+        now.is_some_and(|now| now.may(Scope::Query) && now.reach.has(site))
+    }
+
     /// Records what is done already, or must not fail for want of a record.
     pub(super) async fn note(&self, viewer: &Viewer, action: Action, site: &str, detail: &str) {
         if let Err(error) = self.write(viewer, action, site, detail).await {
@@ -202,6 +253,48 @@ impl Gate {
             self.metrics.access_unrecorded.inc();
         }
         written
+    }
+
+    /// Brings what commands beside brine have changed to `access_log`, until shutdown; each is struck off the book once it
+    /// is durable. A kill between the two leaves its row twice, never none.
+    pub async fn keep_log(self: Arc<Gate>, mut shutdown: watch::Receiver<bool>) {
+        let mut was_late = false;
+        loop {
+            let book = self.book_now().await;
+            if !book.unlogged.is_empty() {
+                let written = self.bring(&book.unlogged).await;
+                if let (Err(error), false) = (&written, was_late) {
+                    tracing::error!(%error, "changes of who may look wait for access_log");
+                }
+                was_late = written.is_err();
+            }
+            tokio::select! {
+                () = tokio::time::sleep(UNLOGGED_PAUSE) => {}
+                () = shutdown::asked(&mut shutdown) => return,
+            }
+        }
+    }
+
+    async fn bring(&self, changes: &[Change]) -> anyhow::Result<()> {
+        for change in changes {
+            let line = Line {
+                who: &change.who,
+                via: Via::Operator.name(),
+                action: Action::Changed,
+                site: "",
+                detail: &change.what,
+            };
+            let at = Timestamp::from_millisecond(change.at_ms).unwrap_or(self.clock.now());
+            append(&self.spool, line, at, self.rules.log_days).await?;
+        }
+        let (store, done) = (self.book.clone(), changes.to_vec());
+        let struck = tokio::task::spawn_blocking(move || {
+            store.change(|book| {
+                book.unlogged.retain(|change| !done.contains(change));
+                Ok(())
+            })
+        });
+        Ok(struck.await??)
     }
 
     /// The book as it is now; a stat(2), off the runtime.
@@ -325,6 +418,11 @@ impl Gate {
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         reply
     }
+}
+
+/// Names a session, or everybody who has come in by the same key or link.
+fn who(viewer: &Viewer) -> String {
+    format!("{} {} {}", viewer.via.name(), viewer.name, viewer.form)
 }
 
 pub(super) fn encoded(key: &str, value: &str) -> String {

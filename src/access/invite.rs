@@ -10,6 +10,7 @@ use super::http::{
     Form, STALE, begin, change, chosen, frame, is_proven, keep_language, language_of, proof,
 };
 use super::page::{self, Message, Welcome};
+use crate::dashboard;
 use crate::route::Reply;
 
 /// Follows an invitation, or the set-up link: shows the form, then sets the password and signs in.
@@ -121,7 +122,9 @@ pub(super) async fn share(gate: &Gate, head: &Parts) -> Reply {
             ("", "", ""),
         );
     };
-    let mut reply = see_other(&format!("/d/{}", link.site));
+    // What stands behind `?` is the view that was shared: period, tabs, filters. Whoever has the link may choose all of that.
+    let query = head.uri.query().unwrap_or_default();
+    let mut reply = see_other(&dashboard::address_of(&link.site, query));
     let age_s = (link.expires_ms - now_ms) / 1_000;
     if let Some(cookie) = gate.set_cookie("link", shown, Some(age_s)) {
         reply.headers_mut().append(SET_COOKIE, cookie);

@@ -20,6 +20,7 @@ pub mod gate;
 mod head;
 pub mod http;
 mod invite;
+pub mod live;
 mod log;
 mod manage;
 mod page;

@@ -134,6 +134,9 @@ pub(super) struct Tickets {
     pub(super) lines: Vec<TicketLine>,
     pub(super) sites: Vec<String>,
     pub(super) all_sites: String,
+    /// The site and view that a link shall show, as the dashboard's address has it.
+    pub(super) site: String,
+    pub(super) view: String,
     /// What was just made.
     pub(super) fresh: String,
 }

@@ -12,6 +12,7 @@ use super::manage::{Told, frame, status_of};
 use super::page::{self, TicketLine, Tickets};
 use super::users::{ids, is_site, reach_of, said};
 use crate::config::Sites;
+use crate::dashboard;
 use crate::route::Reply;
 
 /// Milliseconds of a day.
@@ -63,6 +64,8 @@ pub(super) async fn keys(
         lines: lines.collect(),
         sites: ids(sites),
         all_sites: ids(sites).join(","),
+        site: String::new(),
+        view: String::new(),
         fresh: told.fresh.clone(),
     };
     page::reply(status_of(&told), language, &page)
@@ -119,6 +122,7 @@ pub(super) async fn links(
     let told = match form {
         Some(form) => {
             let (site, ends) = (form.text("site").to_owned(), end_of(form, gate.now_ms()));
+            let view = form.text("view").to_owned();
             let is_known = is_site(sites, &site);
             let made = made(gate, head, viewer, form, "link", move |book, name, by| {
                 let ends = ends.ok_or(BookError::Unknown("day".into()))?;
@@ -126,11 +130,20 @@ pub(super) async fn links(
                     return Err(BookError::Unknown(site));
                 }
                 let made = book.add_link(name, &site, ends, by)?;
-                Ok((format!("/share/{}", &*made.text), site))
+                let address = dashboard::address_of(&site, &view);
+                let view = address.split_once('?');
+                let view = view.map_or_else(String::new, |(_, view)| format!("?{view}"));
+                Ok((format!("/share/{}{view}", &*made.text), site))
             });
             made.await
         }
         None => Told::default(),
+    };
+    let query = head.uri.query().unwrap_or_default();
+    let asked = |name: &str| {
+        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+        let found = pairs.find(|(key, _)| key == name);
+        found.map_or_else(String::new, |(_, value)| value.into_owned())
     };
     let book = gate.book_now().await;
     let lines = book.links.iter().map(|link| TicketLine {
@@ -153,6 +166,8 @@ pub(super) async fn links(
         lines: lines.collect(),
         sites: ids(sites),
         all_sites: String::new(),
+        site: asked("site"),
+        view: asked("view"),
         fresh: told.fresh.clone(),
     };
     page::reply(status_of(&told), language, &page)

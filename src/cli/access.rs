@@ -1,6 +1,7 @@
 //! `brine users`, `brine keys`, `brine links`: who may look, changed beside a running brine.
 //!
-//! They write the book of the data directory under its lock; a running brine reads it anew before its next answer.
+//! They write the book of the data directory under its lock; a running brine reads it anew before its next answer. Each
+//! change is noted in the book beside it, and stands in `access_log` within a second, or once brine runs again.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -12,8 +13,9 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::os_user::os_user;
 use super::{DataArgs, typed};
-use crate::access::book::{Reach, Role, Scope, name_of};
+use crate::access::book::{Book, BookError, Reach, Role, Scope, name_of};
 use crate::access::password;
 use crate::access::store::BookStore;
 use crate::clock;
@@ -220,6 +222,20 @@ fn place(args: &DataArgs, environment: &Environment) -> anyhow::Result<Place> {
 }
 
 impl Place {
+    /// Changes the book and notes what was changed, both or neither.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Book) -> Result<(T, String), BookError>,
+    ) -> anyhow::Result<T> {
+        let who = os_user();
+        let changed = self.book.change(|book| {
+            let (made, what) = change(book)?;
+            book.note(&who, self.now_ms, what);
+            Ok(made)
+        });
+        Ok(changed?)
+    }
+
     fn reach(&self, sites: &[String]) -> anyhow::Result<Reach> {
         if let Some(known) = &self.sites {
             let unknown = sites
@@ -266,12 +282,14 @@ pub(super) fn users(args: &UsersArgs, environment: &Environment) -> anyhow::Resu
                 }
             };
             let (role, now_ms) = (standing.role, place.now_ms);
-            let link = place.book.change(|book| {
+            let what = format!("user add: {name}, {}, {}", role.name(), reach.text());
+            let link = place.change(|book| {
                 book.add_user(&name, role, reach, ("brine users", now_ms))?;
                 if let Some(phc) = phc {
                     book.set_password(&name, phc)?;
                 }
-                invite.then(|| book.invite(&name, now_ms)).transpose()
+                let link = invite.then(|| book.invite(&name, now_ms)).transpose()?;
+                Ok((link, what))
             })?;
             match link {
                 Some(made) => {
@@ -282,7 +300,12 @@ pub(super) fn users(args: &UsersArgs, environment: &Environment) -> anyhow::Resu
         }
         UsersAction::Invite { name, data } => {
             let place = place(data, environment)?;
-            let made = place.book.change(|book| book.invite(name, place.now_ms))?;
+            let made = place.change(|book| {
+                Ok((
+                    book.invite(name, place.now_ms)?,
+                    format!("user invite: {name}"),
+                ))
+            })?;
             writeln!(out, "{}", place.link(&format!("/welcome/{}", &*made.text)))?;
         }
         UsersAction::List { data } => {
@@ -303,7 +326,7 @@ pub(super) fn users(args: &UsersArgs, environment: &Environment) -> anyhow::Resu
         }
         UsersAction::Remove { name, data } => {
             let place = place(data, environment)?;
-            place.book.change(|book| book.remove_user(name))?;
+            place.change(|book| Ok((book.remove_user(name)?, format!("user remove: {name}"))))?;
             let is_last = place.book.now().has_no_admin();
             let hint = match is_last {
                 true => {
@@ -321,7 +344,12 @@ pub(super) fn users(args: &UsersArgs, environment: &Environment) -> anyhow::Resu
                 "there is no {name}"
             );
             let phc = password::hash(&typed::new_password(&name)?);
-            place.book.change(|book| book.set_password(&name, phc))?;
+            place.change(|book| {
+                Ok((
+                    book.set_password(&name, phc)?,
+                    format!("user password: {name}"),
+                ))
+            })?;
             writeln!(
                 out,
                 "{name} has a new password; every session of theirs has ended."
@@ -334,9 +362,9 @@ pub(super) fn users(args: &UsersArgs, environment: &Environment) -> anyhow::Resu
         } => {
             let place = place(data, environment)?;
             let reach = place.reach(&standing.sites)?;
-            place
-                .book
-                .change(|book| book.set_role(name, standing.role, reach))?;
+            let role = standing.role;
+            let what = format!("user role: {name}, {}, {}", role.name(), reach.text());
+            place.change(|book| Ok((book.set_role(name, role, reach)?, what)))?;
             writeln!(out, "{name} is {}.", standing.role.name())?;
         }
     }
@@ -356,12 +384,15 @@ pub(super) fn keys(args: &KeysArgs, environment: &Environment) -> anyhow::Result
         } => {
             let place = place(data, environment)?;
             let reach = place.reach(sites)?;
-            let scopes = scopes.iter().copied().collect();
+            let scopes: BTreeSet<Scope> = scopes.iter().copied().collect();
             let now_ms = place.now_ms;
             let ends = days.map(|days| now_ms + i64::from(days) * DAY_MS);
-            let made = place
-                .book
-                .change(|book| book.add_key(name, reach, scopes, ends, ("brine keys", now_ms)))?;
+            let names: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
+            let what = format!("key add: {name}, {}, {}", reach.text(), names.join(","));
+            let made = place.change(|book| {
+                let made = book.add_key(name, reach, scopes, ends, ("brine keys", now_ms))?;
+                Ok((made, what))
+            })?;
             writeln!(out, "{}", &*made.text)?;
         }
         KeysAction::List { data } => {
@@ -382,7 +413,11 @@ pub(super) fn keys(args: &KeysArgs, environment: &Environment) -> anyhow::Result
         }
         KeysAction::Revoke { id, data } => {
             let place = place(data, environment)?;
-            let name = place.book.change(|book| book.revoke_key(id))?;
+            let name = place.change(|book| {
+                let name = book.revoke_key(id)?;
+                let what = format!("key revoke: {name}");
+                Ok((name, what))
+            })?;
             writeln!(out, "{name} opens nothing any more.")?;
         }
     }
@@ -403,9 +438,10 @@ pub(super) fn links(args: &LinksArgs, environment: &Environment) -> anyhow::Resu
             place.reach(std::slice::from_ref(site))?;
             let now_ms = place.now_ms;
             let ends = now_ms + i64::from(*days) * DAY_MS;
-            let made = place
-                .book
-                .change(|book| book.add_link(name, site, ends, ("brine links", now_ms)))?;
+            let made = place.change(|book| {
+                let made = book.add_link(name, site, ends, ("brine links", now_ms))?;
+                Ok((made, format!("link add: {name}, {site}")))
+            })?;
             writeln!(out, "{}", place.link(&format!("/share/{}", &*made.text)))?;
         }
         LinksAction::List { data } => {
@@ -422,7 +458,11 @@ pub(super) fn links(args: &LinksArgs, environment: &Environment) -> anyhow::Resu
         }
         LinksAction::Revoke { id, data } => {
             let place = place(data, environment)?;
-            let name = place.book.change(|book| book.revoke_link(id))?;
+            let name = place.change(|book| {
+                let name = book.revoke_link(id)?;
+                let what = format!("link revoke: {name}");
+                Ok((name, what))
+            })?;
             writeln!(out, "{name} opens nothing any more.")?;
         }
     }

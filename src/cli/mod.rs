@@ -2,6 +2,7 @@
 
 mod access;
 mod config;
+mod os_user;
 mod policy;
 mod query;
 mod report;

@@ -14,8 +14,8 @@ use crate::clock;
 use crate::config::settings::{Environment, Settings};
 use crate::config::{Config, load};
 use crate::demo;
-use crate::stats::csv::{csv, figures, header};
-use crate::stats::{self, Answer};
+use crate::stats::csv::{figures, header};
+use crate::stats::{self, Answer, export};
 
 /// `brine query`.
 #[derive(Debug, Args)]
@@ -49,9 +49,12 @@ pub(super) struct QueryArgs {
     /// Metric or dimension to order by, with asc or desc, as 'visitors desc'.
     #[arg(long = "order", value_name = "ORDER")]
     orders: Vec<String>,
-    /// Most rows.
+    /// Most rows; up to 1000000 as CSV or JSON, which are written while they are read.
     #[arg(long, default_value_t = 100, value_name = "N")]
     limit: u64,
+    /// Rows to leave out first.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    offset: u64,
     #[command(flatten)]
     data: DataArgs,
     /// How to print it.
@@ -81,18 +84,27 @@ pub(super) fn run(args: &QueryArgs, environment: &Environment) -> anyhow::Result
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let answer = runtime.block_on(async {
+    let format = match args.format {
+        Format::Csv => Some(export::Format::Csv),
+        Format::Json => Some(export::Format::Json),
+        Format::Table => None,
+    };
+    let mut out = io::stdout().lock();
+    runtime.block_on(async {
         let client = sql::client(&args.data, environment)?;
         let now = clock::of_environment(environment).now();
-        let answer = stats::answer(&client, &config.sites, &config.query, body.as_bytes(), now);
-        anyhow::Ok(answer.await?)
+        let (sites, limits) = (&config.sites, &config.query);
+        let Some(format) = format else {
+            let answer = stats::answer(&client, sites, limits, body.as_bytes(), now).await?;
+            return anyhow::Ok(out.write_all(table(&answer).as_bytes())?);
+        };
+        let mut export =
+            export::export(&client, sites, limits, body.as_bytes(), now, format).await?;
+        while let Some(piece) = export.piece().await? {
+            out.write_all(piece.as_bytes())?;
+        }
+        Ok(())
     })?;
-    let mut out = io::stdout().lock();
-    match args.format {
-        Format::Csv => out.write_all(csv(&answer).as_bytes())?,
-        Format::Json => writeln!(out, "{:#}", answer.to_json())?,
-        Format::Table => out.write_all(table(&answer).as_bytes())?,
-    }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
@@ -124,7 +136,7 @@ fn body(args: &QueryArgs) -> anyhow::Result<Value> {
         "date_range": range,
         "filters": filters?,
         "order_by": orders,
-        "pagination": { "limit": args.limit },
+        "pagination": { "limit": args.limit, "offset": args.offset },
     }))
 }
 
@@ -147,7 +159,7 @@ fn table(answer: &Answer) -> String {
     let mut lines: Vec<Vec<String>> = vec![header(answer)];
     lines.extend(answer.rows.iter().map(|row| {
         let texts = row.dimensions.iter().map(|text| printable(text));
-        texts.chain(figures(answer, row, "-")).collect()
+        texts.chain(figures(&answer.metrics, row, "-")).collect()
     }));
     let n_columns = n_dimensions + answer.metrics.len();
     let widths: Vec<usize> = (0..n_columns)

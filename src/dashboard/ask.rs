@@ -15,7 +15,9 @@ use tokio::sync::Semaphore;
 use super::panels::Tab;
 use super::view::View;
 use crate::config::{Site, Sites, settings};
+use crate::stats::export::{Export, Format, export};
 use crate::stats::funnel::{self, Funnel};
+use crate::stats::request::MAX_EXPORT;
 use crate::stats::{self, Answer, Beside, QueryError};
 
 /// Statements that run at once. Each may use every core; more of them than this only wait for each other.
@@ -65,6 +67,25 @@ impl Asker<'_> {
             ..
         } = *self;
         stats::answer_with(client, sites, limits, body.as_bytes(), now, beside).await
+    }
+
+    /// Asks for CSV of any length.
+    ///
+    /// # Errors
+    /// As the query API.
+    pub(super) async fn export(&self, mut query: Value) -> Result<Export, QueryError> {
+        // Until it has counted; it is written as slowly as its reader takes it.
+        let _turn = self.turns.acquire().await.ok();
+        query["pagination"] = json!({ "limit": MAX_EXPORT });
+        let body = query.to_string();
+        let Asker {
+            client,
+            sites,
+            limits,
+            now,
+            ..
+        } = *self;
+        export(client, sites, limits, body.as_bytes(), now, Format::Csv).await
     }
 
     /// Counts a funnel; none where no steps are asked for.
@@ -132,7 +153,7 @@ pub(super) fn graph(site: &Site, view: &View, step: &str) -> Value {
 }
 
 /// One tab of a panel.
-pub(super) fn breakdown(site: &Site, view: &View, tab: &Tab, is_whole: bool) -> Value {
+pub(super) fn breakdown(site: &Site, view: &View, tab: &Tab<'_>, is_whole: bool) -> Value {
     let metrics = if is_whole {
         tab.all_metrics
     } else {

@@ -83,13 +83,19 @@ pub(super) fn lines(
         ),
         language.pick(
             format!(
-                "{} records, the oldest {}",
+                "{} {}, the oldest {}",
                 number(spool.records as f64),
+                if spool.records == 1 {
+                    "record"
+                } else {
+                    "records"
+                },
                 words::duration(oldest, language)
             ),
             format!(
-                "{} poster, den ældste {}",
+                "{} {}, den ældste {}",
                 number(spool.records as f64),
+                if spool.records == 1 { "post" } else { "poster" },
                 words::duration(oldest, language)
             ),
         ),

@@ -7,6 +7,7 @@ use clickhouse::Row;
 use hyper::StatusCode;
 use hyper::header::{HOST, HeaderName, HeaderValue, LOCATION, ORIGIN};
 use hyper::http::request::Parts;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::Value;
@@ -58,14 +59,28 @@ pub(super) async fn read(asker: &Asker<'_>, site: &Site) -> Result<Vec<Mark>, Qu
     asker.rows(&sql).await
 }
 
-/// Does what a form asks for.
-pub(super) async fn change(asker: &Asker<'_>, site: &Site, head: &Parts, form: &[u8]) -> Reply {
+/// A change that a form asks for, read and not made yet.
+#[derive(Debug)]
+pub struct Planned {
+    mark: u64,
+    sql: String,
+    back: String,
+    /// The site it is about.
+    pub site: String,
+    /// What it does, in the words of `access_log`: nothing of what was written.
+    pub what: String,
+}
+
+/// Reads a form.
+pub(super) fn read_form(
+    site: &Site,
+    head: &Parts,
+    form: &[u8],
+    now: Timestamp,
+) -> Result<Planned, Box<Reply>> {
     if !is_own(head) {
-        return problem(
-            StatusCode::FORBIDDEN,
-            None,
-            "the form was sent by another page",
-        );
+        let reason = "the form was sent by another page";
+        return Err(Box::new(problem(StatusCode::FORBIDDEN, None, reason)));
     }
     let mut change = Change::default();
     for (key, value) in form_urlencoded::parse(form) {
@@ -81,14 +96,35 @@ pub(super) async fn change(asker: &Asker<'_>, site: &Site, head: &Parts, form: &
             _ => {}
         }
     }
-    let day = local_day(asker.now, &site.time_zone);
-    let (mark, sql) = match change.row(site, day, asker.now.as_millisecond()) {
+    let day = local_day(now, &site.time_zone);
+    let (mark, sql) = match change.row(site, day, now.as_millisecond()) {
         Ok(row) => row,
-        Err(reason) => return problem(StatusCode::BAD_REQUEST, None, reason),
+        Err(reason) => {
+            return Err(Box::new(problem(StatusCode::BAD_REQUEST, None, reason)));
+        }
     };
+    let plain = format!("/d/{}", site.id);
+    let deed = if change.is_removal { "remove" } else { "add" };
+    Ok(Planned {
+        mark,
+        sql,
+        back: match change.back.starts_with(&plain) {
+            true => change.back,
+            false => plain,
+        },
+        site: site.id.to_string(),
+        what: format!("{} {deed}", change.kind),
+    })
+}
+
+/// Makes a change.
+pub(super) async fn make(asker: &Asker<'_>, planned: &Planned) -> Reply {
+    let Planned {
+        mark, sql, back, ..
+    } = planned;
     let written = asker
         .client
-        .query_raw(&sql)
+        .query_raw(sql)
         .with_setting("async_insert", "0")
         .execute()
         .await;
@@ -101,12 +137,6 @@ pub(super) async fn change(asker: &Asker<'_>, site: &Site, head: &Parts, form: &
         );
     }
     let mut reply = typed(StatusCode::SEE_OTHER, "text/plain", bytes::Bytes::new());
-    let plain = format!("/d/{}", site.id);
-    let back = if change.back.starts_with(&plain) {
-        &change.back
-    } else {
-        &plain
-    };
     if let Ok(back) = HeaderValue::from_str(back) {
         reply.headers_mut().insert(LOCATION, back);
     }

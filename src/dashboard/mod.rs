@@ -24,18 +24,24 @@ mod overview;
 mod page;
 mod panels;
 mod places;
+mod props;
 mod reply;
 mod site;
 mod view;
 mod words;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use hyper::StatusCode;
+use hyper::header::ACCEPT;
 use hyper::http::request::Parts;
-use tokio::sync::Semaphore;
+use hyper::{Request, StatusCode};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
 
 use self::ask::{Asker, PARALLEL};
+pub use self::marks::Planned;
 use self::page::{Choice, Frame};
 use self::view::View;
 use crate::collector::Collector;
@@ -44,6 +50,18 @@ use crate::policy::language::Language;
 use crate::route::{Reply, problem};
 use crate::store::Store;
 
+/// Tells whether somebody reads the answer.
+fn is_browser(head: &Parts) -> bool {
+    let accepted = head
+        .headers
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
+
+/// How long a live figure is told before it is counted anew; below the pause between two events.
+const FRESH: Duration = Duration::from_secs(4);
+
 /// What a page must know of its reader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reader {
@@ -51,6 +69,23 @@ pub struct Reader {
     pub form: Option<String>,
     /// They have an account of their own, and a way to it.
     pub has_account: bool,
+    /// They may make links for others.
+    pub may_share: bool,
+}
+
+/// Returns the address of a site's page with the view of `query`; of that only what the page knows.
+pub fn address_of(site: &str, query: &str) -> String {
+    let plain = format!("/d/{site}");
+    let request = Request::builder().uri(format!("{plain}?{query}")).body(());
+    match request {
+        Ok(request) => View::read(&request.into_parts().0).address(),
+        Err(_) => plain,
+    }
+}
+
+/// Returns the site whose live figure a path is.
+pub fn watched(path: &str) -> Option<&str> {
+    path.strip_prefix("/d/")?.strip_suffix("/now")
 }
 
 /// Returns site and page that a path shows numbers of, for the record of who looked; none for what shows none, and for
@@ -70,6 +105,7 @@ pub struct Dashboard {
     collector: Arc<Collector>,
     store: Store,
     turns: Semaphore,
+    live: Mutex<HashMap<String, (Instant, site::Present)>>,
 }
 
 impl Dashboard {
@@ -79,6 +115,7 @@ impl Dashboard {
             collector,
             store,
             turns: Semaphore::new(PARALLEL),
+            live: Mutex::default(),
         }
     }
 
@@ -97,10 +134,12 @@ impl Dashboard {
         if path == "/" {
             return Some(site::all(self, sites, &view, head).await);
         }
-        let rest = path.strip_prefix("/d/")?;
+        let Some(rest) = path.strip_prefix("/d/") else {
+            return is_browser(head).then(|| self.lost(sites, &view, head, "no such path"));
+        };
         let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
         let Some(site) = sites.iter().find(|site| site.id.as_str() == name).cloned() else {
-            return Some(problem(StatusCode::NOT_FOUND, None, "no such site"));
+            return Some(self.lost(sites, &view, head, "no such site"));
         };
         let asker = self.asker(sites);
         Some(match rest {
@@ -108,21 +147,68 @@ impl Dashboard {
             "now" => site::now(&asker, &site, &view).await,
             _ => match site::panel(self, &asker, &site, &view, rest, head).await {
                 Some(reply) => reply,
-                None => problem(StatusCode::NOT_FOUND, None, "no such page"),
+                None => self.lost(sites, &view, head, "no such page"),
             },
         })
     }
 
-    /// Answers a form: a note or a segment, added or removed. None where the path takes none. Whoever sends it has been
-    /// let in before, and the form is one of ours: a page elsewhere cannot send it (`Sec-Fetch-Site`, `Origin`).
-    pub async fn change(&self, sites: &Sites, head: &Parts, form: &[u8]) -> Option<Reply> {
+    /// What is not there: in words for a browser, as a problem (RFC 9457) for everything else.
+    fn lost(&self, sites: &Sites, view: &View, head: &Parts, reason: &str) -> Reply {
+        if !is_browser(head) {
+            return problem(StatusCode::NOT_FOUND, None, reason);
+        }
+        let mut view = view.clone();
+        view.leave_site();
+        view.tabs.clear();
+        // The other language of this page is a page that is there.
+        view.path = "/".into();
+        let mut frame = self.frame(sites, &view, None);
+        frame.title = view.say("Not found", "Ikke fundet").to_owned();
+        let page = page::Lost { frame };
+        reply::page(StatusCode::NOT_FOUND, &page, view.language, head)
+    }
+
+    /// Reads a form: a note or a segment, to be added or removed. None where the path takes none. Whoever sends it has
+    /// been let in before, and the form is one of ours: a page elsewhere cannot send it (`Sec-Fetch-Site`, `Origin`).
+    ///
+    /// # Errors
+    /// The reply that refuses it.
+    pub fn planned(
+        &self,
+        sites: &Sites,
+        head: &Parts,
+        form: &[u8],
+    ) -> Option<Result<Planned, Box<Reply>>> {
         let name = head
             .uri
             .path()
             .strip_prefix("/d/")?
             .strip_suffix("/marks")?;
         let site = sites.iter().find(|site| site.id.as_str() == name)?;
-        Some(marks::change(&self.asker(sites), site, head, form).await)
+        let now = self.collector.clock.now();
+        Some(marks::read_form(site, head, form, now))
+    }
+
+    /// Makes the change of a form that was read.
+    pub async fn make(&self, sites: &Sites, planned: &Planned) -> Reply {
+        marks::make(&self.asker(sites), planned).await
+    }
+
+    /// Returns the next event of a site's live figure (HTML, "Server-sent events"). All who watch a site are told of the
+    /// same counting, so that a hundred of them ask as much as one.
+    pub async fn live_event(&self, sites: &Sites, site: &Site, head: &Parts) -> String {
+        let view = View::read(head);
+        let mut live = self.live.lock().await;
+        let known = live.get(site.id.as_str());
+        let present = match known.filter(|(at, _)| at.elapsed() < FRESH) {
+            Some((_, present)) => *present,
+            None => {
+                let present = site::present(&self.asker(sites), site).await;
+                live.insert(site.id.to_string(), (Instant::now(), present));
+                present
+            }
+        };
+        site::live_event(present, view.language)
     }
 
     fn asker<'a>(&'a self, sites: &'a Sites) -> Asker<'a> {
@@ -140,9 +226,7 @@ impl Dashboard {
             text: other.name.clone(),
             href: view.href(|view| {
                 view.path = format!("/d/{}", other.id);
-                // Filters and funnels are of one site.
-                view.filters.clear();
-                view.steps.clear();
+                view.leave_site();
             }),
             is_current: site.is_some_and(|site| site.id == other.id),
             key: "",
@@ -159,14 +243,12 @@ impl Dashboard {
             sites: sites.collect(),
             home: view.href(|view| {
                 view.path = "/".into();
-                view.filters.clear();
-                view.steps.clear();
+                view.leave_site();
                 view.tabs.clear();
             }),
             meaning: view.href(|view| {
                 view.path = "/meaning".into();
-                view.filters.clear();
-                view.steps.clear();
+                view.leave_site();
                 view.tabs.clear();
             }),
             languages: languages.into(),

@@ -2,6 +2,7 @@
 //!
 //! Comes in: nothing. Goes out: [`PANELS`], the one list that the page, the page of one panel, CSV and the tests read.
 
+use super::props;
 use crate::policy::language::Language;
 
 /// One panel.
@@ -10,7 +11,7 @@ pub(super) struct Panel {
     /// As in addresses.
     pub(super) id: &'static str,
     title: (&'static str, &'static str),
-    pub(super) tabs: &'static [Tab],
+    pub(super) tabs: &'static [Tab<'static>],
     pub(super) shape: Shape,
 }
 
@@ -26,13 +27,13 @@ pub(super) enum Shape {
 }
 
 /// One breakdown of a panel.
-#[derive(Debug)]
-pub(super) struct Tab {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tab<'a> {
     /// As in addresses.
-    pub(super) id: &'static str,
-    title: (&'static str, &'static str),
+    pub(super) id: &'a str,
+    pub(super) title: (&'static str, &'static str),
     /// Of the query API; the first is what rows are named by.
-    pub(super) dimensions: &'static [&'static str],
+    pub(super) dimensions: &'a [&'a str],
     /// Shown on the site's page. The first orders the rows and draws the bars.
     pub(super) metrics: &'static [&'static str],
     /// Shown on the panel's own page and in CSV.
@@ -47,7 +48,7 @@ impl Panel {
     }
 
     /// The tab of that name, or the first.
-    pub(super) fn tab(&self, id: Option<&str>) -> &'static Tab {
+    pub(super) fn tab(&self, id: Option<&str>) -> &'static Tab<'static> {
         let named = id.and_then(|id| self.tabs.iter().find(|tab| tab.id == id));
         named.unwrap_or(&self.tabs[0])
     }
@@ -57,7 +58,7 @@ impl Panel {
     }
 }
 
-impl Tab {
+impl Tab<'_> {
     pub(super) fn title(&self, language: Language) -> &'static str {
         language.pick(self.title.0, self.title.1)
     }
@@ -83,7 +84,7 @@ const OF_PAGES: &[&str] = &[
     "engagement_time",
     "scroll_depth",
 ];
-const OF_EVENTS: &[&str] = &["visitors", "events"];
+pub(super) const OF_EVENTS: &[&str] = &["visitors", "events"];
 const OF_GOALS: &[&str] = &["visitors", "events", "conversion_rate"];
 const MONEY: &[&str] = &["total_revenue", "average_revenue", "visitors"];
 const VITALS: &[&str] = &["lcp", "inp", "cls", "fcp", "ttfb", "visitors"];
@@ -94,7 +95,7 @@ const fn tab(
     dimensions: &'static [&'static str],
     metrics: &'static [&'static str],
     all_metrics: &'static [&'static str],
-) -> Tab {
+) -> Tab<'static> {
     Tab {
         id,
         title,
@@ -319,6 +320,19 @@ pub(super) const PANELS: &[Panel] = &[
                 MONEY,
             ),
         ],
+    },
+    // What it asks is chosen in it: `props.rs`.
+    Panel {
+        id: props::ID,
+        title: ("Properties of events", "Hændelsers egenskaber"),
+        shape: Shape::Bars,
+        tabs: &[tab(
+            "",
+            ("Event and property", "Hændelse og egenskab"),
+            &["event:name", "event:props"],
+            OF_EVENTS,
+            OF_EVENTS,
+        )],
     },
     Panel {
         id: "returning",

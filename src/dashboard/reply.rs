@@ -6,7 +6,6 @@ use askama::Template;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http_body_util::Full;
 use hyper::StatusCode;
 use hyper::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
@@ -15,7 +14,9 @@ use hyper::header::{
 use hyper::http::request::Parts;
 
 use crate::policy::language::Language;
+use crate::route::flow::{Broken, Piece, ReplyBody, Source};
 use crate::route::{Reply, typed};
+use crate::stats::export::Export;
 
 /// Nothing from elsewhere, nothing inline; forms and the script's own requests go to this listener.
 const SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
@@ -42,9 +43,18 @@ pub(super) fn page(
 }
 
 /// Replies with a file to be saved.
-pub(super) fn download(text: &str, name: &str, head: &Parts) -> Reply {
+pub(super) fn download(export: Export, name: &str, head: &Parts) -> Reply {
     let mut reply = typed(StatusCode::OK, "text/csv; charset=utf-8", Bytes::new());
-    compressed(&mut reply, text.as_bytes(), head);
+    let is_compressed = accepts_gzip(head);
+    let headers = reply.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("accept-encoding"));
+    if is_compressed {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    *reply.body_mut() = ReplyBody::flowing(Download {
+        export,
+        encoder: is_compressed.then(|| GzEncoder::new(Vec::new(), Compression::new(5))),
+    });
     let name: String = name
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
@@ -68,18 +78,10 @@ pub(super) fn guarded(reply: &mut Reply) {
 
 /// Puts the text into the reply, by gzip where the reader takes it (RFC 9110, section 12.5.3).
 pub(super) fn compressed(reply: &mut Reply, text: &[u8], head: &Parts) {
-    let accepted = head.headers.get(ACCEPT_ENCODING);
-    let accepts = accepted
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| {
-            value
-                .split(',')
-                .any(|coding| coding.trim().starts_with("gzip"))
-        });
     let headers = reply.headers_mut();
     headers.append(VARY, HeaderValue::from_static("accept-encoding"));
-    if !accepts {
-        *reply.body_mut() = Full::new(Bytes::copy_from_slice(text));
+    if !accepts_gzip(head) {
+        *reply.body_mut() = Bytes::copy_from_slice(text).into();
         return;
     }
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4), Compression::new(5));
@@ -88,8 +90,53 @@ pub(super) fn compressed(reply: &mut Reply, text: &[u8], head: &Parts) {
     match written {
         Ok(bytes) => {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            *reply.body_mut() = Full::new(Bytes::from(bytes));
+            *reply.body_mut() = Bytes::from(bytes).into();
         }
-        Err(_) => *reply.body_mut() = Full::new(Bytes::copy_from_slice(text)),
+        Err(_) => *reply.body_mut() = Bytes::copy_from_slice(text).into(),
+    }
+}
+
+fn accepts_gzip(head: &Parts) -> bool {
+    let accepted = head.headers.get(ACCEPT_ENCODING);
+    let accepted = accepted.and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|value| {
+        value
+            .split(',')
+            .any(|coding| coding.trim().starts_with("gzip"))
+    })
+}
+
+/// An export on its way to a file.
+struct Download {
+    export: Export,
+    encoder: Option<GzEncoder<Vec<u8>>>,
+}
+
+impl Download {
+    async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
+        loop {
+            let piece = self.export.piece().await.map_err(|error| {
+                tracing::warn!("an export broke off: {error}");
+                Broken
+            })?;
+            let Some(encoder) = &mut self.encoder else {
+                return Ok(piece.map(Bytes::from));
+            };
+            let Some(text) = piece else {
+                let last = self.encoder.take().map(GzEncoder::finish).transpose();
+                return last.map(|last| last.map(Bytes::from)).map_err(|_| Broken);
+            };
+            encoder.write_all(text.as_bytes()).map_err(|_| Broken)?;
+            let ready = std::mem::take(encoder.get_mut());
+            if !ready.is_empty() {
+                return Ok(Some(ready.into()));
+            }
+        }
+    }
+}
+
+impl Source for Download {
+    fn piece(&mut self) -> Piece<'_> {
+        Box::pin(async { self.next().await.transpose() })
     }
 }

@@ -5,23 +5,24 @@
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::http::request::Parts;
 use jiff::civil::Date;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ask::{self, Asker, MANY};
 use super::overview::{Overview, SiteRow};
 use super::page::{self, Choice, Live as LiveFigure, Main, PanelPage, SitePage};
 use super::panels::Panel;
+use super::props::{self, Props};
 use super::reply;
 use super::view::{Period, View};
 use super::{Dashboard, health, marks, words};
 use crate::config::{Site, Sites};
+use crate::policy::language::Language;
 use crate::route::{Reply, typed};
 use crate::salts::period::{date_of, local_day};
 use crate::stats::metric::Metric;
-use crate::stats::{Answer, Beside, QueryError, csv};
+use crate::stats::{Answer, Beside, QueryError};
 
 /// One site.
 pub(super) async fn one(
@@ -38,17 +39,22 @@ pub(super) async fn one(
     }
     let view = &view;
     let step = step(view, today);
+    let props = Props::of(view);
+    let names = props.dimensions();
+    let narrowed = props.narrowed(view);
     let tabs: Vec<_> = page::panels()
-        .map(|panel| {
-            (
+        .map(|panel| match panel.id {
+            props::ID => (panel, props.tab(&names), &narrowed),
+            id => (
                 panel,
-                panel.tab(view.tabs.get(panel.id).map(String::as_str)),
-            )
+                *panel.tab(view.tabs.get(id).map(String::as_str)),
+                view,
+            ),
         })
         .collect();
     let panels = tabs
         .iter()
-        .map(|(_, tab)| asker.ask(ask::breakdown(site, view, tab, false), Beside::Nothing));
+        .map(|(_, tab, view)| asker.ask(ask::breakdown(site, view, tab, false), Beside::Nothing));
     let steps = match (&view.steps[..], site.funnels.first()) {
         ([], Some(funnel)) => funnel.steps.clone(),
         (steps, _) => steps.to_vec(),
@@ -93,10 +99,13 @@ pub(super) async fn one(
         .as_ref()
         .ok()
         .map(|answer| page::main_graph(view, step, answer, &now_label, graph_csv, &days));
-    let shown = tabs
-        .iter()
-        .zip(&panels)
-        .map(|((panel, tab), counted)| page::shown(view, panel, tab, counted.as_ref(), &base));
+    let shown = tabs.iter().zip(&panels).map(|((panel, tab, _), counted)| {
+        let mut shown = page::shown(view, panel, tab, counted.as_ref(), &base);
+        if panel.id == props::ID {
+            props.dress(&mut shown, view, counted.as_ref().ok(), &base);
+        }
+        shown
+    });
     let consent_csv = view.href(|view| {
         view.path = format!("{base}/consent.csv");
         view.tabs.clear();
@@ -160,28 +169,27 @@ pub(super) async fn panel(
             "graph.csv" => ask::graph(site, view, step),
             _ => ask::consent(site, view, coarse),
         };
-        return Some(match asker.ask(query, Beside::Nothing).await {
-            Ok(answer) => {
-                reply::download(&csv::csv(&answer), &file_name(site, "graph", &answer), head)
-            }
-            Err(error) => crate::admin::query_problem(&error),
-        });
+        return Some(csv(asker, site, query, name.trim_end_matches(".csv"), head).await);
     }
     let (id, is_csv) = match name.strip_suffix(".csv") {
         Some(id) => (id, true),
         None => (name, false),
     };
     let panel = Panel::find(id)?;
-    let tab = panel.tab(view.tabs.get(panel.id).map(String::as_str));
-    let mut query = ask::breakdown(site, view, tab, true);
+    let props = Props::of(view);
+    let names = props.dimensions();
+    let (tab, asked) = match panel.id {
+        props::ID => (props.tab(&names), props.narrowed(view)),
+        id => (
+            *panel.tab(view.tabs.get(id).map(String::as_str)),
+            view.clone(),
+        ),
+    };
+    let tab = &tab;
+    let query = ask::breakdown(site, &asked, tab, true);
+    let what = if tab.id.is_empty() { panel.id } else { tab.id };
     if is_csv {
-        query["pagination"] = json!({});
-        return Some(match asker.ask(query, Beside::Nothing).await {
-            Ok(answer) => {
-                reply::download(&csv::csv(&answer), &file_name(site, tab.id, &answer), head)
-            }
-            Err(error) => crate::admin::query_problem(&error),
-        });
+        return Some(csv(asker, site, query, what, head).await);
     }
     let base = format!("/d/{}", site.id);
     let counted = asker.ask(query, Beside::About).await;
@@ -200,6 +208,9 @@ pub(super) async fn panel(
     {
         row.href = href;
     }
+    if panel.id == props::ID {
+        props.dress(&mut shown, view, counted.as_ref().ok(), &base);
+    }
     let n_rows = counted.as_ref().map_or(0, |answer| answer.n_rows);
     let at = |offset: u64, en, da| Choice {
         text: view.say(en, da).to_owned(),
@@ -215,7 +226,8 @@ pub(super) async fn panel(
             "Rækkerne før",
         ));
     }
-    if view.offset + MANY < n_rows {
+    // The hours of the week come all at once.
+    if tab.is_filter && view.offset + MANY < n_rows {
         pages.push(at(view.offset + MANY, "Further rows", "Flere rækker"));
     }
     let page = PanelPage {
@@ -277,46 +289,59 @@ pub(super) async fn all(dashboard: &Dashboard, sites: &Sites, view: &View, head:
     reply::page(status, &page, view.language, head)
 }
 
-/// The last half hour, as one server-sent event. The connection is not held: the browser comes back by itself after
-/// `retry` (HTML, "Server-sent events"), is looked at anew each time, and keeps no slot while it waits.
+/// Visitors of the last half hour and `k`; none: not counted.
+pub(super) type Present = Option<(Option<f64>, u32)>;
+
+/// Counts the last half hour.
+pub(super) async fn present(asker: &Asker<'_>, site: &Site) -> Present {
+    let query = ask::now(site, asker.now, &[], &["visitors"]);
+    present_of(asker.ask(query, Beside::Nothing).await.as_ref().ok())
+}
+
+fn present_of(counted: Option<&Answer>) -> Present {
+    counted.and_then(|answer| Some((answer.rows.first()?.metrics[0], answer.k)))
+}
+
+/// The last half hour, as one event. Whoever is told so and no more comes back after `retry`.
+pub(super) fn live_event(present: Present, language: Language) -> String {
+    let text = json!({ "text": live_text(present, language) });
+    format!("retry: 10000\ndata: {text}\n\n")
+}
+
+/// The last half hour as a reply that ends, for those who hold enough connections.
 pub(super) async fn now(asker: &Asker<'_>, site: &Site, view: &View) -> Reply {
-    let counted = asker
-        .ask(
-            ask::now(site, asker.now, &[], &["visitors"]),
-            Beside::Nothing,
-        )
-        .await;
-    let figure = live_figure(view, site, counted.as_ref().ok());
-    let body = format!("retry: 10000\ndata: {}\n\n", json!({ "text": figure.text }));
-    let mut reply = typed(StatusCode::OK, "text/event-stream", Bytes::from(body));
+    let event = live_event(present(asker, site).await, view.language);
+    let mut reply = typed(StatusCode::OK, "text/event-stream", Bytes::from(event));
     reply::guarded(&mut reply);
-    reply
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply
 }
 
-fn live_figure(view: &View, site: &Site, counted: Option<&Answer>) -> LiveFigure {
-    let value = counted.and_then(|answer| Some((answer.rows.first()?.metrics[0], answer.k)));
-    let text = match value {
-        Some((Some(n), _)) => words::figure(Metric::Visitors, Some(n), "", view.language),
-        Some((None, k)) => view
-            .language
-            .pick(format!("fewer than {k}"), format!("færre end {k}")),
+fn live_text(present: Present, language: Language) -> String {
+    match present {
+        Some((Some(n), _)) => words::figure(Metric::Visitors, Some(n), "", language),
+        Some((None, k)) => language.pick(format!("fewer than {k}"), format!("færre end {k}")),
         None => words::NONE.to_owned(),
-    };
+    }
+}
+
+fn live_figure(view: &View, site: &Site, counted: Option<&Answer>) -> LiveFigure {
     LiveFigure {
-        text,
+        text: live_text(present_of(counted), view.language),
         href: view.href(|view| view.path = format!("/d/{}/now", site.id)),
     }
 }
 
-fn file_name(site: &Site, what: &str, answer: &Answer) -> String {
-    let day = |instant: &str| instant.get(..10).unwrap_or_default().to_owned();
-    let (from, to) = answer
-        .range("date_range")
-        .map_or_else(Default::default, |(from, to)| (day(from), day(to)));
-    format!("{}-{what}-{from}-{to}.csv", site.id)
+/// A table to be saved, written while it is read.
+async fn csv(asker: &Asker<'_>, site: &Site, query: Value, what: &str, head: &Parts) -> Reply {
+    match asker.export(query).await {
+        Ok(export) => {
+            let (from, to) = export.range();
+            let day = |instant: &str| instant.get(..10).unwrap_or_default().to_owned();
+            let name = format!("{}-{what}-{}-{}.csv", site.id, day(&from), day(&to));
+            reply::download(export, &name, head)
+        }
+        Err(error) => crate::admin::query_problem(&error),
+    }
 }
 
 pub(super) fn status_of(error: &QueryError) -> StatusCode {

@@ -9,6 +9,7 @@
 //! | `compare` | `previous`, `weekday`, `year`, `custom` with `cfrom` and `cto`, or `none` |
 //! | `interval`, `metric` | of the main graph |
 //! | `f` | a filter, any number of them: `is,visit:source,Google`, or JSON as the query API takes it |
+//! | `event` | the event whose properties are shown |
 //! | `step` | a step of the funnel, 2 to 8 of them |
 //! | `lang` | `en` or `da` |
 //! | a panel's name | which of its tabs is shown |
@@ -49,6 +50,8 @@ pub(super) struct View {
     pub(super) steps: Vec<String>,
     /// Panel → tab.
     pub(super) tabs: BTreeMap<&'static str, String>,
+    /// The event whose properties are shown; none: those of all.
+    pub(super) event: Option<String>,
     /// Who reads; not part of the address.
     pub(super) reader: Reader,
     /// Rows to leave out, on the page of one panel.
@@ -88,6 +91,7 @@ impl View {
             filters: Vec::new(),
             steps: Vec::new(),
             tabs: BTreeMap::new(),
+            event: None,
             reader: Reader::default(),
             offset: 0,
         };
@@ -122,10 +126,13 @@ impl View {
                 "step" if view.steps.len() < MAX_STEPS && !value.trim().is_empty() => {
                     view.steps.push(text());
                 }
+                "event" if !value.is_empty() => view.event = Some(value.into_owned()),
                 "offset" => view.offset = value.parse().unwrap_or(0),
                 panel => {
-                    if let Some(panel) = PANELS.iter().find(|known| known.id == panel) {
-                        view.tabs.insert(panel.id, text());
+                    if let Some(panel) = PANELS.iter().find(|known| known.id == panel)
+                        && !value.is_empty()
+                    {
+                        view.tabs.insert(panel.id, value.into_owned());
                     }
                 }
             }
@@ -186,6 +193,14 @@ impl View {
         }
     }
 
+    /// Drops what is of one site: filters, funnel, and the property that is looked at.
+    pub(super) fn leave_site(&mut self) {
+        self.filters.clear();
+        self.steps.clear();
+        self.event = None;
+        self.tabs.remove(super::props::ID);
+    }
+
     /// Returns the address of this view with something changed.
     pub(super) fn href(&self, change: impl FnOnce(&mut View)) -> String {
         let mut view = self.clone();
@@ -241,6 +256,9 @@ impl View {
         }
         pairs.extend(self.steps.iter().map(|step| ("step", step.clone())));
         pairs.extend(self.tabs.iter().map(|(panel, tab)| (*panel, tab.clone())));
+        if let Some(event) = &self.event {
+            pairs.push(("event", event.clone()));
+        }
         if self.offset > 0 {
             pairs.push(("offset", self.offset.to_string()));
         }
@@ -248,6 +266,19 @@ impl View {
             pairs.push(("lang", self.language.tag().into()));
         }
         pairs
+    }
+
+    /// Returns the address at which a link to this view is made.
+    pub(super) fn share(&self) -> String {
+        let address = self.address();
+        let (path, view) = address.split_once('?').unwrap_or((&address, ""));
+        let site = path.strip_prefix("/d/").unwrap_or_default();
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("site", site);
+        if !view.is_empty() {
+            query.append_pair("view", view);
+        }
+        format!("/links?{}", query.finish())
     }
 
     /// Names the language in the address from now on.
@@ -332,6 +363,7 @@ mod tests {
             "/d/portal?from=2026-11-01&to=2026-11-09&compare=year",
             "/d/portal?compare=custom&cfrom=2026-01-01&cto=2026-02-01",
             "/d/portal?f=is%2Cvisit%3Asource%2CGoogle&f=has_done%2Cevent%3Agoal%2CBuy%2C+now",
+            "/d/portal?props=plan+&event=Buy%2C+now",
             "/d/portal?metric=pageviews&step=Visit+%2Fa&step=Buy&sources=channel&lang=da",
         ] {
             assert_eq!(read(address).address(), address);

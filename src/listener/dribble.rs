@@ -63,9 +63,11 @@ impl<S> Dribble<S> {
         }
     }
 
-    /// A reply goes out: the next byte that comes in begins another request.
-    fn replied(&mut self) {
-        if self.begun.take().is_some() {
+    /// A reply goes out: the next byte that comes in begins another request. One that flows for long is not idle as
+    /// long as the client takes it.
+    fn replied(&mut self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Ok(_))) {
+            self.begun = None;
             self.quiet_since = Instant::now();
         }
     }
@@ -126,8 +128,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Dribble<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.replied();
-        Pin::new(&mut this.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.replied(&written);
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -148,7 +151,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Dribble<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.replied();
-        Pin::new(&mut this.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        this.replied(&written);
+        written
     }
 }

@@ -271,6 +271,7 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
     .map_err(|e| part("access", chain(&e)))?;
     let setup = gate.setup_path();
     let gate = Arc::new(gate);
+    let logging = tokio::spawn(gate.clone().keep_log(shutdown.clone()));
     let rights = Rights::open(collector.clone(), store.clone(), &directory)
         .map_err(|e| part("erasure log", e))?;
     let rights = Arc::new(rights);
@@ -325,6 +326,7 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
         gate,
         retention,
         dashboard: Arc::new(Dashboard::new(collector.clone(), store.clone())),
+        shutdown: shutdown.clone(),
     };
     let admin = tokio::spawn(listener::serve(
         admin,
@@ -349,6 +351,7 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
     drop(stop_cores);
     for (task, name) in [
         (maintenance, "maintenance"),
+        (logging, "access log"),
         (erasing, "erasing"),
         (purging, "retention"),
     ] {

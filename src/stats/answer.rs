@@ -17,6 +17,9 @@ use super::period::Range;
 use super::protect::is_gated;
 use super::request::Query;
 
+/// Further changes of the salt are only counted: three years of daily ones.
+const MAX_BOUNDARIES: usize = 1_100;
+
 /// One row as ClickHouse counted it.
 #[derive(Clone, Debug, Row, Deserialize)]
 pub(super) struct Counted {
@@ -44,13 +47,15 @@ pub(super) struct About {
 }
 
 /// Everything an answer is made of.
-pub(super) struct Material<'a> {
-    pub(super) query: &'a Query,
+pub(super) struct Material {
+    pub(super) query: Query,
     pub(super) range: Range,
     pub(super) k: u32,
     pub(super) counted: Vec<Counted>,
     pub(super) compared: Option<(Range, Vec<Counted>)>,
     pub(super) about: About,
+    /// Instants within the range at which one salt gave way to the next.
+    pub(super) salt_boundaries: Vec<Timestamp>,
     pub(super) labels: Option<Vec<String>>,
 }
 
@@ -116,6 +121,35 @@ impl AnswerRow {
             comparison: None,
         }
     }
+
+    pub(super) fn to_json(&self, metrics: &[Metric]) -> Value {
+        let values = |values: &[Option<f64>]| -> Vec<Value> {
+            metrics
+                .iter()
+                .zip(values)
+                .map(|(metric, value)| match value {
+                    None => Value::Null,
+                    Some(value) if metric.is_money() => {
+                        json!({ "value": number(*value, 2), "currency": self.currency })
+                    }
+                    Some(value) => number(*value, metric.decimals()),
+                })
+                .collect()
+        };
+        let mut object = json!({ "dimensions": self.dimensions, "metrics": values(&self.metrics) });
+        if let Some(compared) = &self.comparison {
+            let change = compared
+                .change
+                .iter()
+                .map(|c| c.map_or(Value::Null, |c| number(c, 1)));
+            object["comparison"] = json!({
+                "dimensions": compared.dimensions,
+                "metrics": values(&compared.metrics),
+                "change": change.collect::<Vec<_>>(),
+            });
+        }
+        object
+    }
 }
 
 impl Answer {
@@ -147,37 +181,12 @@ impl Answer {
 
     /// Returns the answer in the shape of Plausible's Stats API v2.
     pub fn to_json(&self) -> Value {
-        let results: Vec<Value> = self.rows.iter().map(|row| self.row_json(row)).collect();
+        let results: Vec<Value> = self
+            .rows
+            .iter()
+            .map(|row| row.to_json(&self.metrics))
+            .collect();
         json!({ "results": results, "meta": self.meta, "query": self.written })
-    }
-
-    fn row_json(&self, row: &AnswerRow) -> Value {
-        let values = |values: &[Option<f64>]| -> Vec<Value> {
-            self.metrics
-                .iter()
-                .zip(values)
-                .map(|(metric, value)| match value {
-                    None => Value::Null,
-                    Some(value) if metric.is_money() => {
-                        json!({ "value": number(*value, 2), "currency": row.currency })
-                    }
-                    Some(value) => number(*value, metric.decimals()),
-                })
-                .collect()
-        };
-        let mut object = json!({ "dimensions": row.dimensions, "metrics": values(&row.metrics) });
-        if let Some(compared) = &row.comparison {
-            let change = compared
-                .change
-                .iter()
-                .map(|c| c.map_or(Value::Null, |c| number(c, 1)));
-            object["comparison"] = json!({
-                "dimensions": compared.dimensions,
-                "metrics": values(&compared.metrics),
-                "change": change.collect::<Vec<_>>(),
-            });
-        }
-        object
     }
 }
 
@@ -190,10 +199,10 @@ fn number(value: f64, decimals: i32) -> Value {
     }
 }
 
-impl Material<'_> {
+impl Material {
     /// Puts the answer together.
     pub(super) fn answer(self) -> Answer {
-        let query = self.query;
+        let query = &self.query;
         let gated = self.is_withheld(&self.counted);
         let first = self.counted.first();
         let n_suppressed = first.map_or(0, |row| row.n_suppressed);
@@ -205,18 +214,21 @@ impl Material<'_> {
             .filter(|row| page.contains(&row.position))
             .map(|row| self.row(row))
             .collect();
-        self.compare(&mut rows);
-        let mut warnings = self.warnings(&rows);
+        let is_mixed = self.counted.iter().any(|row| row.currency.contains(' '));
+        let money = query.metrics.iter().position(|metric| metric.is_money());
+        let has_gaps = money.is_some_and(|i| rows.iter().any(|row| row.metrics[i].is_none()));
         if gated {
             // One total without a value, or no rows at all: their number would tell something, too.
             rows.truncate(usize::from(query.dimensions.is_empty()));
             rows.iter_mut().for_each(|row| row.metrics.fill(None));
-            warnings.push(format!(
-                "the filter matches, or spares, fewer than {} visitors: nothing is shown",
-                self.k
-            ));
+        }
+        // Behind that: by how much a number has changed tells it as well.
+        if let Some(comparing) = self.comparing() {
+            rows.iter_mut()
+                .for_each(|row| comparing.put(&self.query, row));
         }
         let n_suppressed = if gated { n_rows } else { n_suppressed };
+        let warnings = self.warnings(gated, is_mixed && has_gaps);
         let meta = self.meta(n_rows, n_suppressed, &warnings);
         let (earlier, earlier_labels) = self.earlier();
         Answer {
@@ -224,7 +236,7 @@ impl Material<'_> {
             labels: self.labels.clone().unwrap_or_default(),
             earlier,
             earlier_labels,
-            dimensions: query.dimensions.iter().map(ToString::to_string).collect(),
+            dimensions: dimensions(query),
             metrics: query.metrics.clone(),
             rows,
             n_suppressed,
@@ -235,7 +247,7 @@ impl Material<'_> {
         }
     }
 
-    fn row(&self, row: &Counted) -> AnswerRow {
+    pub(super) fn row(&self, row: &Counted) -> AnswerRow {
         let metrics = self.query.metrics.iter().zip(&row.metrics);
         AnswerRow {
             dimensions: row.dimensions.clone(),
@@ -266,78 +278,73 @@ impl Material<'_> {
         (counted.iter().map(|row| self.row(row)).collect(), labels)
     }
 
-    fn is_withheld(&self, counted: &[Counted]) -> bool {
+    pub(super) fn is_withheld(&self, counted: &[Counted]) -> bool {
         !self.query.filter.is_empty()
             && counted
                 .first()
                 .is_some_and(|row| is_gated(row.matched, row.everyone, self.k))
     }
 
-    /// Puts beside each row the one it is compared with: of the same values, and of the point of time
-    /// that stands as far from its range's beginning.
-    fn compare(&self, rows: &mut [AnswerRow]) {
-        let Some((range, counted)) = &self.compared else {
-            return;
-        };
+    /// What rows are compared with; none: nothing.
+    pub(super) fn comparing(&self) -> Option<Comparing> {
+        let (range, counted) = self.compared.as_ref()?;
         let zone = &self.query.site.time_zone;
-        let time = self
-            .query
-            .dimensions
-            .iter()
-            .position(|d| d.step().is_some());
         let step = self.query.dimensions.iter().find_map(Dimension::step);
         let labels = |range: Range| {
             step.and_then(|step| range.labels(step, zone).ok())
                 .unwrap_or_default()
         };
-        let moved: HashMap<String, String> =
-            labels(self.range).into_iter().zip(labels(*range)).collect();
-        let is_withheld = self.is_withheld(counted);
-        let by_key: HashMap<&[String], &Counted> = counted
-            .iter()
-            .map(|row| (row.dimensions.as_slice(), row))
-            .collect();
-        for row in rows {
-            let mut dimensions = row.dimensions.clone();
-            if let Some(label) = time.map(|i| &mut dimensions[i]) {
-                *label = moved.get(label.as_str()).cloned().unwrap_or_default();
-            }
-            let found = by_key.get(dimensions.as_slice()).filter(|_| !is_withheld);
-            let metrics = match found {
-                Some(row) => self.row(row).metrics,
-                None => vec![None; self.query.metrics.len()],
-            };
-            let pairs = row.metrics.iter().zip(&metrics).zip(&self.query.metrics);
-            let change = pairs.map(|((now, then), metric)| change(*metric, (*now)?, (*then)?));
-            let change = change.collect();
-            row.comparison = Some(Compared {
-                dimensions,
-                metrics,
-                change,
-            });
-        }
+        let rows = match self.is_withheld(counted) {
+            true => HashMap::new(),
+            false => counted
+                .iter()
+                .map(|row| (row.dimensions.clone(), self.row(row).metrics))
+                .collect(),
+        };
+        Some(Comparing {
+            moved: labels(self.range).into_iter().zip(labels(*range)).collect(),
+            rows,
+        })
     }
 
-    fn warnings(&self, rows: &[AnswerRow]) -> Vec<String> {
-        let query = self.query;
+    fn warnings(&self, gated: bool, lacks_amounts: bool) -> Vec<String> {
+        let query = &self.query;
         let mut warnings = Vec::new();
-        let n_salts = self
-            .range
-            .n_salts(&query.site.time_zone, query.site.rotation);
+        let n_salts = self.n_salts();
         let counts_people = |metric: &Metric| matches!(metric, Metric::Visitors | Metric::Devices);
         if n_salts > 1 && query.metrics.iter().any(counts_people) {
             warnings.push(format!(
                 "the range spans {n_salts} salts: who came under several is counted under each"
             ));
         }
-        let money = query.metrics.iter().position(|metric| metric.is_money());
-        let is_mixed = self.counted.iter().any(|row| row.currency.contains(' '));
-        if is_mixed && money.is_some_and(|i| rows.iter().any(|row| row.metrics[i].is_none())) {
+        if lacks_amounts {
             warnings.push(
                 "amounts in several currencies are not added; divide by event:currency".into(),
             );
         }
+        if gated {
+            warnings.push(format!(
+                "the filter matches, or spares, fewer than {} visitors: nothing is shown",
+                self.k
+            ));
+        }
         warnings
+    }
+
+    /// `meta` and `query` of an answer whose rows are written already.
+    pub(super) fn around(
+        &self,
+        gated: bool,
+        lacks_amounts: bool,
+    ) -> (Map<String, Value>, Map<String, Value>) {
+        let first = self.counted.first();
+        let n_rows = first.map_or(0, |row| row.n_rows);
+        let n_suppressed = match gated {
+            true => n_rows,
+            false => first.map_or(0, |row| row.n_suppressed),
+        };
+        let warnings = self.warnings(gated, lacks_amounts);
+        (self.meta(n_rows, n_suppressed, &warnings), self.written())
     }
 
     fn meta(&self, n_rows: u64, n_suppressed: u64, warnings: &[String]) -> Map<String, Value> {
@@ -355,9 +362,15 @@ impl Material<'_> {
         let mut meta = Map::new();
         meta.insert("k".into(), self.k.into());
         meta.insert("suppressed_rows".into(), n_suppressed.into());
+        meta.insert("salts".into(), self.n_salts().into());
+        let boundaries = self.salt_boundaries.iter();
+        let boundaries: Vec<String> = boundaries.map(|at| self.text(*at)).collect();
         meta.insert(
-            "salts".into(),
-            self.range.n_salts(zone, self.query.site.rotation).into(),
+            "salt_boundaries".into(),
+            match boundaries.len() <= MAX_BOUNDARIES {
+                true => boundaries.into(),
+                false => Value::Null,
+            },
         );
         meta.insert("time_zone".into(), zone.iana_name().into());
         meta.insert(
@@ -403,15 +416,61 @@ impl Material<'_> {
     }
 
     fn ends(&self, range: Range) -> Value {
+        json!(self.ends_text(range))
+    }
+
+    /// First and last instant (RFC 3339).
+    pub(super) fn ends_text(&self, range: Range) -> (String, String) {
         let zone = &self.query.site.time_zone;
         let (from, until) = range.instants(zone);
         let last = until
             .checked_sub(jiff::Span::new().seconds(1))
             .unwrap_or(until);
-        // RFC 3339, with the offset that holds at that instant.
-        let text = |at: Timestamp| at.display_with_offset(zone.to_offset(at)).to_string();
-        json!([text(from), text(last)])
+        (self.text(from), self.text(last))
     }
+
+    /// RFC 3339, with the offset that holds in the site's zone at that instant.
+    fn text(&self, at: Timestamp) -> String {
+        let zone = &self.query.site.time_zone;
+        at.display_with_offset(zone.to_offset(at)).to_string()
+    }
+
+    fn n_salts(&self) -> usize {
+        self.salt_boundaries.len() + 1
+    }
+}
+
+/// The rows of the range that another is compared with.
+pub(super) struct Comparing {
+    /// Points of time, and those that stand as far from the other range's beginning.
+    moved: HashMap<String, String>,
+    rows: HashMap<Vec<String>, Vec<Option<f64>>>,
+}
+
+impl Comparing {
+    /// Puts beside a row the one of the same values, and of the point of time that lies as far in.
+    pub(super) fn put(&self, query: &Query, row: &mut AnswerRow) {
+        let time = query.dimensions.iter().position(|d| d.step().is_some());
+        let mut dimensions = row.dimensions.clone();
+        if let Some(label) = time.map(|i| &mut dimensions[i]) {
+            *label = self.moved.get(label.as_str()).cloned().unwrap_or_default();
+        }
+        let found = self.rows.get(&dimensions).cloned();
+        let metrics = found.unwrap_or_else(|| vec![None; query.metrics.len()]);
+        let pairs = row.metrics.iter().zip(&metrics).zip(&query.metrics);
+        let change = pairs.map(|((now, then), metric)| change(*metric, (*now)?, (*then)?));
+        let change = change.collect();
+        row.comparison = Some(Compared {
+            dimensions,
+            metrics,
+            change,
+        });
+    }
+}
+
+/// The names of a query's dimensions.
+pub(super) fn dimensions(query: &Query) -> Vec<String> {
+    query.dimensions.iter().map(ToString::to_string).collect()
 }
 
 fn round(value: f64, decimals: i32) -> f64 {

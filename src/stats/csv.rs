@@ -1,37 +1,39 @@
-//! An answer as CSV (RFC 4180): one line a row, dimensions first.
+//! Rows as CSV (RFC 4180): one line a row, dimensions first.
 //!
-//! Comes in: an [`Answer`]. Goes out: text whose figures stand with the decimals of their metric and a point. Promises
-//! that a spreadsheet runs nothing of what visitors sent. Loses: `meta`; JSON has it.
+//! Comes in: rows of an answer or export. Goes out: text whose figures stand with the decimals of their metric and a point.
+//! Promises that a spreadsheet runs nothing of what visitors sent. Loses: `meta`; JSON has it.
 
 use super::answer::{Answer, AnswerRow};
 use super::metric::Metric;
 
-/// Returns the answer's rows below a line of names.
-pub fn csv(answer: &Answer) -> String {
-    let mut out = String::new();
-    let mut write = |cells: Vec<String>| {
-        let quoted: Vec<String> = cells
-            .iter()
-            .map(|cell| match cell.contains([',', '"', '\n', '\r']) {
-                true => format!("\"{}\"", cell.replace('"', "\"\"")),
-                false => cell.clone(),
-            })
-            .collect();
-        out.push_str(&quoted.join(","));
-        out.push_str("\r\n");
-    };
-    write(header(answer));
-    for row in &answer.rows {
-        // Spreadsheets run what begins like a formula; a visitor may have sent it.
-        let texts = row.dimensions.iter().map(|text| {
-            match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-                true => format!("'{text}"),
-                false => text.clone(),
+/// Writes one line.
+pub(super) fn line(out: &mut String, cells: &[String]) {
+    for (i, cell) in cells.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        match cell.contains([',', '"', '\n', '\r']) {
+            true => {
+                out.push('"');
+                out.push_str(&cell.replace('"', "\"\""));
+                out.push('"');
             }
-        });
-        write(texts.chain(figures(answer, row, "")).collect());
+            false => out.push_str(cell),
+        }
     }
-    out
+    out.push_str("\r\n");
+}
+
+/// Returns a row's cells.
+pub(super) fn cells(metrics: &[Metric], row: &AnswerRow) -> Vec<String> {
+    // Spreadsheets run what begins like a formula; a visitor may have sent it.
+    let texts = row.dimensions.iter().map(|text| {
+        match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+            true => format!("'{text}"),
+            false => text.clone(),
+        }
+    });
+    texts.chain(figures(metrics, row, "")).collect()
 }
 
 /// Returns the names of the columns.
@@ -41,7 +43,7 @@ pub fn header(answer: &Answer) -> Vec<String> {
 }
 
 /// Returns a row's figures; `none` stands where one is withheld or has nothing to divide by.
-pub fn figures(answer: &Answer, row: &AnswerRow, none: &str) -> Vec<String> {
+pub fn figures(metrics: &[Metric], row: &AnswerRow, none: &str) -> Vec<String> {
     let figure = |(metric, value): (&Metric, &Option<f64>)| match value {
         None => none.to_owned(),
         Some(value) => {
@@ -54,12 +56,7 @@ pub fn figures(answer: &Answer, row: &AnswerRow, none: &str) -> Vec<String> {
             format!("{value:.digits$}{unit}")
         }
     };
-    answer
-        .metrics
-        .iter()
-        .zip(&row.metrics)
-        .map(figure)
-        .collect()
+    metrics.iter().zip(&row.metrics).map(figure).collect()
 }
 
 #[cfg(test)]
@@ -69,12 +66,11 @@ mod tests {
     #[test]
     fn csv_runs_nothing_in_a_spreadsheet() {
         let row = |text: &str, value| AnswerRow::new(vec![text.into()], vec![value, Some(2.5)]);
-        let answer = Answer::new(
-            vec!["event:page".into()],
-            vec![Metric::Visitors, Metric::ViewsPerVisit],
-            vec![row("=1+\"1\"\u{1b}[31m", Some(7.0)), row("(other)", None)],
-        );
-        let text = csv(&answer);
+        let metrics = [Metric::Visitors, Metric::ViewsPerVisit];
+        let mut text = String::new();
+        for row in [row("=1+\"1\"\u{1b}[31m", Some(7.0)), row("(other)", None)] {
+            line(&mut text, &cells(&metrics, &row));
+        }
         assert!(
             text.contains("\"'=1+\"\"1\"\"\u{1b}[31m\",7,2.50\r\n"),
             "{text}"

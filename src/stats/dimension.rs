@@ -44,6 +44,8 @@ pub enum EventField {
     Name,
     Page,
     Prop(String),
+    /// Names of its properties: an event is counted under each that it carries, and nowhere if it carries none.
+    Props,
 }
 
 /// Properties of a visit.
@@ -91,7 +93,7 @@ const FIRST: [&str; 20] = [
 
 /// Names of all dimensions but those of properties.
 pub(super) fn names() -> impl Iterator<Item = String> {
-    let event = ["name", "page", "hostname", "goal", "currency"];
+    let event = ["name", "page", "hostname", "goal", "currency", "props"];
     let visit = [
         "entry_page",
         "entry_page_hostname",
@@ -119,7 +121,7 @@ impl Dimension {
     pub(super) fn parse(name: &str, natural: Step) -> Result<Dimension, String> {
         let unknown = || {
             Err(format!(
-                "is no dimension; there are event:{{name,page,hostname,goal,currency,props:NAME}}, \
+                "is no dimension; there are event:{{name,page,hostname,goal,currency,props,props:NAME}}, \
                  visit:{{entry_page,entry_page_hostname,exit_page,exit_page_hostname,hour,weekday,utm_term,{}}} and \
                  time:{{minute,hour,day,week,month}}",
                 FIRST.join(",")
@@ -137,6 +139,7 @@ impl Dimension {
             ("event", "hostname") => Dimension::Event(EventField::Hostname),
             ("event", "name") => Dimension::Event(EventField::Name),
             ("event", "page") => Dimension::Event(EventField::Page),
+            ("event", "props") => Dimension::Event(EventField::Props),
             ("event", field) => match field.strip_prefix("props:") {
                 Some(prop) if !prop.is_empty() && prop.len() <= MAX_PROP_NAME => {
                     Dimension::Event(EventField::Prop(prop.to_owned()))
@@ -191,6 +194,7 @@ impl EventField {
             EventField::Hostname => "hostname".into(),
             EventField::Page => "path".into(),
             EventField::Prop(name) => format!("props[{}]", literal(name)),
+            EventField::Props => "arrayJoin(mapKeys(props))".into(),
         }
     }
 
@@ -198,7 +202,7 @@ impl EventField {
     /// visitor did; pages and hosts keep them, because what they report belongs there.
     pub(super) fn only(&self, goals: &[String]) -> Option<String> {
         match self {
-            EventField::Currency | EventField::Name | EventField::Prop(_) => {
+            EventField::Currency | EventField::Name | EventField::Prop(_) | EventField::Props => {
                 Some("name NOT IN ('engagement', 'web_vitals')".into())
             }
             EventField::Goal if goals.is_empty() => {
@@ -261,6 +265,7 @@ impl fmt::Display for Dimension {
             Dimension::Event(EventField::Name) => f.write_str("event:name"),
             Dimension::Event(EventField::Page) => f.write_str("event:page"),
             Dimension::Event(EventField::Prop(name)) => write!(f, "event:props:{name}"),
+            Dimension::Event(EventField::Props) => f.write_str("event:props"),
             Dimension::Visit(VisitField::EntryPage) => f.write_str("visit:entry_page"),
             Dimension::Visit(VisitField::EntryHostname) => f.write_str("visit:entry_page_hostname"),
             Dimension::Visit(VisitField::ExitPage) => f.write_str("visit:exit_page"),
@@ -293,6 +298,7 @@ mod tests {
             "event:hostname",
             "event:goal",
             "event:currency",
+            "event:props",
             "event:props:a:b",
             "visit:entry_page",
             "visit:entry_page_hostname",

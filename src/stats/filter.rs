@@ -187,6 +187,9 @@ fn parse_leaf(parts: &[Value], word: &str, key: &str, is_done: bool) -> Result<L
         .map_err(|reason| Refusal::new(&name_key, name, reason))?;
     let refused = match &dimension {
         Dimension::Time(_) => Some("time cannot be filtered; narrow date_range"),
+        Dimension::Event(EventField::Props) => Some(
+            "is many names at once; ask event:props:NAME is_not (not set) for events that carry NAME",
+        ),
         Dimension::Visit(_) if is_done => Some("has_done asks about events, not about visits"),
         Dimension::Event(EventField::Goal)
             if !matches!(operator, Operator::Is | Operator::IsNot) =>

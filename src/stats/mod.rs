@@ -10,6 +10,7 @@
 pub mod answer;
 pub mod csv;
 pub mod dimension;
+pub mod export;
 pub mod filter;
 pub mod funnel;
 mod literal;
@@ -22,6 +23,7 @@ mod sql;
 
 use std::time::Duration;
 
+use clickhouse::query::RowCursor;
 use clickhouse::{Client, Row, RowOwned, RowRead};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -32,7 +34,7 @@ use self::answer::{About, Counted, Material};
 use self::dimension::Dimension;
 pub(crate) use self::literal::literal;
 use self::metric::Metric;
-use self::period::{Asked, Range};
+use self::period::{Asked, Made, Range};
 use self::request::{Comparison, MAX_ROWS, Query, Refusal, Unread};
 use self::sql::Counting;
 use crate::config::{Site, Sites, settings};
@@ -155,17 +157,67 @@ pub async fn answer_with(
     now: Timestamp,
     beside: Beside,
 ) -> Result<Answer, QueryError> {
+    let Prepared {
+        asker,
+        query,
+        range,
+        earlier,
+        labels,
+    } = prepare(client, sites, limits, body, now).await?;
+    if query.limit > MAX_ROWS {
+        let reason = format!("at most {MAX_ROWS} rows are answered at once");
+        return Err(Refusal::new("pagination.limit", query.limit, reason).into());
+    }
+    let (mut counted, mut compared, (about, salt_boundaries), chosen, chosen_before) = tokio::try_join!(
+        asker.ask::<Counted>(asker.counting(&query, range)),
+        asker.compared(&query, earlier),
+        asker.about(&query, range, beside),
+        asker.choices(&query, Some(range)),
+        asker.choices(&query, earlier),
+    )?;
+    if let Some(i) = query.place_of(Metric::ConsentRate) {
+        put_choices(&mut counted, i, &chosen);
+        if let Some((_, compared)) = &mut compared {
+            put_choices(compared, i, &chosen_before);
+        }
+    }
+    Ok(Material {
+        query,
+        range,
+        k: limits.k,
+        counted,
+        compared,
+        about,
+        salt_boundaries,
+        labels,
+    }
+    .answer())
+}
+
+/// A query that was read, with its ranges in days or instants.
+struct Prepared<'a> {
+    asker: Asker<'a>,
+    query: Query,
+    range: Range,
+    /// What it is compared with.
+    earlier: Option<Range>,
+    labels: Option<Vec<String>>,
+}
+
+async fn prepare<'a>(
+    client: &'a Client,
+    sites: &Sites,
+    limits: &'a settings::Query,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Prepared<'a>, QueryError> {
     let query = request::parse(body, sites, now).map_err(|unread| match unread {
         Unread::Refused(refusal) => QueryError::BadRequest(refusal),
         Unread::UnknownSite => QueryError::UnknownSite,
     })?;
     let asker = Asker { client, limits };
     let range = asker.range(&query, now).await?;
-    let labels = match query
-        .dimensions
-        .iter()
-        .find_map(|dimension| dimension.step())
-    {
+    let labels = match query.dimensions.iter().find_map(Dimension::step) {
         Some(step) if query.is_labelled => {
             let labels = range.labels(step, &query.site.time_zone);
             Some(labels.map_err(|reason| Refusal::new("include.time_labels", true, reason))?)
@@ -177,68 +229,13 @@ pub async fn answer_with(
         Comparison::Previous { match_weekday } => range.previous(match_weekday),
         Comparison::YearBefore { match_weekday } => range.year_before(match_weekday),
     });
-    let counting = |range, limit, offset| Counting {
-        query: &query,
+    Ok(Prepared {
+        asker,
+        query,
         range,
-        k: limits.k,
-        limit,
-        offset,
-    };
-    let is_of_choices = query.metrics.contains(&Metric::ConsentRate);
-    let step = query.dimensions.iter().find_map(Dimension::step);
-    let choices = async |range: Range| match is_of_choices {
-        false => Ok(Vec::new()),
-        true => {
-            let sql = sql::events::choices(&query.site, range, step);
-            asker.ask::<Choices>(sql).await
-        }
-    };
-    let (mut counted, mut compared, about, chosen, chosen_before) = tokio::try_join!(
-        asker.ask::<Counted>(counting(range, query.limit, query.offset).sql()),
-        async {
-            match earlier {
-                None => Ok(None),
-                Some(range) => {
-                    let counted = asker.ask(counting(range, MAX_ROWS, 0).sql()).await?;
-                    Ok(Some((range, counted)))
-                }
-            }
-        },
-        async {
-            match beside {
-                Beside::About => asker.ask(sql::events::about(&query.site, range)).await,
-                Beside::Nothing => Ok(Vec::<About>::new()),
-            }
-        },
-        choices(range),
-        async {
-            match earlier {
-                Some(range) => choices(range).await,
-                None => Ok(Vec::new()),
-            }
-        },
-    )?;
-    if let Some(i) = query
-        .metrics
-        .iter()
-        .position(|metric| *metric == Metric::ConsentRate)
-    {
-        put_choices(&mut counted, i, &chosen);
-        if let Some((_, compared)) = &mut compared {
-            put_choices(compared, i, &chosen_before);
-        }
-    }
-    let about = about.into_iter().next().unwrap_or_default();
-    Ok(Material {
-        query: &query,
-        range,
-        k: limits.k,
-        counted,
-        compared,
-        about,
+        earlier,
         labels,
-    }
-    .answer())
+    })
 }
 
 /// Returns the first local date of which a site has events (days since 1970-01-01).
@@ -267,6 +264,24 @@ struct Choices {
     label: String,
     grants: u64,
     denials: u64,
+}
+
+/// That a salt was made.
+#[derive(Debug, Row, Deserialize)]
+struct MadeRow {
+    of_day: u16,
+    at_ms: i64,
+    is_first: u8,
+}
+
+impl MadeRow {
+    fn read(self) -> Made {
+        Made {
+            period: self.of_day,
+            at_ms: self.at_ms,
+            is_first: self.is_first != 0,
+        }
+    }
 }
 
 /// Puts percentages of yes where the counted rows have a place for them.
@@ -323,15 +338,114 @@ impl Asker<'_> {
         }
     }
 
+    /// Returns the statement of a query over one range.
+    fn counting(&self, query: &Query, range: Range) -> String {
+        self.counted_from(query, range, query.limit, query.offset)
+    }
+
+    fn counted_from(&self, query: &Query, range: Range, limit: u64, offset: u64) -> String {
+        let counting = Counting {
+            query,
+            range,
+            k: self.limits.k,
+            limit,
+            offset,
+        };
+        counting.sql()
+    }
+
+    async fn compared(
+        &self,
+        query: &Query,
+        earlier: Option<Range>,
+    ) -> Result<Option<(Range, Vec<Counted>)>, QueryError> {
+        let Some(range) = earlier else {
+            return Ok(None);
+        };
+        let counted = self
+            .ask(self.counted_from(query, range, MAX_ROWS, 0))
+            .await?;
+        Ok(Some((range, counted)))
+    }
+
+    /// Facts about site and range, and the instants at which its salt changed.
+    async fn about(
+        &self,
+        query: &Query,
+        range: Range,
+        beside: Beside,
+    ) -> Result<(About, Vec<Timestamp>), QueryError> {
+        let site = &query.site;
+        let (about, made) = match beside {
+            Beside::Nothing => (Vec::new(), Vec::new()),
+            Beside::About => tokio::try_join!(
+                self.ask(sql::events::about(site, range)),
+                self.ask::<MadeRow>(sql::events::salts(site, range)),
+            )?,
+        };
+        let made: Vec<Made> = made.into_iter().map(MadeRow::read).collect();
+        let boundaries = range.salt_boundaries(&site.time_zone, site.rotation, &made);
+        Ok((about.into_iter().next().unwrap_or_default(), boundaries))
+    }
+
+    /// Consent choices by the query's time, where its metrics ask for them.
+    async fn choices(
+        &self,
+        query: &Query,
+        range: Option<Range>,
+    ) -> Result<Vec<Choices>, QueryError> {
+        let step = query.dimensions.iter().find_map(Dimension::step);
+        match (range, query.place_of(Metric::ConsentRate)) {
+            (Some(range), Some(_)) => {
+                self.ask(sql::events::choices(&query.site, range, step))
+                    .await
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
     async fn ask<T>(&self, sql: String) -> Result<Vec<T>, QueryError>
     where
         T: RowOwned + RowRead,
     {
+        let query = self.query(&sql);
+        match tokio::time::timeout(self.patience(), query.fetch_all::<T>()).await {
+            Ok(rows) => rows.map_err(QueryError::from_client),
+            Err(_) => Err(QueryError::TooExpensive {
+                limit: "max_seconds",
+            }),
+        }
+    }
+
+    /// Asks for rows one by one.
+    fn open<T: RowOwned + RowRead>(&self, sql: &str) -> Result<RowCursor<T>, QueryError> {
+        self.query(sql)
+            .fetch::<T>()
+            .map_err(QueryError::from_client)
+    }
+
+    /// Waits for the first row; the statement has counted by then.
+    async fn first<T: RowOwned + RowRead>(
+        &self,
+        cursor: &mut RowCursor<T>,
+    ) -> Result<Option<T>, QueryError> {
+        match tokio::time::timeout(self.patience(), cursor.next()).await {
+            Ok(row) => row.map_err(QueryError::from_client),
+            Err(_) => Err(QueryError::TooExpensive {
+                limit: "max_seconds",
+            }),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.limits.max_seconds.into()) + LATE
+    }
+
+    fn query(&self, sql: &str) -> clickhouse::query::Query {
         let seconds = self.limits.max_seconds;
         let memory_bytes = self.limits.max_memory_mib << 20;
-        let query = self
-            .client
-            .query_raw(&sql)
+        self.client
+            .query_raw(sql)
             .with_setting("readonly", "1")
             .with_setting("max_execution_time", seconds.to_string())
             .with_setting("max_memory_usage", memory_bytes.to_string())
@@ -342,13 +456,6 @@ impl Asker<'_> {
             )
             // A body of MAX_BODY bytes may grow fourfold where its texts are written as numbers.
             .with_setting("max_query_size", (8 * request::MAX_BODY).to_string())
-            .with_setting("cancel_http_readonly_queries_on_client_close", "1");
-        let limit = Duration::from_secs(seconds.into()) + LATE;
-        match tokio::time::timeout(limit, query.fetch_all::<T>()).await {
-            Ok(rows) => rows.map_err(QueryError::from_client),
-            Err(_) => Err(QueryError::TooExpensive {
-                limit: "max_seconds",
-            }),
-        }
+            .with_setting("cancel_http_readonly_queries_on_client_close", "1")
     }
 }

@@ -45,6 +45,17 @@ pub enum Range {
     },
 }
 
+/// That a salt was made, as `salt_events` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Made {
+    /// First local date of its period.
+    pub(super) period: u16,
+    /// When (milliseconds since 1970 UTC).
+    pub(super) at_ms: i64,
+    /// The site had none before.
+    pub(super) is_first: bool,
+}
+
 /// How finely time is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -202,6 +213,35 @@ impl Range {
             period = next_period(period, rotation);
         }
         n
+    }
+
+    /// Returns the instants within it at which one salt gave way to the next: who came before and after is counted
+    /// twice. What is on record of the salts comes first; before the first record, the rotation that is configured.
+    pub(super) fn salt_boundaries(
+        self,
+        zone: &TimeZone,
+        rotation: Rotation,
+        made: &[Made],
+    ) -> Vec<Timestamp> {
+        let (from, until) = self.instants(zone);
+        let (first, last) = self.days(zone);
+        let recorded = made.iter().map(|made| made.period).min();
+        let mut boundaries = BTreeSet::new();
+        let mut period = next_period(period_of(first, rotation), rotation);
+        while period <= last.min(recorded.unwrap_or(u16::MAX)) && period < u16::MAX {
+            boundaries.insert(start_of(period, zone));
+            period = next_period(period, rotation);
+        }
+        for made in made {
+            let start = start_of(made.period, zone);
+            // Made ahead, it waits for its period; made within, it is in force at once. Before the first one of all
+            // there was nothing.
+            let is_first = made.is_first && recorded == Some(made.period);
+            let at = Timestamp::from_millisecond(made.at_ms).unwrap_or(start);
+            boundaries.insert(if is_first { start } else { at.max(start) });
+        }
+        boundaries.retain(|at| from < *at && *at < until);
+        boundaries.into_iter().collect()
     }
 
     /// Returns the step a graph of this range has when the client names none.
@@ -436,5 +476,67 @@ mod tests {
         assert_eq!(range.n_salts(&zone, Rotation::Day), 30);
         assert_eq!(range.n_salts(&zone, Rotation::Week), 6);
         assert_eq!(range.n_salts(&zone, Rotation::Month), 1);
+        for rotation in [Rotation::Day, Rotation::Week, Rotation::Month] {
+            let boundaries = range.salt_boundaries(&zone, rotation, &[]);
+            assert_eq!(boundaries.len() + 1, range.n_salts(&zone, rotation));
+        }
+    }
+
+    #[test]
+    fn salts_change_at_local_midnight_also_where_clocks_change() {
+        let zone = copenhagen();
+        let texts = |range: Range, rotation, made: &[Made]| -> Vec<String> {
+            let at = range.salt_boundaries(&zone, rotation, made);
+            at.iter().map(ToString::to_string).collect()
+        };
+        // The clocks go back on the 25th, and forward on the 29th of March.
+        let autumn = days("2026-10-24", "2026-10-26");
+        let expected = ["2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"];
+        assert_eq!(texts(autumn, Rotation::Day, &[]), expected);
+        let spring = days("2026-03-28", "2026-03-30");
+        let expected = ["2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"];
+        assert_eq!(texts(spring, Rotation::Day, &[]), expected);
+        assert_eq!(texts(spring, Rotation::Week, &[]), ["2026-03-29T22:00:00Z"]);
+        // Of a stretch of instants, those strictly within.
+        let from_midnight = pair("2026-10-25T00:00:00", "2026-10-26T09:00:00", &zone).unwrap();
+        let expected = ["2026-10-25T23:00:00Z"];
+        assert_eq!(texts(from_midnight, Rotation::Day, &[]), expected);
+    }
+
+    #[test]
+    fn what_is_on_record_of_the_salts_wins_over_the_configured_rotation() {
+        let zone = copenhagen();
+        let day = |text: &str| day_number(text.parse().unwrap());
+        let made = |period: &str, at: &str, is_first| Made {
+            period: day(period),
+            at_ms: at.parse::<Timestamp>().unwrap().as_millisecond(),
+            is_first,
+        };
+        // Daily salts until the operator chose weeks at noon of Wednesday the 4th: that week's salt took over at once.
+        let record = [
+            made("2026-11-02", "2026-11-02T10:00:00Z", true),
+            made("2026-11-03", "2026-11-02T21:30:00Z", false),
+            made("2026-11-04", "2026-11-03T21:30:00Z", false),
+            made("2026-11-02", "2026-11-04T11:00:00Z", false),
+            made("2026-11-09", "2026-11-08T21:30:00Z", false),
+            // A second salt of that week, after a leak.
+            made("2026-11-09", "2026-11-10T08:00:00Z", false),
+            // Made ahead, and not in force within the range.
+            made("2026-11-16", "2026-11-15T21:30:00Z", false),
+        ];
+        let range = days("2026-10-26", "2026-11-15");
+        let at = range.salt_boundaries(&zone, Rotation::Week, &record);
+        let at: Vec<String> = at.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            at,
+            [
+                "2026-11-01T23:00:00Z",
+                "2026-11-02T23:00:00Z",
+                "2026-11-03T23:00:00Z",
+                "2026-11-04T11:00:00Z",
+                "2026-11-08T23:00:00Z",
+                "2026-11-10T08:00:00Z",
+            ]
+        );
     }
 }

@@ -21,8 +21,11 @@ use crate::config::{Site, Sites};
 /// Largest body (bytes).
 pub const MAX_BODY: usize = 64 << 10;
 
-/// Most rows of one answer.
+/// Rows of an answer that says nothing of it, and most of one that is held in memory.
 pub const MAX_ROWS: u64 = 10_000;
+
+/// Most rows of one export, which is written while it is read ([`super::export`]); further ones are behind `offset`.
+pub const MAX_EXPORT: u64 = 1_000_000;
 
 /// More would only be mistakes.
 const MAX_DIMENSIONS: usize = 4;
@@ -131,6 +134,13 @@ pub enum Comparison {
     },
 }
 
+impl Query {
+    /// Returns where a metric stands among those asked for.
+    pub(super) fn place_of(&self, metric: Metric) -> Option<usize> {
+        self.metrics.iter().position(|known| *known == metric)
+    }
+}
+
 /// Reads a body.
 pub(super) fn parse(body: &[u8], sites: &Sites, now: Timestamp) -> Result<Query, Unread> {
     if body.len() > MAX_BODY {
@@ -204,10 +214,10 @@ fn fits_together(query: &Query) -> Result<(), Refusal> {
     let position = |metric| query.metrics.iter().position(|m| *m == metric);
     if let Some(index) = query.metrics.iter().position(|metric| metric.is_of_visit())
         && let Some(dimension) = query.dimensions.iter().find(|dimension| {
-            use EventField::{Currency, Goal, Name, Prop};
+            use EventField::{Currency, Goal, Name, Prop, Props};
             matches!(
                 dimension,
-                Dimension::Event(Currency | Goal | Name | Prop(_))
+                Dimension::Event(Currency | Goal | Name | Prop(_) | Props)
             )
         })
     {
@@ -433,7 +443,7 @@ fn parse_pagination(written: &Map<String, Value>) -> Result<(u64, u64), Refusal>
         }),
     };
     Ok((
-        number("limit", MAX_ROWS, MAX_ROWS)?,
+        number("limit", MAX_ROWS, MAX_EXPORT)?,
         number("offset", 0, 1 << 40)?,
     ))
 }

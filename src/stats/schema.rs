@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::dimension::{Dimension, names};
 use super::metric::Metric;
 use super::period::Step;
-use super::request::MAX_ROWS;
+use super::request::MAX_EXPORT;
 
 /// Returns the schema.
 pub fn schema() -> Value {
@@ -63,7 +63,7 @@ pub fn schema() -> Value {
                 "type": "object",
                 "additionalProperties": false,
                 "properties": {
-                    "limit": { "type": "integer", "minimum": 0, "maximum": MAX_ROWS },
+                    "limit": { "type": "integer", "minimum": 0, "maximum": MAX_EXPORT },
                     "offset": { "type": "integer", "minimum": 0 }
                 }
             }

@@ -29,7 +29,7 @@ export async function withBrowser(work, origins = []) {
 }
 
 /** Opens a page whose requests and faults are written down in `page.requests` and `page.faults`. */
-export async function open(browser, url, prepare = async () => {}) {
+export async function open(browser, url, prepare = async () => {}, waitUntil = "networkidle0") {
   const page = await browser.newPage();
   page.requests = [];
   page.faults = [];
@@ -41,7 +41,7 @@ export async function open(browser, url, prepare = async () => {}) {
   page.on("pageerror", (error) => page.faults.push(String(error)));
   page.on("console", (message) => message.type() === "error" && page.faults.push(message.text()));
   await prepare(page);
-  if (url) await page.goto(url, { waitUntil: "networkidle0" });
+  if (url) await page.goto(url, { waitUntil });
   return page;
 }
 

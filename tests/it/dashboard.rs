@@ -82,6 +82,13 @@ async fn the_dashboard_shows_the_numbers_of_the_query_api() {
     );
     assert_eq!(get(&brine, "/d/nowhere").await.status, 404);
     assert_eq!(get(&brine, "/d/portal/nothing").await.status, 404);
+    // In words for whoever reads it.
+    for path in ["/d/nowhere", "/d/portal/nothing", "/nothing"] {
+        let browser = [("accept", "text/html,*/*"), ("accept-language", "da")];
+        let lost = brine.admin(Method::GET, path, &browser, "").await;
+        assert_eq!(lost.status, 404, "{path}");
+        assert!(lost.text().contains("Siden findes ikke"), "{}", lost.text());
+    }
     // The public listener knows nothing of it.
     assert_eq!(
         brine
@@ -90,6 +97,114 @@ async fn the_dashboard_shows_the_numbers_of_the_query_api() {
             .status,
         404
     );
+}
+
+/// README, "Dashboard": which properties events carry, and the values of one; small ones hidden, every step a link.
+#[tokio::test]
+async fn properties_of_events_are_chosen_counted_and_filtered_by() {
+    let brine = Brine::start();
+    let empty = get(&brine, "/d/portal?lang=en").await.text();
+    assert!(
+        empty.contains("No event of this period carries properties"),
+        "{empty}"
+    );
+    visitors(&brine, 20, |i| {
+        let url = "https://portal.example.test/a";
+        match i {
+            0..9 => json!({ "n": "Signup", "u": url, "p": { "plan": "pro", "it's, \"so\"": "a" } }),
+            9..15 => json!({ "n": "Signup", "u": url, "p": { "plan": "free & easy" } }),
+            // Fewer than five of each: one row, with the next smallest.
+            15..17 => json!({ "n": "Signup", "u": url, "p": { "plan": "rare-one" } }),
+            17..19 => json!({ "n": "Signup", "u": url, "p": { "plan": "rare-two", "few": "x" } }),
+            _ => json!({ "n": "pageview", "u": url }),
+        }
+    })
+    .await;
+    brine.wait_for("SELECT count() FROM events", 20);
+    let panel = async |query: &str| {
+        let page = get(&brine, &format!("/d/portal/props?lang=en{query}")).await;
+        assert_eq!(page.status, 200, "{query}");
+        page.text().replace('\n', "")
+    };
+    // All pairs; `few` is folded, and takes the next smallest along.
+    let all = panel("").await;
+    assert!(
+        all.contains(
+            "props=plan&#38;event=Signup&#38;lang=en\">Signup · plan</a></th><td>19</td><td>19</td>"
+        ),
+        "{all}"
+    );
+    assert!(
+        all.contains("event=Signup&#38;lang=en\">Signup</a>"),
+        "{all}"
+    );
+    assert!(
+        !all.contains("· few") && all.contains("<span>(other)</span></th><td>11</td>"),
+        "{all}"
+    );
+    // One event: gated, because a single visitor did not sign up.
+    let gated = panel("&event=Signup").await;
+    assert!(
+        gated.contains("Not shown: fewer than 5 visitors"),
+        "{gated}"
+    );
+    visitors(
+        &brine,
+        5,
+        |_| json!({ "n": "pageview", "u": "https://portal.example.test/b" }),
+    )
+    .await;
+    brine.wait_for("SELECT count() FROM events", 25);
+    let of_event = panel("&event=Signup").await;
+    assert!(
+        of_event.contains(">plan</a></th><td>19</td><td>19</td>"),
+        "{of_event}"
+    );
+    // One property.
+    let values = panel("&event=Signup&props=plan").await;
+    assert!(
+        values.contains(">pro</a></th><td>9</td><td>9</td>"),
+        "{values}"
+    );
+    assert!(
+        values.contains("<span>(other)</span></th><td>10</td><td>10</td>"),
+        "{values}"
+    );
+    assert!(
+        !values.contains("rare") && !values.contains("free"),
+        "{values}"
+    );
+    // A value filters the site's page by event and value, and its number is the row's.
+    let href = "/d/portal?f=is%2Cevent%3Aname%2CSignup&f=is%2Cevent%3Aprops%3Aplan%2Cpro";
+    assert!(values.contains(&href.replace('&', "&#38;")), "{values}");
+    let filtered = get(&brine, &format!("{href}&lang=en"))
+        .await
+        .text()
+        .replace('\n', "");
+    assert!(
+        filtered.contains("<span class=\"name\">Visitors</span><strong>9</strong>"),
+        "{filtered}"
+    );
+    // The page of the site shows what is chosen, in either language, and other sites do not inherit it.
+    let site = get(&brine, "/d/portal?lang=da&event=Signup&props=plan")
+        .await
+        .text();
+    assert!(
+        site.contains("Hændelsers egenskaber") && site.contains(">pro</a>"),
+        "{site}"
+    );
+    assert!(site.contains("href=\"/d/ios?lang=da\""), "{site}");
+    let csv = get(&brine, "/d/portal/props.csv?event=Signup&props=plan")
+        .await
+        .text();
+    assert_eq!(
+        csv,
+        "event:props:plan,visitors,events\r\npro,9,9\r\n(other),10,10\r\n"
+    );
+    // Names are whatever a site's developers wrote.
+    let odd: String = escaped("it's, \"so\"");
+    let values = panel(&format!("&event=Signup&props={odd}")).await;
+    assert!(values.contains("it&#39;s, &#34;so&#34;"), "{values}");
 }
 
 #[tokio::test]
@@ -112,6 +227,8 @@ async fn what_visitors_send_is_only_text_on_the_dashboard() {
         "/d/portal?sources=referrer&events=name&pages=exit".to_owned(),
         "/d/portal/sources?sources=utm_source".to_owned(),
         "/d/portal/events?events=goal".to_owned(),
+        "/d/portal/props".to_owned(),
+        format!("/d/portal/props?event={0}&props={0}", escaped(HOSTILE)),
         format!("/d/portal?lang=en&f=is,event:page,{}", escaped(HOSTILE)),
         format!("/d/portal?from={0}&to={0}", escaped(HOSTILE)),
         format!(
@@ -198,6 +315,16 @@ async fn notes_and_segments_are_kept_and_are_only_text() {
     let page = get(&brine, "/d/portal?lang=en").await.text();
     assert!(!page.contains("onerror"), "{page}");
     assert!(page.contains(">Danes</a>"), "{page}");
+    // Each change is on record, and nothing of what was written.
+    brine.wait_for("SELECT count() FROM access_log WHERE action = 'changed'", 3);
+    assert_eq!(
+        brine.sql("SELECT site, detail FROM access_log WHERE action = 'changed' ORDER BY ts, seq"),
+        [
+            "portal\tnote add",
+            "portal\tsegment add",
+            "portal\tnote remove"
+        ]
+    );
 }
 
 #[tokio::test]

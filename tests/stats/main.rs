@@ -1,5 +1,6 @@
 //! Counting, against the real engine with merges stopped, so that what is not merged yet would show.
 
+mod exports;
 mod figures;
 mod funnels;
 mod hostile;

@@ -93,8 +93,9 @@ impl Question {
             rows.insert(Vec::new(), Vec::new());
         }
         for i in selected {
-            let key = self.dimensions.iter().map(|d| world.value(d, i)).collect();
-            rows.entry(key).or_default().push(i);
+            for key in world.keys(&self.dimensions, i) {
+                rows.entry(key).or_default().push(i);
+            }
         }
         let folded = self.fold(rows, events);
         let is_narrow = self.filter.is_some()
@@ -288,6 +289,26 @@ pub(crate) struct World<'a> {
 }
 
 impl World<'_> {
+    /// The rows an event is counted in: one, but for each property that it carries where names are divided by.
+    fn keys(&self, dimensions: &[&str], i: usize) -> Vec<Vec<String>> {
+        let mut keys = vec![Vec::new()];
+        for dimension in dimensions {
+            let values: Vec<String> = match *dimension {
+                "event:props" => {
+                    let props = self.events[i].props.iter();
+                    props.map(|(name, _)| name.clone()).collect()
+                }
+                _ => vec![self.value(dimension, i)],
+            };
+            let longer = keys.iter().flat_map(|key: &Vec<String>| {
+                let with = |value: &String| [key.as_slice(), std::slice::from_ref(value)].concat();
+                values.iter().map(with)
+            });
+            keys = longer.collect();
+        }
+        keys
+    }
+
     pub(crate) fn value(&self, dimension: &str, i: usize) -> String {
         let event = &self.events[i];
         let visit = &self.visits[&event.visit];
@@ -391,6 +412,9 @@ fn is_about(dimension: &str, event: &Event) -> bool {
     match dimension {
         "event:goal" => !["pageview", "engagement", "web_vitals"].contains(&event.name.as_str()),
         "event:page" | "event:hostname" => true,
+        "event:props" => {
+            !event.props.is_empty() && !["engagement", "web_vitals"].contains(&event.name.as_str())
+        }
         dimension if dimension.starts_with("event:") => {
             !["engagement", "web_vitals"].contains(&event.name.as_str())
         }

@@ -34,12 +34,13 @@ const METRICS: [&str; 17] = [
     "ttfb",
 ];
 
-const DIMENSIONS: [&str; 20] = [
+const DIMENSIONS: [&str; 21] = [
     "event:page",
     "event:hostname",
     "event:name",
     "event:goal",
     "event:currency",
+    "event:props",
     "event:props:plan",
     "visit:source",
     "visit:country",
@@ -130,11 +131,14 @@ fn one_event(zone: TimeZone) -> impl Strategy<Value = Event> {
             device: device.into(),
             utm_term: utm_term.into(),
             days_since_last: days_since_last.into(),
-            props: if plan.is_empty() {
-                vec![]
-            } else {
-                vec![("plan".into(), plan.into())]
-            },
+            props: [
+                ("it's", ["", "s", "m"][quarters as usize % 3]),
+                ("plan", plan),
+            ]
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
             revenue: if currency.is_empty() {
                 0.0
             } else {

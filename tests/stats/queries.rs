@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::support::{Bench, moved, pages, rows, views};
+use super::support::{Bench, moved, pages, rows, sites_toml, views};
 
 #[test]
 fn a_visit_over_midnight_is_one_visit_of_the_day_it_began() {
@@ -200,5 +200,49 @@ fn an_answer_says_how_many_consented_and_how_new_it_is() {
     );
     assert_eq!(answer.meta["newest_event"], "2026-11-08T09:00:00Z");
     assert_eq!(answer.meta["salts"], 7);
+    let boundaries = answer.meta["salt_boundaries"].as_array().unwrap();
+    assert_eq!(boundaries.len(), 6);
+    assert_eq!(boundaries[0], "2026-11-04T00:00:00+01:00");
     assert!(answer.warnings.iter().any(|text| text.contains("7 salts")));
+}
+
+/// Which salts there were is on record: also days under another rotation, and a salt replaced after a leak.
+#[test]
+fn an_answer_says_when_one_salt_gave_way_to_the_next() {
+    let bench = Bench::with_sites("boundaries", &sites_toml(1, "rotation = \"week\""));
+    let boundaries = || {
+        let query = json!({
+            "site_id": "s0", "metrics": ["visitors"], "date_range": ["2026-10-19", "2026-11-08"],
+        });
+        let answer = bench.ask(&query).unwrap();
+        let boundaries = answer.meta["salt_boundaries"].as_array().unwrap().clone();
+        assert_eq!(answer.meta["salts"], 1 + boundaries.len());
+        boundaries
+    };
+    // As configured, over the night on which the clocks go back.
+    assert_eq!(
+        boundaries(),
+        ["2026-10-26T00:00:00+01:00", "2026-11-02T00:00:00+01:00"]
+    );
+    bench.execute(
+        "INSERT INTO salt_events (site, period, ts, step, reason) VALUES \
+         ('s0', '2026-10-24', '2026-10-24 09:00:00', 'created', 'first_start'), \
+         ('s0', '2026-10-25', '2026-10-24 21:30:00', 'created', 'rotation'), \
+         ('s0', '2026-10-25', '2026-10-24 21:31:00', 'created', 'rotation'), \
+         ('s0', '2026-10-24', '2026-10-25 00:00:00', 'destroyed', 'grace_over'), \
+         ('s0', '2026-10-26', '2026-10-25 22:30:00', 'created', 'rotation'), \
+         ('s0', '2026-11-02', '2026-11-01 22:30:00', 'created', 'rotation'), \
+         ('s0', '2026-11-02', '2026-11-04 08:00:00', 'created', 'operator'), \
+         ('s1', '2026-11-05', '2026-11-04 22:30:00', 'created', 'rotation')",
+    );
+    assert_eq!(
+        boundaries(),
+        [
+            "2026-10-24T00:00:00+02:00",
+            "2026-10-25T00:00:00+02:00",
+            "2026-10-26T00:00:00+01:00",
+            "2026-11-02T00:00:00+01:00",
+            "2026-11-04T09:00:00+01:00",
+        ]
+    );
 }

@@ -537,6 +537,11 @@ impl Brine {
         self.child.wait().expect("it ends").code()
     }
 
+    /// After a signal that asks it to stop: waits for its exit code.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.wait().expect("it ends").code()
+    }
+
     /// kill -9, and waits until it is gone. The engine notices the end of its parent by itself.
     pub fn kill(&mut self) {
         self.signal("KILL");

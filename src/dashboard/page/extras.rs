@@ -122,6 +122,10 @@ pub(in super::super) fn marks(
     };
     Marks {
         form: view.reader.form.clone(),
+        share: match view.reader.may_share {
+            true => view.share(),
+            false => String::new(),
+        },
         action: format!("{base}/marks"),
         back: view.address(),
         notes: kept("note"),

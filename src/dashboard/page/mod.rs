@@ -85,6 +85,13 @@ pub(super) struct PanelPage<'a> {
     pub(super) fault: String,
 }
 
+/// What is not there.
+#[derive(Template)]
+#[template(path = "lost.html", config = "dashboards/web/askama.toml")]
+pub(super) struct Lost {
+    pub(super) frame: Frame,
+}
+
 /// The last half hour, and where more of it comes from.
 #[derive(Debug, Default)]
 pub(super) struct Live {
@@ -220,6 +227,8 @@ pub(super) struct Consent {
 pub(super) struct Marks {
     /// What the forms carry; none: there are none.
     pub(super) form: Option<String>,
+    /// Where a link to this view can be made; empty: not by this reader.
+    pub(super) share: String,
     pub(super) action: String,
     pub(super) back: String,
     pub(super) notes: Vec<Kept>,

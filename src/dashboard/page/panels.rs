@@ -12,7 +12,7 @@ use crate::stats::{Answer, QueryError};
 pub(in super::super) fn shown(
     view: &View,
     panel: &'static Panel,
-    tab: &'static Tab,
+    tab: &Tab<'_>,
     counted: Result<&Answer, &QueryError>,
     base: &str,
 ) -> Shown {
@@ -33,7 +33,10 @@ pub(in super::super) fn shown(
     let of_panel = |path: String| {
         view.href(|view| {
             view.path = path;
-            view.tabs = std::iter::once((panel.id, tab.id.to_owned())).collect();
+            view.tabs.clear();
+            if !tab.id.is_empty() {
+                view.tabs.insert(panel.id, tab.id.to_owned());
+            }
         })
     };
     let mut shown = Shown {
@@ -190,7 +193,7 @@ fn hours(answer: &Answer, language: Language) -> Vec<HourRow> {
 /// Where the rows of a panel's own page lead: to the site's page, filtered.
 pub(in super::super) fn filter_hrefs(
     view: &View,
-    tab: &Tab,
+    tab: &Tab<'_>,
     answer: Option<&Answer>,
     base: &str,
 ) -> Vec<Option<String>> {

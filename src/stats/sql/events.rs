@@ -146,6 +146,21 @@ pub(in crate::stats) fn about(site: &Site, range: Range) -> String {
     )
 }
 
+/// Asks which salts the site had, and when they were made: once a period, and again where one was replaced within it.
+/// Several collectors of one chain each say so; the first of them counts.
+pub(in crate::stats) fn salts(site: &Site, range: Range) -> String {
+    let id = literal(site.id.as_str());
+    let (_, last) = range.days(&site.time_zone);
+    format!(
+        "SELECT toUInt16(period) AS of_day, toUnixTimestamp64Milli(min(ts)) AS at_ms, \
+         countIf(reason = 'first_start') > 0 AS is_first FROM salt_events \
+         WHERE site = {id} AND step = 'created' AND period <= '{}' \
+         GROUP BY period, if(reason IN ('operator', 'key_lost', 'off_chain'), toInt64(toUnixTimestamp64Milli(ts)), 0) \
+         ORDER BY of_day, at_ms",
+        date_of(last),
+    )
+}
+
 /// Asks how many said yes and no at each point of time.
 pub(in crate::stats) fn choices(site: &Site, range: Range, step: Option<Step>) -> String {
     let (id, zone) = (literal(site.id.as_str()), zone(site));

@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { open, withBrowser } from "../browser.mjs";
+import { open as openPage, withBrowser } from "../browser.mjs";
+
+/** The live figure's connection stays open: the page is there when no others are. */
+const open = (browser, url, prepare) => openPage(browser, url, prepare, "networkidle2");
 
 const base = (address) => `http://127.0.0.1:${address.split(":")[1]}`;
 
@@ -17,7 +20,7 @@ export const dashboard_no_barriers = (address) => withBrowser(async (browser) =>
   const all = "/d/portal?f=is%2Cvisit%3Asource%2CGoogle&step=Visit+%2Fa&step=Signup&period=7d";
   for (const theme of ["light", "dark"]) {
     for (const width of [360, 1280]) {
-      for (const path of ["/", "/d/portal", all, "/d/portal/pages", "/meaning"]) {
+      for (const path of ["/", "/d/portal", all, "/d/portal/pages", "/d/portal/props?props=plan&event=Signup", "/meaning"]) {
         const where = `${path} ${theme} ${width}`;
         const lang = width === 360 ? "da" : "en";
         const url = `${base(address)}${path}${path.includes("?") ? "&" : "?"}lang=${lang}`;
@@ -48,7 +51,7 @@ export const dashboard_is_used = (address, { hostile }) => withBrowser(async (br
   const first = (selector) => page.$eval(selector, (element) => element.textContent);
   assert.equal(await first(".tiles strong"), "14");
   // Nothing of a visitor's runs, whatever panel shows it.
-  for (const tab of ["pages=page", "pages=entry", "pages=exit", "sources=campaign", "events=goal", "events=name"]) {
+  for (const tab of ["pages=page", "pages=entry", "pages=exit", "sources=campaign", "events=goal", "events=name", "event=Signup&props=plan"]) {
     await page.goto(`${base(address)}/d/portal?lang=en&${tab}`);
     assert.notEqual(await page.title(), "run", tab);
     assert.equal(await page.$("main img"), null, tab);
@@ -113,6 +116,31 @@ export const dashboard_is_used = (address, { hostile }) => withBrowser(async (br
   await page.$$eval("#marks .marks a", ([link]) => link.click());
   await page.waitForSelector(".chips li");
   assert.match(await first(".chips li"), /Source is Google/);
+
+  // It asks once more before it is removed, by keyboard, too.
+  await page.focus("#marks .remove summary");
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Remove “From Google”");
+  await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
+  assert.equal(await page.$("#marks .marks"), null);
+
+  // Which properties events carry; one of them; one of its values, as text and as a filter.
+  await page.goto(`${base(address)}/d/portal?lang=en`);
+  await page.$$eval("#props .bars a", (links) => links.find((link) => link.textContent === "Signup · plan").click());
+  await page.waitForFunction(() => location.search.includes("props=plan") && location.search.includes("event=Signup"));
+  const value = await first("#props .bars a");
+  assert.equal(value.slice(0, 20), hostile.slice(0, 20));
+  await page.click("#props .bars a");
+  await page.waitForSelector(".chips li");
+  assert.equal(await first(".tiles strong"), "7");
+  assert.equal(await page.$eval("#props [aria-current]", (link) => link.textContent), "plan");
+
+  // The live figure comes over one connection, however many there are of it.
+  const watched = () => page.requests.filter((request) => request.endsWith("/now")).length;
+  const n = watched();
+  await new Promise((done) => setTimeout(done, 11_000));
+  assert.equal(watched(), n);
 
   // Without script: the same page, and a form that works.
   const plain = await open(browser, `${base(address)}/d/portal?lang=en`, (page) => page.setJavaScriptEnabled(false));

@@ -34,10 +34,10 @@ async fn every_look_leaves_a_row_and_nothing_of_visitors() {
     tab.fill(&brine, "/users", "/users", &add).await;
     tab.fill(&brine, "/account", "/logout", &[]).await;
     let columns = "who, via, action, site, detail";
-    brine.wait_for("SELECT count() FROM access_log", 7);
-    let rows = brine.sql(&format!(
-        "SELECT {columns} FROM access_log ORDER BY ts, seq"
-    ));
+    // Those of the commands are told below.
+    let of_pages = "FROM access_log WHERE via != 'operator'";
+    brine.wait_for(&format!("SELECT count() {of_pages}"), 7);
+    let rows = brine.sql(&format!("SELECT {columns} {of_pages} ORDER BY ts, seq"));
     assert_eq!(
         rows,
         [
@@ -58,6 +58,69 @@ async fn every_look_leaves_a_row_and_nothing_of_visitors() {
     ]);
     markers.expect_absent_below(&brine.data());
     markers.expect_absent("the log", brine.log().as_bytes());
+}
+
+/// README, "Who may look": what a command changes is recorded, whether brine runs or not, once and by the system's user.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_by_a_command_leaves_a_row_also_while_brine_is_away() {
+    let mut brine = Brine::start();
+    brine.add_user("anna", &["--role", "admin"]);
+    let rows = |brine: &Brine| {
+        brine.sql(
+            "SELECT via, action, detail FROM access_log WHERE via = 'operator' ORDER BY ts, seq",
+        )
+    };
+    let count = "SELECT count() FROM access_log WHERE via = 'operator'";
+    brine.wait_for(count, 1);
+    assert_eq!(rows(&brine), ["operator\tchanged\tuser add: anna, admin, "]);
+    brine.terminate();
+    brine.told(&[
+        "users",
+        "role",
+        "anna",
+        "--role",
+        "viewer",
+        "--site",
+        "ios,portal",
+    ]);
+    brine.told(&[
+        "keys",
+        "add",
+        "report",
+        "--site",
+        "*",
+        "--scope",
+        "query,export",
+    ]);
+    brine.told(&["keys", "revoke", "report"]);
+    brine.told(&["links", "add", "agency", "--site", "portal"]);
+    brine.told(&["users", "invite", "anna"]);
+    brine.told(&["users", "remove", "anna"]);
+    // What was refused has changed nothing.
+    assert!(!brine.command(&["users", "remove", "anna"]).status.success());
+    let path = brine.data().join("access.json");
+    let book = || std::fs::read_to_string(&path).unwrap();
+    assert!(book().contains("unlogged"), "{}", book());
+    brine.restart();
+    brine.wait_for(count, 7);
+    assert_eq!(
+        rows(&brine)[1..],
+        [
+            "operator\tchanged\tuser role: anna, viewer, ios,portal",
+            "operator\tchanged\tkey add: report, *, export,query",
+            "operator\tchanged\tkey revoke: report",
+            "operator\tchanged\tlink add: agency, portal",
+            "operator\tchanged\tuser invite: anna",
+            "operator\tchanged\tuser remove: anna",
+        ]
+    );
+    let who = "SELECT DISTINCT who != '' AND who != 'unknown' FROM access_log";
+    assert_eq!(brine.sql(who), ["1"]);
+    brine.terminate();
+    brine.restart();
+    assert!(!book().contains("unlogged"), "{}", book());
+    brine.wait_for("SELECT count() FROM events", 0);
+    assert_eq!(brine.count(count), 7);
 }
 
 /// What cannot be recorded is not shown; signing in and looking at metrics still works.

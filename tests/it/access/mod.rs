@@ -4,6 +4,7 @@ mod elsewhere;
 mod kept;
 mod seeing;
 mod signing_in;
+mod watching;
 
 use hyper::Method;
 use serde_json::json;
