@@ -116,7 +116,7 @@ impl Asker<'_> {
     /// As the query API.
     pub(super) async fn oldest_day(&self, site: &Site) -> Result<Option<u16>, QueryError> {
         let _turn = self.turns.acquire().await.ok();
-        stats::oldest_day(self.client, self.limits, site).await
+        stats::oldest_day(self.client, self.limits, site, self.now).await
     }
 
     /// Asks what the query API has no words for.

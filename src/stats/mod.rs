@@ -246,15 +246,9 @@ pub async fn oldest_day(
     client: &Client,
     limits: &settings::Query,
     site: &Site,
+    now: Timestamp,
 ) -> Result<Option<u16>, QueryError> {
-    #[derive(Row, Deserialize)]
-    struct First {
-        day: u16,
-    }
-    let asker = Asker { client, limits };
-    let first: Vec<First> = asker.ask(sql::events::first_day(site)).await?;
-    let day = first.first().map_or(0, |first| first.day);
-    Ok((day != 0).then_some(day))
+    Asker { client, limits }.oldest_day(site, now).await
 }
 
 /// Consent choices of one point of time.
@@ -320,16 +314,11 @@ struct Asker<'a> {
 
 impl Asker<'_> {
     async fn range(&self, query: &Query, now: Timestamp) -> Result<Range, QueryError> {
-        #[derive(Row, Deserialize)]
-        struct First {
-            day: u16,
-        }
         match query.asked {
             Asked::Known(range) => Ok(range),
             Asked::All => {
                 let today = local_day(now, &query.site.time_zone);
-                let first: Vec<First> = self.ask(sql::events::first_day(&query.site)).await?;
-                let first = first.first().map(|first| first.day).filter(|day| *day != 0);
+                let first = self.oldest_day(&query.site, now).await?;
                 Ok(Range::Days {
                     first: first.unwrap_or(today).min(today),
                     last: today,
@@ -368,6 +357,36 @@ impl Asker<'_> {
         Ok(Some((range, counted)))
     }
 
+    /// Looks first where the oldest day of a site lies that has been measured for as long as its events are kept.
+    async fn oldest_day(&self, site: &Site, now: Timestamp) -> Result<Option<u16>, QueryError> {
+        #[derive(Row, Deserialize)]
+        struct First {
+            day: u16,
+        }
+        let soon_over = local_day(now, &site.time_zone)
+            .saturating_sub(site.retention_days)
+            .saturating_add(7);
+        for until in [soon_over, u16::MAX] {
+            let first: Vec<First> = self.ask(sql::events::first_day(site, until)).await?;
+            if let Some(day) = first.first().map(|first| first.day).filter(|day| *day != 0) {
+                return Ok(Some(day));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks first where the newest event lies of a site that is still being measured.
+    async fn newest(&self, site: &Site, range: Range) -> Result<Vec<About>, QueryError> {
+        let (_, last) = range.days(&site.time_zone);
+        let about: Vec<About> = self
+            .ask(sql::events::about(site, range, last.saturating_sub(1)))
+            .await?;
+        match about.first() {
+            Some(About { newest_ms: 0, .. }) => self.ask(sql::events::about(site, range, 0)).await,
+            _ => Ok(about),
+        }
+    }
+
     /// Facts about site and range, and the instants at which its salt changed.
     async fn about(
         &self,
@@ -379,7 +398,7 @@ impl Asker<'_> {
         let (about, made) = match beside {
             Beside::Nothing => (Vec::new(), Vec::new()),
             Beside::About => tokio::try_join!(
-                self.ask(sql::events::about(site, range)),
+                self.newest(site, range),
                 self.ask::<MadeRow>(sql::events::salts(site, range)),
             )?,
         };

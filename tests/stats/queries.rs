@@ -199,6 +199,21 @@ fn an_answer_says_how_many_consented_and_how_new_it_is() {
         json!({ "grants": 3, "denials": 1, "coverage": 0.75 })
     );
     assert_eq!(answer.meta["newest_event"], "2026-11-08T09:00:00Z");
+    // Of a range that is over, and of a site that fell silent long before the range, it is the same one.
+    for range in ["2026-03-01", "2027-06-01"] {
+        let query =
+            json!({ "site_id": "s0", "metrics": ["visitors"], "date_range": [range, range] });
+        let answer = bench.ask(&query).unwrap();
+        assert_eq!(
+            answer.meta["newest_event"], "2026-11-08T09:00:00Z",
+            "{range}"
+        );
+    }
+    let query = json!({ "site_id": "s1", "metrics": ["visitors"], "date_range": "7d" });
+    assert_eq!(
+        bench.ask(&query).unwrap().meta["newest_event"],
+        serde_json::Value::Null
+    );
     assert_eq!(answer.meta["salts"], 7);
     let boundaries = answer.meta["salt_boundaries"].as_array().unwrap();
     assert_eq!(boundaries.len(), 6);

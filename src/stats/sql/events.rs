@@ -126,8 +126,9 @@ pub(super) fn zone(site: &Site) -> String {
     literal(site.time_zone.iana_name().unwrap_or("UTC"))
 }
 
-/// Asks how many said yes and no, and how new the newest event is.
-pub(in crate::stats) fn about(site: &Site, range: Range) -> String {
+/// Asks how many said yes and no, and how new the newest event is; 0 where none is of `since` (a local date as days since
+/// 1970-01-01) or later.
+pub(in crate::stats) fn about(site: &Site, range: Range, since: u16) -> String {
     let id = literal(site.id.as_str());
     let (first, last) = range.days(&site.time_zone);
     let (from, until) = Range::Days { first, last }.instants(&site.time_zone);
@@ -141,7 +142,7 @@ pub(in crate::stats) fn about(site: &Site, range: Range) -> String {
         between(from, until),
         date_of(first),
         date_of(last),
-        edge_day(&id, "DESC"),
+        edge_day(&id, &format!("day >= '{}'", date_of(since)), "DESC"),
         restricted(&id),
     )
 }
@@ -184,19 +185,20 @@ pub(in crate::stats) fn choices(site: &Site, range: Range, step: Option<Step>) -
     )
 }
 
-/// Asks for the first local date that has an event, as days since 1970-01-01; 0: none.
-pub(in crate::stats) fn first_day(site: &Site) -> String {
+/// Asks for the first local date up to `until` that has an event, as days since 1970-01-01; 0: none.
+pub(in crate::stats) fn first_day(site: &Site, until: u16) -> String {
     let id = literal(site.id.as_str());
     format!(
         "SELECT toUInt16(ifNull({}, toDate(0))) AS day",
-        edge_day(&id, "ASC")
+        edge_day(&id, &format!("day <= '{}'", date_of(until)), "ASC")
     )
 }
 
-/// A site's days lie in order: the first or last is found without reading the others.
-fn edge_day(id: &str, direction: &str) -> String {
+/// A site's days lie in order: the first or last is found without reading the others. Each part is opened all the same,
+/// and there are as many as days: `within` spares those that cannot have it (10 M events in 395 parts: 240 ms).
+fn edge_day(id: &str, within: &str, direction: &str) -> String {
     format!(
-        "(SELECT day FROM events WHERE site = {id} AND visitor NOT IN ({}) ORDER BY site {direction}, day {direction} LIMIT 1)",
+        "(SELECT day FROM events WHERE site = {id} AND {within} AND visitor NOT IN ({}) ORDER BY site {direction}, day {direction} LIMIT 1)",
         restricted(id),
     )
 }
