@@ -20,7 +20,7 @@ use hdrhistogram::Histogram;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
-use brine::spool::{Disk, RecordKind, Spool, SpoolClock, SpoolSettings};
+use brine::spool::{Disk, RecordKind, Spool, SpoolClock, SpoolSettings, always};
 
 /// An encoded event with its usual fields.
 const PAYLOAD_BYTES: usize = 165;
@@ -144,7 +144,7 @@ fn arrivals(rate: u64, shape: Shape, length: Duration, spool: Option<&Spool>) ->
 async fn append(spool: &Spool, latencies: &mut Histogram<u64>) {
     let started = Instant::now();
     let appended = spool
-        .append(RecordKind(1), &[7; PAYLOAD_BYTES], || true)
+        .append(RecordKind(1), &[7; PAYLOAD_BYTES], always)
         .await;
     appended.expect("the bench directory has room");
     latencies.saturating_record(started.elapsed().as_micros() as u64);

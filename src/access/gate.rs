@@ -420,9 +420,9 @@ impl Gate {
     }
 }
 
-/// Names a session, or everybody who has come in by the same key or link.
-fn who(viewer: &Viewer) -> String {
-    format!("{} {} {}", viewer.via.name(), viewer.name, viewer.form)
+/// Names a session, or everybody who has come in by the same key or link; not by what opens anything.
+fn who(viewer: &Viewer) -> blake3::Hash {
+    blake3::hash(format!("{} {} {}", viewer.via.name(), viewer.name, viewer.form).as_bytes())
 }
 
 pub(super) fn encoded(key: &str, value: &str) -> String {

@@ -4,8 +4,10 @@
 //! browser keeps connections for everything else (six to a host under HTTP/1.1), and all viewers together so many that
 //! the listener keeps slots. Whoever gets none asks again every few seconds, as before there were any.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use blake3::Hash;
 
 /// Open at once by one session, or by everybody who has come in by the same key or link.
 const MOST_OF_SESSION: usize = 4;
@@ -20,20 +22,20 @@ const MOST_TOLD: usize = 10_000;
 /// All live figures of a listener.
 #[derive(Debug, Default)]
 pub(super) struct Live {
-    open: Mutex<HashMap<String, usize>>,
-    told: Mutex<BTreeSet<(String, String, u16)>>,
+    open: Mutex<HashMap<Hash, usize>>,
+    told: Mutex<HashSet<(Hash, String, u16)>>,
 }
 
 /// One that is open; it is over when this is dropped.
 #[derive(Debug)]
 pub struct Slot {
     live: Arc<Live>,
-    who: String,
+    who: Hash,
 }
 
 impl Live {
     /// Takes one for `who`; none: they have enough.
-    pub(super) fn open(self: &Arc<Live>, who: String, is_session: bool) -> Option<Slot> {
+    pub(super) fn open(self: &Arc<Live>, who: Hash, is_session: bool) -> Option<Slot> {
         let most = match is_session {
             true => MOST_OF_SESSION,
             false => MOST_OF_OTHERS,
@@ -43,7 +45,7 @@ impl Live {
         if n_theirs >= most || open.values().sum::<usize>() >= MOST {
             return None;
         }
-        open.insert(who.clone(), n_theirs + 1);
+        open.insert(who, n_theirs + 1);
         Some(Slot {
             live: self.clone(),
             who,
@@ -51,7 +53,7 @@ impl Live {
     }
 
     /// Tells whether `who` has not been told of looking at `site` on `day`, and remembers it.
-    pub(super) fn is_first(&self, who: String, site: &str, day: u16) -> bool {
+    pub(super) fn is_first(&self, who: Hash, site: &str, day: u16) -> bool {
         let mut told = lock(&self.told);
         told.retain(|(_, _, known)| *known == day);
         if told.len() >= MOST_TOLD {
@@ -84,13 +86,15 @@ mod tests {
     #[test]
     fn a_session_has_few_and_gives_them_back() {
         let live = Arc::new(Live::default());
-        let slots: Vec<_> = (0..10).map(|_| live.open("anna".into(), true)).collect();
+        let slots: Vec<_> = (0..10)
+            .map(|_| live.open(blake3::hash(b"anna"), true))
+            .collect();
         assert_eq!(slots.iter().flatten().count(), MOST_OF_SESSION);
-        assert!(live.open("bo".into(), true).is_some());
+        assert!(live.open(blake3::hash(b"bo"), true).is_some());
         drop(slots);
-        assert!(live.open("anna".into(), true).is_some());
+        assert!(live.open(blake3::hash(b"anna"), true).is_some());
         let all: Vec<_> = (0..2 * MOST)
-            .map(|i| live.open(format!("u{i}"), true))
+            .map(|i| live.open(blake3::hash(&[i as u8]), true))
             .collect();
         assert_eq!(all.iter().flatten().count(), MOST);
         drop(all);
@@ -100,10 +104,10 @@ mod tests {
     #[test]
     fn a_look_is_told_once_a_session_site_and_day() {
         let live = Live::default();
-        assert!(live.is_first("anna".into(), "portal", 7));
-        assert!(!live.is_first("anna".into(), "portal", 7));
-        assert!(live.is_first("anna".into(), "ios", 7));
-        assert!(live.is_first("bo".into(), "portal", 7));
-        assert!(live.is_first("anna".into(), "portal", 8));
+        assert!(live.is_first(blake3::hash(b"anna"), "portal", 7));
+        assert!(!live.is_first(blake3::hash(b"anna"), "portal", 7));
+        assert!(live.is_first(blake3::hash(b"anna"), "ios", 7));
+        assert!(live.is_first(blake3::hash(b"bo"), "portal", 7));
+        assert!(live.is_first(blake3::hash(b"anna"), "portal", 8));
     }
 }

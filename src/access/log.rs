@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::event::{self, AccessRecord, kind};
 use crate::salts::period;
-use crate::spool::{AppendError, RecordKind, Spool};
+use crate::spool::{AppendError, RecordKind, Spool, always};
 
 /// Most bytes of a detail.
 const MAX_DETAIL: usize = 500;
@@ -73,7 +73,7 @@ pub(super) async fn append(
     };
     let payload = event::encode(&record);
     spool
-        .append(RecordKind(kind::ACCESS), &payload, || true)
+        .append(RecordKind(kind::ACCESS), &payload, always)
         .await?;
     Ok(())
 }

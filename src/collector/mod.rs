@@ -36,7 +36,7 @@ use crate::rights::receipt::{Receipt, Receipts};
 use crate::salts::Keeper;
 use crate::salts::period::{next_period, period_of, start_of};
 use crate::secret::random_bytes;
-use crate::spool::{AppendError, RecordKind, Spool};
+use crate::spool::{AppendError, RecordKind, Spool, always};
 
 /// How long a client should wait after a 503.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -388,7 +388,7 @@ impl Collector {
         };
         // A withdrawal is appended behind every beacon of its token that was let in before it, and after
         // it none is let in: when it is answered, all of them are accounted for.
-        let outcome = match self.spool.append(RecordKind(kind), &payload, || true).await {
+        let outcome = match self.spool.append(RecordKind(kind), &payload, always).await {
             Ok(_) => Outcome::Accepted,
             Err(error) => {
                 if let Some(withdrawn) = withdrawn {

@@ -59,14 +59,8 @@ impl Asker<'_> {
         // The semaphore is never closed; without a turn the question is asked all the same.
         let _turn = self.turns.acquire().await.ok();
         let body = query.to_string();
-        let Asker {
-            client,
-            sites,
-            limits,
-            now,
-            ..
-        } = *self;
-        stats::answer_with(client, sites, limits, body.as_bytes(), now, beside).await
+        let body = body.as_bytes();
+        stats::answer_with(self.client, self.sites, self.limits, body, self.now, beside).await
     }
 
     /// Asks for CSV of any length.
@@ -78,14 +72,16 @@ impl Asker<'_> {
         let _turn = self.turns.acquire().await.ok();
         query["pagination"] = json!({ "limit": MAX_EXPORT });
         let body = query.to_string();
-        let Asker {
-            client,
-            sites,
-            limits,
-            now,
-            ..
-        } = *self;
-        export(client, sites, limits, body.as_bytes(), now, Format::Csv).await
+        let body = body.as_bytes();
+        export(
+            self.client,
+            self.sites,
+            self.limits,
+            body,
+            self.now,
+            Format::Csv,
+        )
+        .await
     }
 
     /// Counts a funnel; none where no steps are asked for.
@@ -100,14 +96,8 @@ impl Asker<'_> {
         }
         let _turn = self.turns.acquire().await.ok();
         let body = question(site, view, &[], &["visitors"], |_| ());
-        let Asker {
-            client,
-            sites,
-            limits,
-            now,
-            ..
-        } = *self;
-        Some(funnel::funnel(client, sites, limits, &body, steps, now).await)
+        let (sites, limits) = (self.sites, self.limits);
+        Some(funnel::funnel(self.client, sites, limits, &body, steps, self.now).await)
     }
 
     /// The first local date of which the site has events.

@@ -131,7 +131,6 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         language: preferred,
     } = filtered;
     let (beacon, proof) = consented.into_parts();
-    let beacon = *beacon;
     let app = beacon.app.as_deref();
     let site = beacon.site;
     let agent = agent.with_viewport(beacon.viewport_width);

@@ -21,7 +21,7 @@ use super::rules::{Kept, Rule, Rules, literal};
 use crate::event::{PurgeRecord, Record, decode, encode, kind};
 use crate::rights::rows::Settled;
 use crate::secret::random_bytes;
-use crate::spool::{self, RecordKind, SegmentId};
+use crate::spool::{self, RecordKind, SegmentId, always};
 use crate::store::{StoreError, within};
 
 /// Partitions that one statement is about.
@@ -409,7 +409,7 @@ impl Job {
     /// Writes a record that must not be lost.
     pub(super) async fn append(&self, kind: u8, payload: &[u8]) -> Result<(), RunError> {
         let spool = &self.collector.spool;
-        let appended = spool.append(RecordKind(kind), payload, || true).await;
+        let appended = spool.append(RecordKind(kind), payload, always).await;
         appended.map(drop).map_err(RunError::Record)
     }
 }

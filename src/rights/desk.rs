@@ -25,7 +25,7 @@ use crate::event::{RequestRecord, encode, kind};
 use crate::outcome::Outcome;
 use crate::salts::period::date_of;
 use crate::secret::random_bytes;
-use crate::spool::{AppendError, RecordKind, SegmentId};
+use crate::spool::{AppendError, RecordKind, SegmentId, always};
 use crate::store::{Store, StoreError};
 
 /// How long an answer waits until the spool is empty. Beyond it, what is newest may be missing, and the answer
@@ -250,7 +250,7 @@ impl Rights {
                 .iter()
                 .map(|payload| (RecordKind(kind::RESTRICTION), payload.as_slice()))
                 .collect();
-            let range = self.collector.spool.append_many(&many, || true).await;
+            let range = self.collector.spool.append_many(&many, always).await;
             let range = range.map_err(|error| spool_fault(asked, &error))?;
             last = Some(range.first.segment);
         }
@@ -415,7 +415,7 @@ impl Rights {
         let appended = self
             .collector
             .spool
-            .append(RecordKind(kind), payload, || true);
+            .append(RecordKind(kind), payload, always);
         match appended.await {
             Ok(position) => Ok(position.segment),
             Err(error) => Err(spool_fault(asked, &error)),

@@ -31,7 +31,9 @@ use crate::event::{Record, decode, encode, kind};
 use crate::retention::derived;
 use crate::secret::random_bytes;
 use crate::shutdown;
-use crate::spool::{self, AppendError, Erased, RecordKind, Removal, SegmentError, SegmentId};
+use crate::spool::{
+    self, AppendError, Erased, RecordKind, Removal, SegmentError, SegmentId, always,
+};
 use crate::store::StoreError;
 
 /// Ends that are remembered, for those who ask later.
@@ -357,7 +359,7 @@ async fn finish(
     let record = encode(&record::done(pending, gone, now, config));
     let appended = collector
         .spool
-        .append(RecordKind(kind::REQUEST), &record, || true);
+        .append(RecordKind(kind::REQUEST), &record, always);
     appended.await.map_err(Unfinished::Record)?;
     erasures
         .clone()

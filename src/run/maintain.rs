@@ -13,7 +13,7 @@ use crate::engine::supervise::{EngineHandle, State};
 use crate::event::{SaltStep, encode, kind};
 use crate::listener::tls::Certificates;
 use crate::shutdown;
-use crate::spool::RecordKind;
+use crate::spool::{RecordKind, always};
 
 /// Salts and gauges are looked after this often; a midnight is never further away than that.
 const TICK: Duration = Duration::from_secs(1);
@@ -125,7 +125,7 @@ async fn record_salt(collector: &Collector, record: &SaltStep) {
         .inc();
     if let Err(error) = collector
         .spool
-        .append(RecordKind(kind::SALT_STEP), &encode(record), || true)
+        .append(RecordKind(kind::SALT_STEP), &encode(record), always)
         .await
     {
         // The step was taken; only its record is late.

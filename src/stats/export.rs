@@ -84,34 +84,25 @@ pub async fn export(
         Format::Json => Beside::About,
     };
     let mut cursor = asker.open(&asker.counting(&query, range))?;
-    let (first, compared, (about, salt_boundaries), chosen, chosen_before) = tokio::try_join!(
+    let (first, around) = tokio::try_join!(
         asker.first(&mut cursor),
-        asker.compared(&query, earlier),
-        asker.about(&query, range, beside),
-        asker.choices(&query, Some(range)),
-        asker.choices(&query, earlier),
+        asker.around(&query, range, earlier, beside),
     )?;
     let consent = query.place_of(Metric::ConsentRate);
-    let compared = compared.map(|(range, mut rows)| {
-        if let Some(i) = consent {
-            put_choices(&mut rows, i, &chosen_before);
-        }
-        (range, rows)
-    });
     let material = Material {
         query,
         range,
         k: limits.k,
         counted: first.iter().cloned().collect(),
-        compared,
-        about,
-        salt_boundaries,
+        compared: around.compared,
+        about: around.about,
+        salt_boundaries: around.salt_boundaries,
         labels,
     };
     Ok(Export {
         format,
         comparing: material.comparing(),
-        choices: consent.map(|i| (i, chosen)),
+        choices: consent.map(|i| (i, around.chosen)),
         is_gated: material.is_withheld(&material.counted),
         is_mixed: false,
         has_gaps: false,

@@ -168,30 +168,34 @@ pub async fn answer_with(
         let reason = format!("at most {MAX_ROWS} rows are answered at once");
         return Err(Refusal::new("pagination.limit", query.limit, reason).into());
     }
-    let (mut counted, mut compared, (about, salt_boundaries), chosen, chosen_before) = tokio::try_join!(
+    let (mut counted, around) = tokio::try_join!(
         asker.ask::<Counted>(asker.counting(&query, range)),
-        asker.compared(&query, earlier),
-        asker.about(&query, range, beside),
-        asker.choices(&query, Some(range)),
-        asker.choices(&query, earlier),
+        asker.around(&query, range, earlier, beside),
     )?;
     if let Some(i) = query.place_of(Metric::ConsentRate) {
-        put_choices(&mut counted, i, &chosen);
-        if let Some((_, compared)) = &mut compared {
-            put_choices(compared, i, &chosen_before);
-        }
+        put_choices(&mut counted, i, &around.chosen);
     }
     Ok(Material {
         query,
         range,
         k: limits.k,
         counted,
-        compared,
-        about,
-        salt_boundaries,
+        compared: around.compared,
+        about: around.about,
+        salt_boundaries: around.salt_boundaries,
         labels,
     }
     .answer())
+}
+
+/// What is asked beside the rows of a query.
+struct Around {
+    /// The range that it is compared with, and its rows, whole.
+    compared: Option<(Range, Vec<Counted>)>,
+    about: About,
+    salt_boundaries: Vec<Timestamp>,
+    /// Consent choices, where its metrics ask for them.
+    chosen: Vec<Choices>,
 }
 
 /// A query that was read, with its ranges in days or instants.
@@ -355,6 +359,31 @@ impl Asker<'_> {
             .ask(self.counted_from(query, range, MAX_ROWS, 0))
             .await?;
         Ok(Some((range, counted)))
+    }
+
+    /// Asks for what stands beside the rows.
+    async fn around(
+        &self,
+        query: &Query,
+        range: Range,
+        earlier: Option<Range>,
+        beside: Beside,
+    ) -> Result<Around, QueryError> {
+        let (mut compared, (about, salt_boundaries), chosen, chosen_before) = tokio::try_join!(
+            self.compared(query, earlier),
+            self.about(query, range, beside),
+            self.choices(query, Some(range)),
+            self.choices(query, earlier),
+        )?;
+        if let (Some(i), Some((_, rows))) = (query.place_of(Metric::ConsentRate), &mut compared) {
+            put_choices(rows, i, &chosen_before);
+        }
+        Ok(Around {
+            compared,
+            about,
+            salt_boundaries,
+            chosen,
+        })
     }
 
     /// Looks first where the oldest day of a site lies that has been measured for as long as its events are kept.

@@ -90,7 +90,10 @@ async fn many_come_back_together_or_not_at_all() {
         let spool = Bench::simulated(&disk).open();
         spool.put(9).await.unwrap();
         disk.fail(Call::SyncData, 0, Fault::PowerCut);
-        spool.append_many(&records, || true).await.unwrap_err();
+        spool
+            .append_many(&records, crate::spool::always)
+            .await
+            .unwrap_err();
         drop(spool);
         disk.crash(|n| if n == length + 1 { torn_bytes } else { 0 });
         let numbers = Bench::simulated(&disk).reopen().0.numbers().await;
@@ -110,7 +113,10 @@ async fn damaged_record_is_reported_and_its_neighbours_are_delivered() {
         .iter()
         .map(|p| (RecordKind(1), p.as_slice()))
         .collect();
-    let (clone, ready) = (spool.clone(), spool.append_many(&records, || true));
+    let (clone, ready) = (
+        spool.clone(),
+        spool.append_many(&records, crate::spool::always),
+    );
     let (range, ()) = tokio::join!(ready, clone.seal_now());
     let path = spool.path_of(range.unwrap().first.segment);
     let third = HEADER_BYTES + 24 + 2 * RECORD_HEADER_BYTES + payload(0).len() + payload(1).len();
@@ -220,9 +226,12 @@ async fn payload_that_looks_like_our_framing_is_only_a_payload() {
     let victim = Bench::on_disk();
     let spool = victim.open();
     forged.splice(..0, payload(7));
-    let range = spool.append(RecordKind(1), &forged, || true).await.unwrap();
+    let range = spool
+        .append(RecordKind(1), &forged, crate::spool::always)
+        .await
+        .unwrap();
     spool
-        .append(RecordKind(1), &payload(8), || true)
+        .append(RecordKind(1), &payload(8), crate::spool::always)
         .await
         .unwrap();
     spool.seal_now().await;
@@ -239,12 +248,12 @@ async fn reading_holds_little_in_memory() {
     let spool = bench.open();
     for _ in 0..12 {
         spool
-            .append(RecordKind(1), &[1; 500_000], || true)
+            .append(RecordKind(1), &[1; 500_000], crate::spool::always)
             .await
             .unwrap();
     }
     spool
-        .append(RecordKind(1), &[1; MAX_PAYLOAD_BYTES], || true)
+        .append(RecordKind(1), &[1; MAX_PAYLOAD_BYTES], crate::spool::always)
         .await
         .unwrap();
     spool.seal_now().await;

@@ -55,7 +55,7 @@ async fn a_ticket_tells_everybody_what_became_of_its_group() {
         assert!(matches!(ids.claim(id), Claim::New));
         let bytes = payload(7);
         let ticket = spool
-            .submit_many(&[(RecordKind(1), &bytes)], || true)
+            .submit_many(&[(RecordKind(1), &bytes)], crate::spool::always)
             .unwrap();
         ids.submitted([id], &ticket);
         ticket
@@ -142,13 +142,13 @@ async fn observer_hears_of_commits_failures_and_seals() {
         .unwrap()
         .0;
     spool
-        .append(RecordKind(1), &[0; 67], || true)
+        .append(RecordKind(1), &[0; 67], crate::spool::always)
         .await
         .unwrap();
     disk.fail(Call::SyncData, 0, Fault::Error(ErrorKind::Other));
     spool.put(2).await.unwrap_err();
     spool
-        .append(RecordKind(1), &[0; 67], || true)
+        .append(RecordKind(1), &[0; 67], crate::spool::always)
         .await
         .unwrap();
     spool.close().await;
@@ -319,7 +319,10 @@ async fn full_spool_refuses_until_a_segment_is_released() {
     let spool = bench.open();
     let mut n = 0;
     let error = loop {
-        match spool.append(RecordKind(1), &[1; 500], || true).await {
+        match spool
+            .append(RecordKind(1), &[1; 500], crate::spool::always)
+            .await
+        {
             Ok(_) => n += 1,
             Err(error) => break error,
         }
@@ -333,7 +336,7 @@ async fn full_spool_refuses_until_a_segment_is_released() {
     assert!(spool.stats().bytes <= 10_000, "{:?}", spool.stats());
     spool.release(spool.sealed()[0]).unwrap();
     spool
-        .append(RecordKind(1), &[1; 500], || true)
+        .append(RecordKind(1), &[1; 500], crate::spool::always)
         .await
         .unwrap();
 }
@@ -370,7 +373,7 @@ async fn write_buffer_is_bounded_while_the_disk_stalls() {
     let large = vec![1; 100_000];
     let mut accepted = Vec::new();
     let error = loop {
-        let mut append = Box::pin(spool.append(RecordKind(1), &large, || true));
+        let mut append = Box::pin(spool.append(RecordKind(1), &large, crate::spool::always));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         match append.as_mut().poll(&mut context) {
             std::task::Poll::Pending => accepted.push(append),
@@ -392,7 +395,7 @@ async fn write_buffer_is_bounded_while_the_disk_stalls() {
         append.await.unwrap();
     }
     spool
-        .append(RecordKind(1), &payload(1), || true)
+        .append(RecordKind(1), &payload(1), crate::spool::always)
         .await
         .unwrap();
 }

@@ -43,7 +43,10 @@ async fn disk_without_room_is_full_and_loses_nothing() {
     let error = loop {
         let mut payload = vec![9; 10_000];
         payload[..4].copy_from_slice(&acknowledged.to_le_bytes());
-        match spool.append(RecordKind(1), &payload, || true).await {
+        match spool
+            .append(RecordKind(1), &payload, crate::spool::always)
+            .await
+        {
             Ok(_) => acknowledged += 1,
             Err(error) => break error,
         }
@@ -60,7 +63,7 @@ async fn disk_without_room_is_full_and_loses_nothing() {
     spool.release(oldest).unwrap();
     let mut refused = 0;
     while spool
-        .append(RecordKind(2), &[0; 100], || true)
+        .append(RecordKind(2), &[0; 100], crate::spool::always)
         .await
         .is_err()
     {

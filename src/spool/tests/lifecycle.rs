@@ -232,16 +232,18 @@ async fn oversized_appends_are_refused_and_the_largest_fits() {
     let spool = bench.open();
     let largest = vec![7; MAX_PAYLOAD_BYTES];
     spool
-        .append(RecordKind(1), &largest, || true)
+        .append(RecordKind(1), &largest, crate::spool::always)
         .await
         .unwrap();
     let too_large = vec![7; MAX_PAYLOAD_BYTES + 1];
-    let refused = spool.append(RecordKind(1), &too_large, || true).await;
+    let refused = spool
+        .append(RecordKind(1), &too_large, crate::spool::always)
+        .await;
     assert!(matches!(refused, Err(AppendError::TooLarge { .. })));
     let five = [(RecordKind(1), largest.as_slice()); 5];
-    let refused = spool.append_many(&five, || true).await;
+    let refused = spool.append_many(&five, crate::spool::always).await;
     assert!(matches!(refused, Err(AppendError::TooLarge { .. })));
-    let refused = spool.append_many(&[], || true).await;
+    let refused = spool.append_many(&[], crate::spool::always).await;
     assert!(matches!(refused, Err(AppendError::TooLarge { .. })));
     spool.seal_now().await;
     let records: Vec<_> = spool
@@ -263,7 +265,10 @@ async fn many_lie_side_by_side() {
         .iter()
         .map(|p| (RecordKind(2), p.as_slice()))
         .collect();
-    let range = spool.append_many(&records, || true).await.unwrap();
+    let range = spool
+        .append_many(&records, crate::spool::always)
+        .await
+        .unwrap();
     assert_eq!((range.first.index, range.count), (1, 5));
     assert_eq!(spool.numbers().await, [0, 1, 2, 3, 4, 5]);
 }
@@ -321,12 +326,12 @@ async fn segment_is_sealed_by_size() {
     let bench = Bench::on_disk().with(|settings| settings.segment_bytes = 1000);
     let spool = bench.open();
     spool
-        .append(RecordKind(1), &[1; 400], || true)
+        .append(RecordKind(1), &[1; 400], crate::spool::always)
         .await
         .unwrap();
     assert_eq!(spool.sealed().len(), 0);
     let position = spool
-        .append(RecordKind(1), &[1; 600], || true)
+        .append(RecordKind(1), &[1; 600], crate::spool::always)
         .await
         .unwrap();
     assert_eq!(spool.next_sealed(None).await, Some(position.segment));

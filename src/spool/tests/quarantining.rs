@@ -118,13 +118,13 @@ async fn quarantine_counts_against_the_size_limit() {
     let bench = Bench::on_disk().with(|settings| settings.max_bytes = 3000);
     let spool = bench.open();
     spool
-        .append(RecordKind(1), &[1; 2500], || true)
+        .append(RecordKind(1), &[1; 2500], crate::spool::always)
         .await
         .unwrap();
     spool.seal_now().await;
     spool.quarantine(spool.sealed()[0], "refused").unwrap();
     let error = spool
-        .append(RecordKind(1), &[1; 500], || true)
+        .append(RecordKind(1), &[1; 500], crate::spool::always)
         .await
         .unwrap_err();
     assert!(
@@ -134,7 +134,7 @@ async fn quarantine_counts_against_the_size_limit() {
     let name = spool.quarantined().unwrap()[0].name.clone();
     spool.drop_quarantined(&name).unwrap();
     spool
-        .append(RecordKind(1), &[1; 500], || true)
+        .append(RecordKind(1), &[1; 500], crate::spool::always)
         .await
         .unwrap();
 }
@@ -220,7 +220,11 @@ async fn replayed_records_keep_kind_and_age() {
     let bench = Bench::on_disk();
     let spool = bench.open();
     spool
-        .append(RecordKind(9), &super::support::payload(1), || true)
+        .append(
+            RecordKind(9),
+            &super::support::payload(1),
+            crate::spool::always,
+        )
         .await
         .unwrap();
     spool.seal_now().await;

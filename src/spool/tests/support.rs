@@ -126,7 +126,8 @@ fn settings() -> SpoolSettings {
 impl Spool {
     /// Appends the `n`th payload.
     pub(super) async fn put(&self, n: u32) -> Result<Position, AppendError> {
-        self.append(RecordKind(1), &payload(n), || true).await
+        self.append(RecordKind(1), &payload(n), crate::spool::always)
+            .await
     }
 
     /// Appends several; each must succeed.
