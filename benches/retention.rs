@@ -13,17 +13,15 @@ mod load;
 #[allow(dead_code)]
 #[path = "path/server.rs"]
 mod server;
+#[path = "path/statements.rs"]
+mod statements;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use brine::engine::connect::{Access, post_query};
-use brine::engine::home::{Key, default_socket};
-use brine::run::engine_directory;
-use http_body_util::BodyExt;
-
 use self::load::{Figures, Load};
 use self::server::Server;
+use self::statements::Bench;
 
 const SITES: [(&str, u64); 6] = [
     ("portal", 395),
@@ -60,49 +58,6 @@ fn main() {
     let bench = Bench::new(&server);
     layouts(&bench, rows);
     purge(&bench, &server, rows, duration);
-}
-
-struct Bench<'a> {
-    runtime: tokio::runtime::Runtime,
-    server: &'a Server,
-    today: u64,
-}
-
-impl Bench<'_> {
-    fn new(server: &Server) -> Bench<'_> {
-        #[allow(clippy::disallowed_methods)] // The bench's own clock.
-        let now = jiff::Timestamp::now();
-        Bench {
-            runtime: tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime"),
-            server,
-            today: u64::from(brine::consent::token_day(now)),
-        }
-    }
-
-    fn sql(&self, sql: &str) -> String {
-        let engine = engine_directory(&self.server.data());
-        let key = Key::read(&engine).expect("the engine's key");
-        self.runtime.block_on(async {
-            let answer =
-                post_query(&default_socket(&engine), &key, sql, "TSV", Access::Write).await;
-            let body = answer
-                .unwrap_or_else(|e| panic!("{sql}: {e}"))
-                .collect()
-                .await;
-            String::from_utf8_lossy(&body.expect("to its end").to_bytes())
-                .trim()
-                .to_owned()
-        })
-    }
-
-    fn timed(&self, sql: &str) -> f64 {
-        let begun = Instant::now();
-        self.sql(sql);
-        begun.elapsed().as_secs_f64()
-    }
 }
 
 fn layouts(bench: &Bench<'_>, rows: u64) {

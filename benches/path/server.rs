@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +22,9 @@ pub(crate) struct Server {
     #[allow(dead_code)] // The bench of retention asks it.
     pub(crate) admin: Option<SocketAddr>,
     child: Child,
-    directory: Option<tempfile::TempDir>,
+    home: PathBuf,
+    /// Goes with the server, where it is one of its own.
+    _directory: Option<tempfile::TempDir>,
 }
 
 /// What storing cost in the end.
@@ -35,7 +38,7 @@ impl Server {
     pub(crate) fn bare() -> Server {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.arg("--bare");
-        Server::spawn(command, None)
+        Server::spawn(command, Path::new(""), None)
     }
 
     /// `brine serve` with its embedded engine and everything on.
@@ -54,13 +57,29 @@ impl Server {
     /// The same, with more in its environment.
     pub(crate) fn brine_with(environment: &[(&str, &str)]) -> Server {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let file = directory.path().join("brine.toml");
-        std::fs::write(&file, brine::config::REFERENCE).expect("configuration is written");
+        let home = directory.path().to_owned();
+        Server::brine_at(
+            &home,
+            brine::config::REFERENCE,
+            environment,
+            Some(directory),
+        )
+    }
+
+    /// The same with a configuration of its own and in a directory that may be there from another run.
+    pub(crate) fn brine_at(
+        home: &Path,
+        configuration: &str,
+        environment: &[(&str, &str)],
+        directory: Option<tempfile::TempDir>,
+    ) -> Server {
+        let file = home.join("brine.toml");
+        std::fs::write(&file, configuration).expect("configuration is written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_brine"));
         command
             .args(["serve", "--config"])
             .arg(&file)
-            .env("BRINE_DATA__DIRECTORY", directory.path().join("data"))
+            .env("BRINE_DATA__DIRECTORY", home.join("data"))
             .env("BRINE_SERVER__LISTEN", "127.0.0.1:0")
             .env("BRINE_SERVER__ADMIN", "127.0.0.1:0")
             .env("BRINE_SERVER__TRUSTED_PROXIES", "[\"127.0.0.1/32\"]")
@@ -73,10 +92,10 @@ impl Server {
             .env("BRINE_LOG", "warn")
             .envs(environment.iter().copied())
             .stderr(Stdio::inherit());
-        Server::spawn(command, Some(directory))
+        Server::spawn(command, home, directory)
     }
 
-    fn spawn(mut command: Command, directory: Option<tempfile::TempDir>) -> Server {
+    fn spawn(mut command: Command, home: &Path, directory: Option<tempfile::TempDir>) -> Server {
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
@@ -88,13 +107,15 @@ impl Server {
             address.expect("an address")
         };
         let address = named("public http://");
-        let admin = directory.is_some().then(|| named("admin http://"));
+        let is_brine = home != Path::new("");
+        let admin = is_brine.then(|| named("admin http://"));
         std::thread::spawn(move || lines.for_each(drop));
         Server {
             address,
             admin,
             child,
-            directory,
+            home: home.to_owned(),
+            _directory: directory,
         }
     }
 
@@ -179,6 +200,16 @@ impl Server {
         cpu_of(self.child.id())
     }
 
+    /// The same with that of its engine.
+    #[allow(dead_code)] // The bench of the dashboard asks it.
+    pub(crate) fn cpu_in_all(&self) -> Duration {
+        self.cpu() + self.engine_cpu()
+    }
+
+    fn engine_cpu(&self) -> Duration {
+        children_of(self.child.id()).into_iter().map(cpu_of).sum()
+    }
+
     /// Waits until the spool is empty, then tells what an event cost, the engine included.
     pub(crate) fn wait_until_stored(&self) -> Stored {
         let started = Instant::now();
@@ -192,7 +223,7 @@ impl Server {
             events = now;
         }
         let per_event = |cpu: Duration| cpu.as_secs_f64() * 1e6 / events.max(1) as f64;
-        let engine: Duration = children_of(self.child.id()).into_iter().map(cpu_of).sum();
+        let engine = self.engine_cpu();
         Stored {
             events,
             cpu_us: per_event(self.cpu() + engine),
@@ -215,9 +246,8 @@ impl Server {
             .unwrap_or(0)
     }
 
-    pub(crate) fn data(&self) -> std::path::PathBuf {
-        let directory = self.directory.as_ref().expect("brine has one");
-        directory.path().join("data")
+    pub(crate) fn data(&self) -> PathBuf {
+        self.home.join("data")
     }
 
     /// Returns a line of /proc/PID/status in MiB.
