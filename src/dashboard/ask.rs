@@ -16,6 +16,7 @@ use super::panels::Tab;
 use super::view::View;
 use crate::config::{Site, Sites, settings};
 use crate::stats::funnel::{self, Funnel};
+use crate::stats::rollup::Memo;
 use crate::stats::{self, Answer, Beside, QueryError};
 
 /// Statements that run at once. Each may use every core; more of them than this only wait for each other.
@@ -46,6 +47,8 @@ pub(super) struct Asker<'a> {
     pub(super) limits: &'a settings::Query,
     pub(super) turns: &'a Semaphore,
     pub(super) now: Timestamp,
+    /// Of this page alone: the next one looks anew.
+    pub(super) memo: Memo,
 }
 
 impl Asker<'_> {
@@ -64,7 +67,8 @@ impl Asker<'_> {
             now,
             ..
         } = *self;
-        stats::answer_with(client, sites, limits, body.as_bytes(), now, beside).await
+        let memo = Some(&self.memo);
+        stats::answer_with(client, sites, limits, body.as_bytes(), now, beside, memo).await
     }
 
     /// Counts a funnel; none where no steps are asked for.

@@ -42,6 +42,7 @@ use crate::collector::Collector;
 use crate::config::{Site, Sites};
 use crate::policy::language::Language;
 use crate::route::{Reply, problem};
+use crate::stats::rollup::Memo;
 use crate::store::Store;
 
 /// What a page must know of its reader.
@@ -132,6 +133,7 @@ impl Dashboard {
             limits: &self.collector.config.query,
             turns: &self.turns,
             now: self.collector.clock.now(),
+            memo: Memo::default(),
         }
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Counted {
     pub(super) matched: u64,
     /// Visitors of the site in the range.
     pub(super) everyone: u64,
+    /// A folded row could not be counted from roll-ups.
+    pub(super) is_inexact: u8,
 }
 
 /// Facts about site and range.
@@ -52,6 +54,8 @@ pub(super) struct Material<'a> {
     pub(super) compared: Option<(Range, Vec<Counted>)>,
     pub(super) about: About,
     pub(super) labels: Option<Vec<String>>,
+    /// Of days whose events are gone.
+    pub(super) gone: Vec<String>,
 }
 
 /// An answered query.
@@ -320,7 +324,7 @@ impl Material<'_> {
 
     fn warnings(&self, rows: &[AnswerRow]) -> Vec<String> {
         let query = self.query;
-        let mut warnings = Vec::new();
+        let mut warnings = self.gone.clone();
         let n_salts = self
             .range
             .n_salts(&query.site.time_zone, query.site.rotation);

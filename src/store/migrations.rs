@@ -35,6 +35,10 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../schema/0009_dashboard.sql"),
     ),
     ("0010_access", include_str!("../../schema/0010_access.sql")),
+    (
+        "0011_rollups",
+        include_str!("../../schema/0011_rollups.sql"),
+    ),
 ];
 
 #[derive(Row, Serialize, Deserialize)]

@@ -11,7 +11,9 @@
 //! `daily` has a row for each value of each dimension of the query API, named as there, and one for the whole site
 //! (`dimension = ''`). Every count adds up over days (visitors under daily salts). Averages are made of sums:
 //! `duration_ms / visits`, `bounces / visits`, `pageviews / visits`. `visits` has a row a visit for what needs several
-//! dimensions at once. A day is there when `derived_days` has it; the present and the day before are open.
+//! dimensions at once. A day is there when `derived_days` has it; the present and the day before are open. The query API
+//! reads both where they give what `events` would (`stats::rollup`); a row about few visitors says which they are, by
+//! their numbers within site and day, so that small rows of many days can be folded together and counted.
 //!
 //! # Rebuilding after a kind of event was purged
 //!
@@ -20,7 +22,7 @@
 //!
 //! May be lost: days so small that their whole is about fewer than `k` visitors leave nothing in `daily`.
 
-mod sql;
+pub(crate) mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,6 +72,7 @@ struct Counted {
     checksum: u64,
     n_beside: u64,
     k: u32,
+    form: u8,
 }
 
 #[derive(Row, Deserialize)]
@@ -90,6 +93,9 @@ struct Work {
     known: BTreeSet<String>,
 }
 
+/// What a counting holds (`derived_days.form`); days of an older form are counted anew. Grows with the tables' columns.
+pub(crate) const FORM: u8 = 1;
+
 /// Only one counting at a time: both would write into the same partition of what comes next.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -107,6 +113,15 @@ pub(crate) async fn recount(
     let (today, k) = (token_day(collector.clock.now()), collector.config.query.k);
     let rules = Rules::new(today, k, &live.retention, &live.sites);
     build_all(store, &rules, Some(days), None).await.map(drop)
+}
+
+/// Counts every closed day that is not counted yet, or not from the events that are there now, as the job does. Returns how
+/// many days that were.
+///
+/// # Errors
+/// What ClickHouse said; done again, it goes on.
+pub async fn count(store: &Store, rules: &Rules) -> Result<u32, StoreError> {
+    build_all(store, rules, None, None).await
 }
 
 /// Counts what is stale, one day after the other; `job` hears how far it is. Returns how many days that were.
@@ -166,7 +181,7 @@ async fn stale(
     // Reads some columns of every event: longer than a statement may usually take.
     let prints: Vec<Print> =
         within(store.timeout * 10, store.client.query(&sql).fetch_all()).await?;
-    let sql = "SELECT toString(site) AS site, toUInt16(day) AS day, n_events, checksum, n_beside, k FROM derived_days FINAL \
+    let sql = "SELECT toString(site) AS site, toUInt16(day) AS day, n_events, checksum, n_beside, k, form FROM derived_days FINAL \
                SETTINGS prefer_column_name_to_alias = 1";
     let counted: Vec<Counted> = within(store.timeout, store.client.query(sql).fetch_all()).await?;
     let mut counted: BTreeMap<(u16, String), Counted> = counted
@@ -184,6 +199,7 @@ async fn stale(
         let is_same = before.as_ref().is_some_and(|before| {
             (before.n_events, before.checksum) == (print.n_events, print.checksum)
                 && before.n_beside >= print.n_beside
+                && before.form >= FORM
         });
         if is_same && !is_going {
             continue;
@@ -303,7 +319,7 @@ async fn build(store: &Store, rules: &Rules, day: u16, work: &Work) -> Result<()
                 false => 0,
             };
             format!(
-                "({}, toDate({day}), toUInt64(toUnixTimestamp64Nano(now64(9))), {}, {}, {}, {k})",
+                "({}, toDate({day}), toUInt64(toUnixTimestamp64Nano(now64(9))), {}, {}, {}, {k}, {FORM})",
                 literal(&print.site),
                 print.n_events,
                 print.checksum,
@@ -313,7 +329,7 @@ async fn build(store: &Store, rules: &Rules, day: u16, work: &Work) -> Result<()
         .collect();
     store
         .run(&format!(
-            "INSERT INTO derived_days SELECT t.1, t.2, t.3, t.4, t.5, t.6, t.7 FROM (SELECT arrayJoin([{}]) AS t)",
+            "INSERT INTO derived_days SELECT t.1, t.2, t.3, t.4, t.5, t.6, t.7, t.8 FROM (SELECT arrayJoin([{}]) AS t)",
             rows.join(", ")
         ))
         .await

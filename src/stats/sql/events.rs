@@ -9,11 +9,14 @@ use crate::salts::period::date_of;
 use crate::stats::dimension::{AT, VisitField};
 use crate::stats::literal::literal;
 use crate::stats::period::{Range, Step};
+use crate::stats::rollup::Spans;
 
 /// The events a counting is about.
 pub(in crate::stats) struct Events<'a> {
     pub(in crate::stats) site: &'a Site,
     pub(in crate::stats) range: Range,
+    /// Days of it, where not all are asked for.
+    pub(in crate::stats) only: Option<&'a Spans>,
 }
 
 impl Events<'_> {
@@ -45,14 +48,21 @@ impl Events<'_> {
         matches!(self.range, Range::Days { .. }) && self.site.rotation == Rotation::Day
     }
 
+    /// Tells whether no day is asked for.
+    pub(super) fn are_none(&self) -> bool {
+        self.only.is_some_and(Spans::is_empty)
+    }
+
     fn on_days(&self, first: u16, last: u16) -> String {
         let id = literal(self.site.id.as_str());
         // Those whose visitors had them restricted are kept, but not counted.
+        let days = match self.only {
+            Some(spans) => spans.sql(),
+            None => format!("day BETWEEN '{}' AND '{}'", date_of(first), date_of(last)),
+        };
         format!(
-            "site = {id} AND day BETWEEN '{}' AND '{}' AND visitor NOT IN ({})",
-            date_of(first),
-            date_of(last),
-            restricted(&id),
+            "site = {id} AND {days} AND visitor NOT IN ({})",
+            restricted(&id)
         )
     }
 }
@@ -122,11 +132,12 @@ pub(super) fn visits_columns(
 }
 
 /// The literal of a site's time zone.
-pub(super) fn zone(site: &Site) -> String {
+pub(in crate::stats) fn zone(site: &Site) -> String {
     literal(site.time_zone.iana_name().unwrap_or("UTC"))
 }
 
-/// Asks how many said yes and no, and how new the newest event is.
+/// Asks how many said yes and no, and how new the newest event is. That lies behind the last day that was counted: the
+/// days before need not be looked through.
 pub(in crate::stats) fn about(site: &Site, range: Range) -> String {
     let id = literal(site.id.as_str());
     let (first, last) = range.days(&site.time_zone);
@@ -136,12 +147,12 @@ pub(in crate::stats) fn about(site: &Site, range: Range) -> String {
          assumeNotNull((SELECT count() FROM consents WHERE site = {id} AND choice = 'grant' AND {})) AS grants, \
          toUInt64(ifNull((SELECT sum(denials) FROM denials WHERE site = {id} AND day BETWEEN '{}' AND '{}'), 0)) \
          AS denials, \
-         toInt64(ifNull((SELECT max(toUnixTimestamp64Milli(ts)) FROM events WHERE site = {id} AND day = {} \
+         toInt64(ifNull((SELECT max((day, toUnixTimestamp64Milli(ts))).2 FROM events WHERE site = {id} \
+         AND day >= ifNull((SELECT max(day) FROM derived_days WHERE site = {id} AND n_events > 0), toDate(0)) \
          AND visitor NOT IN ({})), 0)) AS newest_ms",
         between(from, until),
         date_of(first),
         date_of(last),
-        edge_day(&id, "DESC"),
         restricted(&id),
     )
 }
@@ -169,12 +180,26 @@ pub(in crate::stats) fn choices(site: &Site, range: Range, step: Option<Step>) -
     )
 }
 
-/// Asks for the first local date that has an event, as days since 1970-01-01; 0: none.
-pub(in crate::stats) fn first_day(site: &Site) -> String {
+/// Asks for the first local date that has an event, as days since 1970-01-01; 0: none. `is_known` looks no further than
+/// the first day that was counted and should have some.
+pub(in crate::stats) fn first_day(site: &Site, is_known: bool) -> String {
     let id = literal(site.id.as_str());
+    let edge = match is_known {
+        true => format!(
+            "(SELECT minOrNull(day) FROM events WHERE site = {id} AND day <= ifNull((SELECT minOrNull(day) FROM derived_days \
+             WHERE site = {id} AND n_events > 0 AND k = 0), toDate(0)) AND visitor NOT IN ({}))",
+            restricted(&id)
+        ),
+        false => edge_day(&id, "ASC"),
+    };
+    format!("SELECT toUInt16(ifNull({edge}, toDate(0))) AS day")
+}
+
+/// Asks for the first date that has only roll-ups.
+pub(in crate::stats) fn first_final_day(site: &Site) -> String {
     format!(
-        "SELECT toUInt16(ifNull({}, toDate(0))) AS day",
-        edge_day(&id, "ASC")
+        "SELECT toUInt16(ifNull(minOrNull(day), toDate(0))) AS day FROM derived_days WHERE site = {} AND k > 0 AND n_events > 0",
+        literal(site.id.as_str())
     )
 }
 
