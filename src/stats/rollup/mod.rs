@@ -1,7 +1,7 @@
 //! Which days are answered from roll-ups.
 //!
 //! Comes in: a query's range, and what `derived_days`, `daily`, `visits` and `events` say of its days now. Goes out: a
-//! [`Plan`], which divides the range. Promises the answer that counting `events` gives: a closed day is read from `daily` or
+//! `Plan`, which divides the range. Promises the answer that counting `events` gives: a closed day is read from `daily` or
 //! `visits` only as long as `events` have as many events of it as were counted, less those of restricted visitors;
 //! a day with late events, and one whose counting an erasure or a restriction has overtaken, is read from `events` until the
 //! job has counted it anew. Days whose events are gone are answered from their final rows, and the answer says so.
