@@ -18,6 +18,7 @@ use crate::config::{Site, Sites, settings};
 use crate::stats::export::{Export, Format, export};
 use crate::stats::funnel::{self, Funnel};
 use crate::stats::request::MAX_EXPORT;
+use crate::stats::rollup::Memo;
 use crate::stats::{self, Answer, Beside, QueryError};
 
 /// Statements that run at once. Each may use every core; more of them than this only wait for each other.
@@ -48,6 +49,8 @@ pub(super) struct Asker<'a> {
     pub(super) limits: &'a settings::Query,
     pub(super) turns: &'a Semaphore,
     pub(super) now: Timestamp,
+    /// Of this page alone: the next one looks anew.
+    pub(super) memo: Memo,
 }
 
 impl Asker<'_> {
@@ -60,7 +63,8 @@ impl Asker<'_> {
         let _turn = self.turns.acquire().await.ok();
         let body = query.to_string();
         let body = body.as_bytes();
-        stats::answer_with(self.client, self.sites, self.limits, body, self.now, beside).await
+        let (sites, limits, memo) = (self.sites, self.limits, Some(&self.memo));
+        stats::answer_with(self.client, sites, limits, body, self.now, beside, memo).await
     }
 
     /// Asks for CSV of any length.

@@ -48,6 +48,7 @@ use crate::collector::Collector;
 use crate::config::{Site, Sites};
 use crate::policy::language::Language;
 use crate::route::{Reply, problem};
+use crate::stats::rollup::Memo;
 use crate::store::Store;
 
 /// Tells whether somebody reads the answer.
@@ -218,6 +219,7 @@ impl Dashboard {
             limits: &self.collector.config.query,
             turns: &self.turns,
             now: self.collector.clock.now(),
+            memo: Memo::default(),
         }
     }
 

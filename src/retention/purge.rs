@@ -72,6 +72,11 @@ impl Job {
         }
         let settled = self.settle(&by_table).await?;
         for (kept, entries) in &by_table {
+            // Not while a month is copied to be put in place again.
+            let _turn = match kept {
+                Kept::Visits | Kept::Daily => Some(super::derived::TURN.lock().await),
+                _ => None,
+            };
             self.purge(*kept, entries, settled).await?;
             self.step(&format!("{} purged", kept.name()));
         }
@@ -79,9 +84,9 @@ impl Job {
             .keys()
             .map(|kept| (kept.name(), kept.no_partition()))
             .collect();
-        for (table, beside) in [("visits", "visits_next"), ("daily", "daily_next")] {
-            if wiped.iter().any(|(name, _)| *name == table) {
-                wiped.push((beside, "19700101"));
+        for (kept, beside) in [(Kept::Visits, "visits_next"), (Kept::Daily, "daily_next")] {
+            if by_table.contains_key(&kept) {
+                wiped.push((beside, kept.no_partition()));
             }
         }
         self.store.wipe_old_parts(&wiped).await?;

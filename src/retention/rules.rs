@@ -69,7 +69,7 @@ impl Kept {
     /// Returns the id of a partition that it cannot have.
     pub(super) fn no_partition(self) -> &'static str {
         match self {
-            Kept::Events | Kept::Visits | Kept::Daily => "19700101",
+            Kept::Events | Kept::Visits => "19700101",
             _ => "197001",
         }
     }

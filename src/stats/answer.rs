@@ -35,6 +35,8 @@ pub(super) struct Counted {
     pub(super) matched: u64,
     /// Visitors of the site in the range.
     pub(super) everyone: u64,
+    /// A folded row could not be counted from roll-ups.
+    pub(super) is_inexact: u8,
 }
 
 /// Facts about site and range.
@@ -57,6 +59,8 @@ pub(super) struct Material {
     /// Instants within the range at which one salt gave way to the next.
     pub(super) salt_boundaries: Vec<Timestamp>,
     pub(super) labels: Option<Vec<String>>,
+    /// What is to be said of days whose events are gone.
+    pub(super) gone: Vec<String>,
 }
 
 /// An answered query.
@@ -309,7 +313,7 @@ impl Material {
 
     fn warnings(&self, gated: bool, lacks_amounts: bool) -> Vec<String> {
         let query = &self.query;
-        let mut warnings = Vec::new();
+        let mut warnings = self.gone.clone();
         let n_salts = self.n_salts();
         let counts_people = |metric: &Metric| matches!(metric, Metric::Visitors | Metric::Devices);
         if n_salts > 1 && query.metrics.iter().any(counts_people) {

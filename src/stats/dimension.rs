@@ -242,6 +242,11 @@ impl VisitField {
         }
     }
 
+    /// Tells whether `daily` has its values.
+    pub(super) fn is_daily(self) -> bool {
+        !matches!(self, VisitField::Hour | VisitField::Weekday)
+    }
+
     /// Returns how it is worked out from the events of a visit; `zone` is the literal of the site's time zone.
     pub(super) fn sql(self, zone: &str) -> String {
         match self {

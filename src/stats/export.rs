@@ -73,7 +73,8 @@ pub async fn export(
         range,
         earlier,
         labels,
-    } = prepare(client, sites, limits, body, now).await?;
+        plans,
+    } = prepare(client, sites, limits, body, now, None).await?;
     let earlier = earlier.filter(|_| format == Format::Json);
     if earlier.is_some() && query.limit > MAX_ROWS {
         let reason = format!("with a comparison at most {MAX_ROWS} rows are answered at once");
@@ -83,11 +84,24 @@ pub async fn export(
         Format::Csv => Beside::Nothing,
         Format::Json => Beside::About,
     };
-    let mut cursor = asker.open(&asker.counting(&query, range))?;
-    let (first, around) = tokio::try_join!(
-        asker.first(&mut cursor),
-        asker.around(&query, range, earlier, beside),
-    )?;
+    let count = async || -> Result<_, QueryError> {
+        let plan = &plans.range;
+        let sql = |plan| {
+            asker
+                .statement(&query, range, plan, query.limit, query.offset)
+                .sql()
+        };
+        let mut cursor: RowCursor<Counted> = asker.open(&sql(plan))?;
+        let mut first = asker.first(&mut cursor).await?;
+        if first.as_ref().is_some_and(|row| row.is_inexact > 0) {
+            cursor = asker.open(&sql(&plan.recounted()))?;
+            first = asker.first(&mut cursor).await?;
+        }
+        Ok((cursor, first))
+    };
+    let earlier = earlier.zip(plans.earlier.as_ref());
+    let ((cursor, first), around) =
+        tokio::try_join!(count(), asker.around(&query, range, earlier, beside))?;
     let consent = query.place_of(Metric::ConsentRate);
     let material = Material {
         query,
@@ -98,6 +112,7 @@ pub async fn export(
         about: around.about,
         salt_boundaries: around.salt_boundaries,
         labels,
+        gone: plans.warnings(limits.k),
     };
     Ok(Export {
         format,

@@ -330,6 +330,16 @@ impl Filter {
         }
     }
 
+    /// Tells whether it asks what a visit has done.
+    pub(super) fn has_done(&self) -> bool {
+        match self {
+            Filter::And(list) | Filter::Or(list) => list.iter().any(Filter::has_done),
+            Filter::Not(filter) => filter.has_done(),
+            Filter::Done(..) => true,
+            Filter::Leaf(_) => false,
+        }
+    }
+
     /// Tells whether it asks about a goal anywhere.
     pub(super) fn has_goal(&self) -> bool {
         match self {

@@ -83,6 +83,7 @@ fn sql(query: &Query, range: Range, steps: &[String]) -> String {
     let events = Events {
         site: &query.site,
         range,
+        only: None,
     };
     let mut fields = Vec::new();
     query.filter.visit_fields(&mut fields);

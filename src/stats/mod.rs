@@ -1,7 +1,8 @@
 //! Counting: the query API, `POST /api/v1/query` and `brine query`.
 //!
 //! Comes in: a JSON body in the shape of Plausible's Stats API v2. Goes out: an [`Answer`], counted from
-//! `events`. Promises: exact numbers (nothing is sampled or estimated), small rows hidden ([`protect`]), one
+//! `events`, or from the roll-ups of closed days where that is the same ([`rollup`]). Promises: exact numbers (nothing is
+//! sampled or estimated), small rows hidden ([`protect`]), one
 //! read-only statement per range under a limit of time and memory, ended when the asker leaves. Loses: what
 //! has not left the spool yet; `meta.newest_event` says how new the numbers are.
 //!
@@ -18,6 +19,7 @@ pub mod metric;
 pub mod period;
 pub mod protect;
 pub mod request;
+pub mod rollup;
 pub mod schema;
 mod sql;
 
@@ -36,6 +38,7 @@ pub(crate) use self::literal::literal;
 use self::metric::Metric;
 use self::period::{Asked, Made, Range};
 use self::request::{Comparison, MAX_ROWS, Query, Refusal, Unread};
+use self::rollup::{Memo, Plan};
 use self::sql::Counting;
 use crate::config::{Site, Sites, settings};
 use crate::salts::period::local_day;
@@ -130,7 +133,7 @@ pub async fn answer(
     body: &[u8],
     now: Timestamp,
 ) -> Result<Answer, QueryError> {
-    answer_with(client, sites, limits, body, now, Beside::About).await
+    answer_with(client, sites, limits, body, now, Beside::About, None).await
 }
 
 /// What is answered besides the rows.
@@ -142,7 +145,8 @@ pub enum Beside {
     Nothing,
 }
 
-/// Answers like [`answer()`], by the same statements; what stands in `meta` is chosen.
+/// Answers like [`answer()`], by the same statements; what stands in `meta` is chosen, and what is found out about days is
+/// shared by the questions of a page.
 ///
 /// # Errors
 /// As [`answer()`].
@@ -156,6 +160,7 @@ pub async fn answer_with(
     body: &[u8],
     now: Timestamp,
     beside: Beside,
+    memo: Option<&Memo>,
 ) -> Result<Answer, QueryError> {
     let Prepared {
         asker,
@@ -163,14 +168,15 @@ pub async fn answer_with(
         range,
         earlier,
         labels,
-    } = prepare(client, sites, limits, body, now).await?;
+        plans,
+    } = prepare(client, sites, limits, body, now, memo).await?;
     if query.limit > MAX_ROWS {
         let reason = format!("at most {MAX_ROWS} rows are answered at once");
         return Err(Refusal::new("pagination.limit", query.limit, reason).into());
     }
     let (mut counted, around) = tokio::try_join!(
-        asker.ask::<Counted>(asker.counting(&query, range)),
-        asker.around(&query, range, earlier, beside),
+        asker.counted(&query, range, &plans.range, query.limit, query.offset),
+        asker.around(&query, range, earlier.zip(plans.earlier.as_ref()), beside),
     )?;
     if let Some(i) = query.place_of(Metric::ConsentRate) {
         put_choices(&mut counted, i, &around.chosen);
@@ -184,6 +190,7 @@ pub async fn answer_with(
         about: around.about,
         salt_boundaries: around.salt_boundaries,
         labels,
+        gone: plans.warnings(limits.k),
     }
     .answer())
 }
@@ -206,6 +213,24 @@ struct Prepared<'a> {
     /// What it is compared with.
     earlier: Option<Range>,
     labels: Option<Vec<String>>,
+    plans: Plans,
+}
+
+/// Where the days of the range, and of the one it is compared with, are read.
+struct Plans {
+    range: Plan,
+    earlier: Option<Plan>,
+}
+
+impl Plans {
+    /// What a reader must know of days whose events are gone.
+    fn warnings(&self, k: u32) -> Vec<String> {
+        [Some(&self.range), self.earlier.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter_map(|plan| plan.warning(k))
+            .collect()
+    }
 }
 
 async fn prepare<'a>(
@@ -214,6 +239,7 @@ async fn prepare<'a>(
     limits: &'a settings::Query,
     body: &[u8],
     now: Timestamp,
+    memo: Option<&Memo>,
 ) -> Result<Prepared<'a>, QueryError> {
     let query = request::parse(body, sites, now).map_err(|unread| match unread {
         Unread::Refused(refusal) => QueryError::BadRequest(refusal),
@@ -233,12 +259,14 @@ async fn prepare<'a>(
         Comparison::Previous { match_weekday } => range.previous(match_weekday),
         Comparison::YearBefore { match_weekday } => range.year_before(match_weekday),
     });
+    let plans = asker.plans(&query, range, earlier, now, memo).await?;
     Ok(Prepared {
         asker,
         query,
         range,
         earlier,
         labels,
+        plans,
     })
 }
 
@@ -322,7 +350,11 @@ impl Asker<'_> {
             Asked::Known(range) => Ok(range),
             Asked::All => {
                 let today = local_day(now, &query.site.time_zone);
-                let first = self.oldest_day(&query.site, now).await?;
+                let (events, finals) = tokio::try_join!(
+                    self.oldest_day(&query.site, now),
+                    self.day(sql::events::first_final_day(&query.site)),
+                )?;
+                let first = events.into_iter().chain(finals).min();
                 Ok(Range::Days {
                     first: first.unwrap_or(today).min(today),
                     last: today,
@@ -331,33 +363,93 @@ impl Asker<'_> {
         }
     }
 
-    /// Returns the statement of a query over one range.
-    fn counting(&self, query: &Query, range: Range) -> String {
-        self.counted_from(query, range, query.limit, query.offset)
+    /// Chooses where the days of the range, and of the one it is compared with, are read.
+    async fn plans(
+        &self,
+        query: &Query,
+        range: Range,
+        earlier: Option<Range>,
+        now: Timestamp,
+        memo: Option<&Memo>,
+    ) -> Result<Plans, QueryError> {
+        let site = &query.site;
+        let nothing = Plan::events();
+        let closed = rollup::last_closed(local_day(now, &site.time_zone));
+        let spans: Vec<(u16, u16)> = [Some(range), earlier]
+            .into_iter()
+            .flatten()
+            .filter(|range| matches!(range, Range::Days { .. }))
+            .map(|range| range.days(&site.time_zone))
+            .collect();
+        let first = spans.iter().map(|(first, _)| *first).min();
+        let last = spans.iter().map(|(_, last)| *last).max();
+        let (Some(first), Some(last)) = (first.filter(|first| *first <= closed), last) else {
+            return Ok(Plans {
+                range: nothing.clone(),
+                earlier: earlier.map(|_| nothing),
+            });
+        };
+        let days = rollup::days(self, memo, site, first, last).await?;
+        let plan = |range: Range| match range {
+            Range::Days { first, last } => {
+                let form = self.statement(query, range, &nothing, 0, 0).form();
+                days.plan(form, first, last)
+            }
+            Range::Instants { .. } => nothing.clone(),
+        };
+        Ok(Plans {
+            range: plan(range),
+            earlier: earlier.map(plan),
+        })
     }
 
-    fn counted_from(&self, query: &Query, range: Range, limit: u64, offset: u64) -> String {
-        let counting = Counting {
+    /// Returns the counting of a query over one range.
+    fn statement<'q>(
+        &self,
+        query: &'q Query,
+        range: Range,
+        plan: &'q Plan,
+        limit: u64,
+        offset: u64,
+    ) -> Counting<'q> {
+        Counting {
             query,
             range,
+            plan,
             k: self.limits.k,
             limit,
             offset,
-        };
-        counting.sql()
+        }
+    }
+
+    /// Counts a query over one range.
+    async fn counted(
+        &self,
+        query: &Query,
+        range: Range,
+        plan: &Plan,
+        limit: u64,
+        offset: u64,
+    ) -> Result<Vec<Counted>, QueryError> {
+        let sql = self.statement(query, range, plan, limit, offset).sql();
+        let counted: Vec<Counted> = self.ask(sql).await?;
+        if counted.first().is_none_or(|row| row.is_inexact == 0) {
+            return Ok(counted);
+        }
+        let plan = plan.recounted();
+        self.ask(self.statement(query, range, &plan, limit, offset).sql())
+            .await
     }
 
     async fn compared(
         &self,
         query: &Query,
-        earlier: Option<Range>,
+        earlier: Option<(Range, &Plan)>,
     ) -> Result<Option<(Range, Vec<Counted>)>, QueryError> {
-        let Some(range) = earlier else {
+        let Some((range, plan)) = earlier else {
             return Ok(None);
         };
-        let counted = self
-            .ask(self.counted_from(query, range, MAX_ROWS, 0))
-            .await?;
+        let counted = self.counted(query, range, plan, MAX_ROWS, 0).await?;
         Ok(Some((range, counted)))
     }
 
@@ -366,14 +458,14 @@ impl Asker<'_> {
         &self,
         query: &Query,
         range: Range,
-        earlier: Option<Range>,
+        earlier: Option<(Range, &Plan)>,
         beside: Beside,
     ) -> Result<Around, QueryError> {
         let (mut compared, (about, salt_boundaries), chosen, chosen_before) = tokio::try_join!(
             self.compared(query, earlier),
             self.about(query, range, beside),
             self.choices(query, Some(range)),
-            self.choices(query, earlier),
+            self.choices(query, earlier.map(|(range, _)| range)),
         )?;
         if let (Some(i), Some((_, rows))) = (query.place_of(Metric::ConsentRate), &mut compared) {
             put_choices(rows, i, &chosen_before);
@@ -388,20 +480,21 @@ impl Asker<'_> {
 
     /// Looks first where the oldest day of a site lies that has been measured for as long as its events are kept.
     async fn oldest_day(&self, site: &Site, now: Timestamp) -> Result<Option<u16>, QueryError> {
-        #[derive(Row, Deserialize)]
-        struct First {
-            day: u16,
-        }
         let soon_over = local_day(now, &site.time_zone)
             .saturating_sub(site.retention_days)
             .saturating_add(7);
         for until in [soon_over, u16::MAX] {
-            let first: Vec<First> = self.ask(sql::events::first_day(site, until)).await?;
-            if let Some(day) = first.first().map(|first| first.day).filter(|day| *day != 0) {
+            if let Some(day) = self.day(sql::events::first_day(site, until)).await? {
                 return Ok(Some(day));
             }
         }
         Ok(None)
+    }
+
+    /// The one date that is asked for; days since 1970-01-01 are never 0 here.
+    async fn day(&self, sql: String) -> Result<Option<u16>, QueryError> {
+        let found: Vec<u16> = self.ask(sql).await?;
+        Ok(found.first().copied().filter(|day| *day != 0))
     }
 
     /// Looks first where the newest event lies of a site that is still being measured.

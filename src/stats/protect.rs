@@ -27,8 +27,10 @@ pub(super) struct Shape<'a> {
     pub(super) k: u32,
     /// Low points and totals lose their value.
     pub(super) is_protected: bool,
-    /// Visitors of all rows together are to be counted; without it `matched` is 0.
-    pub(super) is_matched: bool,
+    /// The expression for the visitors of all rows together.
+    pub(super) matched: String,
+    /// Rows are counts (`n_…`, of them `n_final` of nobody knows whom), and `s_visitors` are the visitors of small ones.
+    pub(super) is_counted: bool,
 }
 
 impl Shape<'_> {
@@ -47,14 +49,13 @@ impl Shape<'_> {
         let (all, time, parted) = (names(&|_| true), names(&|t| t), names(&|t| !t));
         let mut links = Vec::new();
 
-        let matched = if self.is_matched {
-            "uniqExactMerge(s_visitors) OVER ()"
-        } else {
-            "toUInt64(0)"
+        let matched = &self.matched;
+        let known = match self.is_counted {
+            true => format!("SELECT *, {matched} AS n_matched FROM rows"),
+            false => format!(
+                "SELECT *, finalizeAggregation(s_visitors) AS n_visitors, {matched} AS n_matched FROM rows"
+            ),
         };
-        let known = format!(
-            "SELECT *, finalizeAggregation(s_visitors) AS n_visitors, {matched} AS n_matched FROM rows"
-        );
         if parted.is_empty() {
             links.push(format!(
                 "folded AS (SELECT *, 0 AS is_folded FROM ({known}))"
@@ -83,9 +84,16 @@ impl Shape<'_> {
             ));
             links.push(format!(
                 "ranked AS (SELECT *, countIf(is_small) OVER ({here}) AS n_small, \
-                 uniqExactMergeIf(s_visitors, is_small) OVER ({here}) AS n_together, \
+                 {together} AS n_together, \
                  row_number() OVER ({by_size} ORDER BY n_visitors, {keys}) AS rank FROM small)",
                 here = within(""),
+                together = match self.is_counted {
+                    true => format!(
+                        "uniqExactArrayMergeIf(s_visitors, is_small) OVER ({here}) + sumIf(n_final, is_small) OVER ({here})",
+                        here = within("")
+                    ),
+                    false => format!("uniqExactMergeIf(s_visitors, is_small) OVER ({})", within("")),
+                },
                 by_size = within("is_small"),
                 keys = all.join(", "),
             ));

@@ -11,6 +11,9 @@
 //! shown → numbered                                 ordered, one page
 //! ```
 //!
+//! Closed days come from roll-ups where these give the same answer (`rollup.rs`): from `visits` in the place of the first
+//! link, or from `daily` in the place of everything up to rows.
+//!
 //! Two short cuts. Where no event of a visit can fare differently from the others (no `event:` dimension or
 //! filter, whole days), visits are the cells, and events are read once. Where nothing is asked about what a
 //! visit did as a whole, the events themselves are the cells.
@@ -23,11 +26,14 @@ use super::metric::{Metric, Part};
 use super::period::{Range, Step};
 use super::protect;
 use super::request::{Column, Query};
+use super::rollup::{Form, Plan};
 
 /// One counting: a query over one range.
 pub(super) struct Counting<'a> {
     pub(super) query: &'a Query,
     pub(super) range: Range,
+    /// Which days are read from roll-ups.
+    pub(super) plan: &'a Plan,
     /// Fewest visitors of a row that is shown.
     pub(super) k: u32,
     pub(super) limit: u64,
@@ -45,16 +51,22 @@ impl Counting<'_> {
         let keys: Vec<String> = (0..dimensions.len()).map(|i| format!("k{i}")).collect();
         let mut links = Vec::new();
 
-        let events = Events {
-            site: &query.site,
-            range: self.range,
+        let events = self.events();
+        let dimensioned = match &self.plan.form {
+            Form::Daily(dimensioned) if self.plan.is_used() => Some(dimensioned),
+            Form::Daily(_) | Form::Visits | Form::Events => None,
         };
         if let Some(base) = self.base() {
             links.push(format!("({base}) AS base"));
         }
-        links.extend(self.cells(&way, &events));
+        if let Some(dimensioned) = dimensioned {
+            links.extend(self.daily_rows(dimensioned, &parts, &events));
+        } else {
+            links.extend(self.cells(&way, &events));
+        }
         let counted = rows(&keys, &parts, is_split);
         match self.bases(&keys) {
+            _ if dimensioned.is_some() => {}
             None => links.push(format!("rows AS ({counted})")),
             Some(bases) => {
                 links.push(format!("counted AS ({counted})"));
@@ -73,7 +85,12 @@ impl Counting<'_> {
             keys: &is_time,
             k: self.k,
             is_protected: self.is_protected(),
-            is_matched: self.is_matched(),
+            matched: match (self.is_matched(), dimensioned) {
+                (false, _) => "toUInt64(0)".into(),
+                (true, None) => "uniqExactMerge(s_visitors) OVER ()".into(),
+                (true, Some(_)) => self.whole(&events),
+            },
+            is_counted: dimensioned.is_some(),
         };
         let mut merges: Vec<String> = parts
             .iter()
@@ -85,14 +102,16 @@ impl Counting<'_> {
         if query.metrics.contains(&Metric::GroupConversionRate) {
             merges.push("uniqExactMerge(s_base) AS p_base".into());
         }
+        if let Some(dimensioned) = dimensioned {
+            merges = Counting::daily_merges(dimensioned, &parts);
+        } else {
+            merges.push("toUInt8(0) AS is_inexact".into());
+        }
         links.extend(shape.links(&merges));
         links.push(format!("numbered AS ({})", self.numbered()));
         let everyone = match query.filter.is_empty() {
             true => "toUInt64(matched)".into(),
-            false => format!(
-                "assumeNotNull((SELECT uniqExact(visitor) FROM events WHERE {}))",
-                events.selected()
-            ),
+            false => self.whole(&events),
         };
         let page = format!(
             "position > {} AND position <= {}",
@@ -101,7 +120,7 @@ impl Counting<'_> {
         );
         format!(
             "WITH\n{}\nSELECT dimensions, metrics, currency, position, n_rows, n_suppressed, matched, \
-             {everyone} AS everyone\nFROM numbered WHERE position = 1 OR ({page}) ORDER BY position",
+             {everyone} AS everyone, is_inexact\nFROM numbered WHERE position = 1 OR ({page}) ORDER BY position",
             links.join(",\n")
         )
     }
@@ -114,7 +133,20 @@ impl Counting<'_> {
             || matches!(self.range, Range::Instants { .. })
     }
 
-    fn parts(&self) -> Vec<Part> {
+    /// The events of its range; of a divided one those of open days.
+    fn events(&self) -> Events<'_> {
+        let only = match self.plan.is_used() {
+            true => self.plan.open.as_ref(),
+            false => None,
+        };
+        Events {
+            site: &self.query.site,
+            range: self.range,
+            only,
+        }
+    }
+
+    pub(super) fn parts(&self) -> Vec<Part> {
         let metrics = &self.query.metrics;
         let mut parts: Vec<Part> = metrics.iter().flat_map(|m| m.parts()).copied().collect();
         parts.push(Part::Visitors);
@@ -130,10 +162,11 @@ impl Counting<'_> {
             return None;
         }
         let filter = query.filter.without_goals()?;
-        let events = Events {
-            site: &query.site,
-            range: self.range,
-        };
+        let events = self.events();
+        if self.plan.is_used() {
+            // Without a filter: the whole site.
+            return Some(self.whole(&events));
+        }
         let mut fields = Vec::new();
         filter.visit_fields(&mut fields);
         let join = join(&fields, |fields| {
@@ -160,10 +193,7 @@ impl Counting<'_> {
             query: &query,
             ..*self
         };
-        let events = Events {
-            site: &query.site,
-            range: self.range,
-        };
+        let events = self.events();
         let cells = counting.cells(&counting.way(&[Part::Visitors]), &events);
         let select: String = keys.iter().map(|key| format!("{key}, ")).collect();
         let group = match keys.is_empty() {
@@ -182,7 +212,7 @@ impl Counting<'_> {
     }
 
     /// Chooses what a cell is.
-    fn way(&self, parts: &[Part]) -> Way {
+    pub(super) fn way(&self, parts: &[Part]) -> Way {
         let query = self.query;
         let mut fields = Vec::new();
         query.filter.visit_fields(&mut fields);
@@ -193,10 +223,7 @@ impl Counting<'_> {
         }
         let is_described = parts.iter().any(|part| part.is_of_visit());
         let of_events: Option<Vec<_>> = parts.iter().map(|part| part.event()).collect();
-        let events = Events {
-            site: &query.site,
-            range: self.range,
-        };
+        let events = self.events();
         let is_whole = events.range_is_of_whole_visits()
             && !query.filter.is_of_event()
             && !query.dimensions.iter().any(Dimension::is_of_event);
@@ -222,7 +249,7 @@ impl Counting<'_> {
         }
     }
 
-    fn cells(&self, way: &Way, events: &Events<'_>) -> Vec<String> {
+    pub(super) fn cells(&self, way: &Way, events: &Events<'_>) -> Vec<String> {
         let query = self.query;
         let filter = query.filter.sql(&events.whole());
         let mut columns = way.columns.clone();
@@ -231,13 +258,26 @@ impl Counting<'_> {
             let mut select = visits_columns(&query.site, &way.fields, true);
             select.append(&mut columns);
             if way.is_described {
-                select.push("v_bounce AS c_bounce, v_duration AS c_duration, 1 AS c_began".into());
+                let described = [
+                    "v_bounce AS c_bounce",
+                    "v_duration AS c_duration",
+                    "1 AS c_began",
+                ];
+                select.extend(described.map(str::to_owned));
             }
-            let visits = format!(
-                "visits AS (SELECT visit, {} FROM events WHERE {} GROUP BY visit)",
-                select.join(", "),
-                events.whole()
-            );
+            let closed = self.closed_visits(&select);
+            let mut sources = Vec::new();
+            if !events.are_none() {
+                // Who has done what is asked of events alone.
+                let visit = if closed.is_none() { "visit, " } else { "" };
+                sources.push(format!(
+                    "SELECT {visit}{} FROM events WHERE {} GROUP BY visit",
+                    select.join(", "),
+                    events.whole()
+                ));
+            }
+            sources.extend(closed);
+            let visits = format!("visits AS ({})", sources.join(" UNION ALL "));
             return vec![
                 visits,
                 format!("cells AS (SELECT {keys}* FROM visits WHERE {filter})"),
@@ -335,7 +375,7 @@ impl Counting<'_> {
     /// quicker to group by than its label. Over whole days an event lies in the day its visit began on: what
     /// came after midnight stands in that day's last hour, so that hours and days agree. Over instants the
     /// clock on the wall decides.
-    fn clock(&self, step: Step, day: &str, ts: &str) -> String {
+    pub(super) fn clock(&self, step: Step, day: &str, ts: &str) -> String {
         let zone = zone(&self.query.site);
         let is_instants = matches!(self.range, Range::Instants { .. });
         let local = format!("toDate({ts}, {zone})");
@@ -409,8 +449,8 @@ impl Counting<'_> {
         format!(
             "SELECT CAST([{}], 'Array(String)') AS dimensions, [{}] AS metrics, {currency} AS currency, \
              row_number() OVER (ORDER BY {}) AS position, count() OVER () AS n_rows, \
-             toUInt64(sum(n_folded + is_hidden) OVER ()) AS n_suppressed, matched \
-             FROM (SELECT *, {} FROM shown)",
+             toUInt64(sum(n_folded + is_hidden) OVER ()) AS n_suppressed, matched, \
+             toUInt8(max(is_inexact) OVER ()) AS is_inexact FROM (SELECT *, {} FROM shown)",
             dimensions.join(", "),
             metrics.join(", "),
             self.order(),
@@ -462,17 +502,17 @@ fn rows(keys: &[String], parts: &[Part], is_split: bool) -> String {
 }
 
 /// What a cell is, and what it is made of.
-struct Way {
-    cell: Cell,
+pub(super) struct Way {
+    pub(super) cell: Cell,
     columns: Vec<String>,
     /// What must be known of each visit.
-    fields: Vec<VisitField>,
+    pub(super) fields: Vec<VisitField>,
     /// Its bounce, duration and beginning must be known, too.
     is_described: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Cell {
+pub(super) enum Cell {
     Event,
     Visit,
     VisitInRow,
@@ -480,7 +520,7 @@ enum Cell {
 
 impl Way {
     /// Tells whether a visit may have several cells in one row, or in rows that are folded into one.
-    fn is_split(&self, query: &Query) -> bool {
+    pub(super) fn is_split(&self, query: &Query) -> bool {
         self.cell == Cell::Event
             || query
                 .dimensions

@@ -2,7 +2,8 @@
 //!
 //! Files are added, never edited: what was applied is recorded in `schema_migrations` with its hash, and
 //! a file that changed since is an error. ClickHouse has no transactional DDL, so every statement is
-//! written to be safe to run twice (`IF NOT EXISTS`), and the record is written after the last one.
+//! written to be safe to run twice (`IF NOT EXISTS`), and the record is written after the last one. Where SQL has no
+//! words for that, a line `-- only if: SELECT …` stands before the statement: it runs where the answer is above 0.
 
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,14 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../schema/0009_dashboard.sql"),
     ),
     ("0010_access", include_str!("../../schema/0010_access.sql")),
+    (
+        "0011_rollups",
+        include_str!("../../schema/0011_rollups.sql"),
+    ),
 ];
+
+/// Begins the line that says when the statement below it is due.
+const ONLY_IF: &str = "-- only if: ";
 
 #[derive(Row, Serialize, Deserialize)]
 struct Applied {
@@ -78,7 +86,9 @@ pub async fn migrate(client: &Client, database: &str) -> Result<Vec<&'static str
             None => {}
         }
         for statement in statements(text) {
-            run(client, statement).await?;
+            if is_due(client, statement).await? {
+                run(client, statement).await?;
+            }
         }
         let mut insert = client
             .insert::<Applied>("schema_migrations")
@@ -94,6 +104,22 @@ pub async fn migrate(client: &Client, database: &str) -> Result<Vec<&'static str
         done.push(name);
     }
     Ok(done)
+}
+
+/// Asks what stands before the statement as its condition.
+async fn is_due(client: &Client, statement: &str) -> Result<bool, StoreError> {
+    let condition = statement
+        .lines()
+        .find_map(|line| line.strip_prefix(ONLY_IF));
+    let Some(condition) = condition else {
+        return Ok(true);
+    };
+    let n: u64 = client
+        .query(condition)
+        .fetch_one()
+        .await
+        .map_err(StoreError::from_client)?;
+    Ok(n > 0)
 }
 
 async fn run(client: &Client, statement: &str) -> Result<(), StoreError> {

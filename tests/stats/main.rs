@@ -9,6 +9,7 @@ mod model;
 mod property;
 mod protection;
 mod queries;
+mod rollups;
 #[path = "../support/mod.rs"]
 mod running;
 mod support;

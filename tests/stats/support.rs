@@ -6,12 +6,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use brine::config::retention::Retention;
 use brine::config::settings::{self, Settings};
 use brine::config::{Config, Sites};
 use brine::engine::child::READY;
 use brine::engine::connect;
 use brine::engine::home::{Key, default_socket};
 use brine::event::{Event, Record, decode, encode, kind};
+use brine::retention::derived;
+use brine::retention::rules::Rules;
 use brine::salts::period::{day_number, start_of};
 use brine::stats::{self, Answer, QueryError};
 use brine::store::migrations::migrate;
@@ -66,6 +69,7 @@ pub(crate) struct Bench {
     pub(crate) store: Store,
     pub(crate) sites: Sites,
     pub(crate) limits: settings::Query,
+    retention: Retention,
     n_batches: u64,
 }
 
@@ -82,7 +86,8 @@ impl Bench {
             .build()
             .unwrap();
         let settings: Settings = toml::from_str(sites).unwrap();
-        let sites = Config::check(&settings).unwrap().sites;
+        let config = Config::check(&settings).unwrap();
+        let (sites, retention) = (config.sites, config.retention);
         let store = runtime.block_on(async {
             let key = Key::read(&engine.data).unwrap();
             let client =
@@ -107,19 +112,25 @@ impl Bench {
             store,
             sites,
             limits: settings::Query::default(),
+            retention,
             n_batches: 0,
         }
     }
 
     /// Inserts events as batches of at most `size`; the position in `events` is the order of arrival.
     pub(crate) fn insert(&mut self, events: &[Event], size: usize) {
+        self.insert_behind(events, size, 0);
+    }
+
+    /// The same, where `n_before` have arrived before.
+    pub(crate) fn insert_behind(&mut self, events: &[Event], size: usize, n_before: u32) {
         let Bench {
             runtime,
             store,
             n_batches,
             ..
         } = self;
-        for (chunk, first) in events.chunks(size).zip((0..).step_by(size)) {
+        for (chunk, first) in events.chunks(size).zip((n_before..).step_by(size)) {
             *n_batches += 1;
             // The databases share an engine, and query ids are made of batch ids.
             let incarnation = blake3::hash(store.database.as_bytes()).as_bytes()[0];
@@ -138,10 +149,28 @@ impl Bench {
         }
     }
 
+    /// Counts closed days into the derived tables, as the job does on `today`. Returns how many days that were.
+    pub(crate) fn derive(&self, today: u16) -> u32 {
+        let rules = Rules::new(today, self.limits.k, &self.retention, &self.sites);
+        self.runtime
+            .block_on(derived::count(&self.store, &rules))
+            .unwrap()
+    }
+
     pub(crate) fn execute(&self, sql: &str) {
         self.runtime
             .block_on(self.store.client.query_raw(sql).execute())
             .unwrap();
+    }
+
+    /// Deletes events, as an erasure or a purge does.
+    pub(crate) fn delete(&self, condition: &str) {
+        let table = format!("{}.events", self.store.database);
+        // What stops merges stops mutations, too.
+        self.execute(&format!("SYSTEM START MERGES {table}"));
+        self.execute(&format!(
+            "ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 1"
+        ));
     }
 
     pub(crate) fn ask(&self, query: &Value) -> Result<Answer, QueryError> {

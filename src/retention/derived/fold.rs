@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use clickhouse::Row;
 use serde::Deserialize;
 
+use super::month::{Month, counting, is_meant};
 use super::sql::{AT, FIRST, SHORT};
 use super::{Print, Work, note};
-use crate::retention::rules::{Rules, literal};
+use crate::retention::rules::Rules;
 use crate::rights::rows::all_restricted;
-use crate::salts::period::date_of;
 use crate::store::change::pressure;
 use crate::store::{Store, StoreError, within};
 
@@ -71,7 +71,6 @@ pub(super) async fn fold(
     let fold = Fold {
         k: rules.k,
         prints: group.iter().flat_map(|(_, work)| &work.prints).collect(),
-        days: group.iter().map(|(day, _)| *day).collect(),
     };
     let stored = fold.wholes(store, "daily", 0).await?;
     let is_counted = fold.prints.iter().all(|print| {
@@ -83,78 +82,43 @@ pub(super) async fn fold(
         return Ok(false);
     }
     let expected = fold.wholes(store, "daily", rules.k).await?;
-    let ids: Vec<String> = fold
-        .days
-        .iter()
-        .map(|day| date_of(*day).strftime("%Y%m%d").to_string())
-        .collect();
-    let each = |change: &dyn Fn(&str) -> String| {
-        let changes: Vec<String> = ids.iter().map(|id| change(id)).collect();
-        changes.join(", ")
-    };
-    let drop_next = format!(
-        "ALTER TABLE daily_next {}",
-        each(&|id| format!("DROP PARTITION ID '{id}'"))
-    );
-    store.run(&drop_next).await?;
+    let counting = counting(store).await?;
+    let month = Month::of(group.iter().map(|(day, _)| *day));
+    month.clear(store).await?;
     let small = fold.small_dimensions(store).await?;
-    for statement in [fold.sql(&small), fold.kept_sql()] {
-        let statement = store.client.query(&statement);
-        within(store.timeout * 10, statement.execute()).await?;
-    }
+    let statement = store.client.query(&fold.sql(&small, counting));
+    within(store.timeout * 10, statement.execute()).await?;
     let differs = || pressure("a day's counts changed while they were folded");
     if fold.wholes(store, "daily_next", 0).await? != expected {
         return Err(differs());
     }
-    let sql = format!(
-        "SELECT DISTINCT _partition_id FROM daily_next WHERE day IN ({})",
-        fold.dates()
-    );
-    let there: Vec<String> = within(store.timeout, store.client.query(&sql).fetch_all()).await?;
-    // ClickHouse refuses to replace a partition by nothing.
-    let replaced = each(&|id| match there.iter().any(|there| there == id) {
-        true => format!("REPLACE PARTITION ID '{id}' FROM daily_next"),
-        false => format!("DROP PARTITION ID '{id}'"),
-    });
-    store.run(&format!("ALTER TABLE daily {replaced}")).await?;
-    store.run(&drop_next).await?;
+    month.put_in_place(store, &fold.is_meant()).await?;
     if fold.wholes(store, "daily", 0).await? != expected {
         return Err(differs());
     }
     // Behind the table: killed in between, the days are folded once more, which changes nothing.
-    note(store, fold.prints.iter().map(|print| (*print, rules.k))).await?;
+    let prints = fold.prints.iter().map(|print| (*print, rules.k));
+    store.run(&note(counting, prints)).await?;
     Ok(true)
 }
 
 struct Fold<'a> {
     k: u32,
     prints: Vec<&'a Print>,
-    days: Vec<u16>,
 }
 
 impl Fold<'_> {
-    fn dates(&self) -> String {
-        let dates: Vec<String> = self.days.iter().map(|d| format!("toDate({d})")).collect();
-        dates.join(", ")
-    }
-
     /// SQL: the sites' days that are folded.
     fn is_meant(&self) -> String {
-        let pairs: Vec<String> = self
-            .prints
-            .iter()
-            .map(|print| format!("({}, toDate({}))", literal(&print.site), print.day))
-            .collect();
-        format!("(site, day) IN ({})", pairs.join(", "))
+        is_meant(self.prints.iter().map(|p| (p.site.as_str(), p.day)))
     }
 
     /// Events of whole sites; without those that fall away under `k`.
     async fn wholes(&self, store: &Store, table: &str, k: u32) -> Result<Wholes, StoreError> {
         let sql = format!(
             "SELECT toString(site) AS site, toUInt16(day) AS day, sum(events) AS events FROM {table} \
-             WHERE day IN ({}) AND dimension = '' AND NOT (visitors < {k} AND {}) GROUP BY site, day \
+             WHERE {} AND dimension = '' AND visitors >= {k} GROUP BY site, day \
              SETTINGS prefer_column_name_to_alias = 1",
-            self.dates(),
             self.is_meant()
         );
         let rows: Vec<Whole> = within(store.timeout, store.client.query(&sql).fetch_all()).await?;
@@ -193,6 +157,7 @@ impl Fold<'_> {
                 "event:page" => of_events.push(of_event("path")),
                 "event:hostname" => of_events.push(of_event("toString(hostname)")),
                 "event:name" => of_events.push(of_event("toString(name)")),
+                "event:goal" => of_events.push(of_event("concat('Visit ', path)")),
                 "event:currency" => of_events.push(of_event("toString(currency)")),
                 _ => {
                     let name = dimension.trim_start_matches("visit:");
@@ -229,6 +194,7 @@ impl Fold<'_> {
                 "SELECT toString(site) AS site, day, visitor, visit, pair.1 AS dimension, pair.2 AS value \
                  FROM events ARRAY JOIN [{}] AS pair WHERE {meant} \
                  AND (pair.1 NOT IN ('event:name', 'event:currency') OR name NOT IN {SHORT}) \
+                 AND (pair.1 != 'event:goal' OR name = 'pageview') \
                  SETTINGS prefer_column_name_to_alias = 1",
                 of_events.join(", ")
             ));
@@ -243,12 +209,13 @@ impl Fold<'_> {
 
     /// Small rows of a dimension become one, `(other)`. Where that one would still be about fewer than `k`, or of one
     /// small row alone, the smallest of the others joins it, as `stats::protect` does.
-    fn sql(&self, small: &BTreeSet<String>) -> String {
+    fn sql(&self, small: &BTreeSet<String>, counting: u64) -> String {
         let (k, is_small) = (self.k, self.is_small());
         format!(
             "INSERT INTO daily_next WITH \
              stored AS (SELECT toString(site) AS site, day, toString(dimension) AS dimension, value, visitors, visits, pageviews, \
-             events, bounces, duration_ms, engagement_ms, revenue, {is_small} AS is_small FROM daily WHERE {meant} \
+             events, bounces, duration_ms, engagement_ms, revenue, scroll_visitors >= {k} AS is_told, is_told * scroll AS depths, \
+             is_told * scroll_visits AS visits_deep, is_told * scroll_visitors AS visitors_deep, {is_small} AS is_small FROM daily WHERE {meant} \
              SETTINGS prefer_column_name_to_alias = 1), \
              plan AS (SELECT site, day, dimension, countIf(is_small) AS n_small, countIf(NOT is_small) AS n_large, \
              argMinIf(value, (visitors, value), NOT is_small) AS least FROM stored WHERE dimension != '' \
@@ -263,21 +230,12 @@ impl Fold<'_> {
              FROM plan LEFT JOIN together USING (site, day, dimension)) \
              SELECT site, day, dimension, shown, any(if(is_folded, n_visitors, visitors)) AS n, \
              any(if(is_folded, n_visits, visits)), sum(pageviews), sum(events), sum(bounces), sum(duration_ms), \
-             sum(engagement_ms), sum(revenue) FROM \
+             sum(engagement_ms), sum(revenue), sum(depths), sum(visits_deep), sum(visitors_deep), [], {counting} FROM \
              (SELECT *, dimension != '' AND (is_small OR (takes_least AND value = least)) AS is_folded, \
              if(is_folded, '(other)', value) AS shown FROM stored LEFT JOIN decided USING (site, day, dimension)) \
              GROUP BY site, day, dimension, shown HAVING n >= {k}",
             meant = self.is_meant(),
             pairs = self.pairs_sql(small),
-        )
-    }
-
-    /// The rows of the same days that are not folded, as they are.
-    fn kept_sql(&self) -> String {
-        format!(
-            "INSERT INTO daily_next SELECT * FROM daily WHERE day IN ({}) AND NOT ({})",
-            self.dates(),
-            self.is_meant()
         )
     }
 }

@@ -1,7 +1,8 @@
 //! `visits` and `daily`: counted from `events` for every closed day.
 //!
-//! Comes in: the events of a day, less those of restricted visitors. Goes out: the day's partition of both tables, put
-//! in place by REPLACE PARTITION once its numbers are those of the events. Promises that doing it again changes
+//! Comes in: the events of a day, less those of restricted visitors. Goes out: the day's rows of both tables, put in
+//! place by REPLACE PARTITION once their numbers are those of the events. `visits` lies by day; `daily` by month, so that
+//! a year is thirteen parts and not 365: its other days are copied beside the new ones. Promises that doing it again changes
 //! nothing; that a day whose events have changed since (late ones, an erasure, a restriction) is counted anew; that a
 //! day is counted before any of its events go; and that from then on, when nobody could count it again, its roll-ups
 //! have no row about fewer than `k` visitors. A correction changes properties alone, which are in neither table.
@@ -11,7 +12,15 @@
 //! `daily` has a row for each value of each dimension of the query API, named as there, and one for the whole site
 //! (`dimension = ''`). Every count adds up over days (visitors under daily salts). Averages are made of sums:
 //! `duration_ms / visits`, `bounces / visits`, `pageviews / visits`. `visits` has a row a visit for what needs several
-//! dimensions at once. A day is there when `derived_days` has it; the present and the day before are open.
+//! dimensions at once. A day is there when `derived_days` has it; the present and the day before are open. The query API
+//! reads both where they give what `events` would (`stats::rollup`); a row about few visitors says which they are, by
+//! their numbers within site and day, so that small rows of many days can be folded together and counted.
+//!
+//! # Several collectors
+//!
+//! The job runs on one of them at a time, and an erasure counts its days on its own. Each counting has a number, which is
+//! on its rows and in `derived_days`: where a month was put in place with a day as it was before, the two differ, nobody
+//! answers from that day, and the next run counts it anew.
 //!
 //! # Rebuilding after a kind of event was purged
 //!
@@ -21,7 +30,8 @@
 //! May be lost: days so small that their whole is about fewer than `k` visitors leave nothing in `daily`.
 
 mod fold;
-mod sql;
+mod month;
+pub(crate) mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,9 +53,9 @@ pub const CLOSED_AFTER: u16 = 2;
 /// The tables that are counted, with the id of a partition that none has.
 const TABLES: [(&str, &str); 4] = [
     ("visits", "19700101"),
-    ("daily", "19700101"),
+    ("daily", "197001"),
     ("visits_next", "19700101"),
-    ("daily_next", "19700101"),
+    ("daily_next", "197001"),
 ];
 
 /// A site's day, as it is in `events` now.
@@ -71,6 +81,16 @@ struct Counted {
     checksum: u64,
     n_beside: u64,
     k: u32,
+    counting: u64,
+    form: u8,
+}
+
+/// Which counting a site's day is of, in a table.
+#[derive(Clone, Debug, Row, Deserialize)]
+struct Stored {
+    site: String,
+    day: u16,
+    counting: u64,
 }
 
 #[derive(Row, Deserialize)]
@@ -93,8 +113,16 @@ struct Work {
     same: BTreeSet<String>,
 }
 
-/// Only one counting at a time: both would write into the same partition of what comes next.
-static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+/// What a counting holds (`derived_days.form`); days of an older form are counted anew. Grows with the tables' columns.
+pub(crate) const FORM: u8 = 1;
+
+/// Days of a month that are put in place at once. Each time, the rest of the month is copied; what was counted and is not in
+/// place is lost where one of them fails.
+const AT_ONCE: usize = 10;
+
+/// Only one change of these tables at a time: two countings would write into the same partition of what comes next, and a
+/// purge between the copying of a month and its replacement would be undone.
+pub(super) static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Counts site's days anew whose events an erasure has changed, so that nothing of them is in a visit or a count. Days
 /// that are open have none; of days whose events are going no count is about fewer than `k`.
@@ -110,6 +138,15 @@ pub(crate) async fn recount(
     let (today, k) = (token_day(collector.clock.now()), collector.config.query.k);
     let rules = Rules::new(today, k, &live.retention, &live.sites);
     build_all(store, &rules, Some(days), None).await.map(drop)
+}
+
+/// Counts every closed day that is not counted yet, or not from the events that are there now, as the job does. Returns how
+/// many days that were.
+///
+/// # Errors
+/// What ClickHouse said; done again, it goes on.
+pub async fn count(store: &Store, rules: &Rules) -> Result<u32, StoreError> {
+    build_all(store, rules, None, None).await
 }
 
 /// Counts what is stale, one day after the other; `job` hears how far it is. Returns how many days that were.
@@ -138,12 +175,8 @@ pub(super) async fn build_all(
             job.tick().await?;
         }
     }
-    for (day, work) in &days {
-        build(store, rules, *day, work).await?;
-        if let Some(job) = job {
-            job.step("days counted");
-            job.tick().await?;
-        }
+    for days in month::groups(&days, AT_ONCE) {
+        build(store, rules, &days, job).await?;
     }
     // What was there before must not stay beside: an erasure, for one, has to reach it.
     if n_days > 0 {
@@ -183,13 +216,14 @@ async fn stale(
     // Reads some columns of every event: longer than a statement may usually take.
     let prints: Vec<Print> =
         within(store.timeout * 10, store.client.query(&sql).fetch_all()).await?;
-    let sql = "SELECT toString(site) AS site, toUInt16(day) AS day, n_events, checksum, n_beside, k FROM derived_days FINAL \
-               SETTINGS prefer_column_name_to_alias = 1";
+    let sql = "SELECT toString(site) AS site, toUInt16(day) AS day, n_events, checksum, n_beside, k, counting, form \
+               FROM derived_days FINAL SETTINGS prefer_column_name_to_alias = 1";
     let counted: Vec<Counted> = within(store.timeout, store.client.query(sql).fetch_all()).await?;
     let mut counted: BTreeMap<(u16, String), Counted> = counted
         .into_iter()
         .map(|day| ((day.day, day.site.clone()), day))
         .collect();
+    let in_place = in_place(store).await?;
     let mut days: BTreeMap<u16, Work> = BTreeMap::new();
     for print in prints {
         let before = counted.remove(&(print.day, print.site.clone()));
@@ -201,6 +235,8 @@ async fn stale(
         let is_same = before.as_ref().is_some_and(|before| {
             (before.n_events, before.checksum) == (print.n_events, print.checksum)
                 && before.n_beside >= print.n_beside
+                && before.form >= FORM
+                && is_in_place(&in_place, before)
         });
         if is_same && !is_going {
             continue;
@@ -248,12 +284,114 @@ async fn stale(
 /// What counts in a day's checksum; the other kinds may go before.
 const MAIN: &str = "(name NOT IN ('engagement', 'web_vitals'))";
 
-/// Counts a day anew, verifies the numbers, and puts it in place of what was there.
+/// Asks which counting each site's day is of in both tables.
+async fn in_place(store: &Store) -> Result<[BTreeMap<(u16, String), u64>; 2], StoreError> {
+    let fetch = async |sql: &str| -> Result<BTreeMap<(u16, String), u64>, StoreError> {
+        let rows: Vec<Stored> =
+            within(store.timeout * 10, store.client.query(sql).fetch_all()).await?;
+        let rows = rows.into_iter();
+        Ok(rows
+            .map(|row| ((row.day, row.site), row.counting))
+            .collect())
+    };
+    Ok([
+        fetch(
+            "SELECT toString(site) AS site, toUInt16(day) AS day, min(counting) AS counting FROM daily \
+             WHERE dimension = '' GROUP BY site, day SETTINGS prefer_column_name_to_alias = 1",
+        )
+        .await?,
+        fetch(
+            "SELECT toString(site) AS site, toUInt16(day) AS day, min(counting) AS counting FROM visits \
+             GROUP BY site, day SETTINGS prefer_column_name_to_alias = 1",
+        )
+        .await?,
+    ])
+}
+
+/// Tells whether what is in place is what was noted. Rows that are not there were purged, and do not come back.
+fn is_in_place(in_place: &[BTreeMap<(u16, String), u64>; 2], noted: &Counted) -> bool {
+    let key = (noted.day, noted.site.clone());
+    in_place
+        .iter()
+        .all(|table| table.get(&key).is_none_or(|n| *n == noted.counting))
+}
+
+/// Counts days of one month anew, verifies the numbers, and puts them in place of what was there.
 ///
 /// # Errors
-/// What ClickHouse said, or `Pressure` where the numbers differ: events of the day came or went meanwhile. The old
-/// partition is then still there.
-async fn build(store: &Store, rules: &Rules, day: u16, work: &Work) -> Result<(), StoreError> {
+/// What ClickHouse said, or `Pressure` where the numbers differ: events of a day came or went meanwhile. The old rows of
+/// `daily` are then still there.
+async fn build(
+    store: &Store,
+    rules: &Rules,
+    days: &[(u16, &Work)],
+    job: Option<&Job>,
+) -> Result<(), StoreError> {
+    let counting = month::counting(store).await?;
+    let month = month::Month::of(days.iter().map(|(day, _)| *day));
+    month.clear(store).await?;
+    let mut plans = Vec::new();
+    for (day, work) in days {
+        let plan = plan(store, rules, *day, work, counting).await?;
+        store
+            .run(&change_of_visits("visits_next", *day, "DROP"))
+            .await?;
+        for statement in [plan.visits_sql(), plan.daily_sql()] {
+            let statement = store.client.query(&statement);
+            within(store.timeout * 10, statement.execute()).await?;
+        }
+        verify(store, &plan, work, "_next").await?;
+        store.run(&plan.kept_visits_sql()).await?;
+        let sql = format!("SELECT count() FROM visits_next WHERE day = toDate({day})");
+        let rows: u64 = within(store.timeout, store.client.query(&sql).fetch_one()).await?;
+        // ClickHouse refuses to replace a partition by nothing.
+        let change = if rows == 0 { "DROP" } else { "REPLACE" };
+        store.run(&change_of_visits("visits", *day, change)).await?;
+        store
+            .run(&change_of_visits("visits_next", *day, "DROP"))
+            .await?;
+        plans.push((plan, *work));
+        if let Some(job) = job {
+            job.step("days counted");
+            job.tick().await?;
+        }
+    }
+    let prints = plans.iter().flat_map(|(_, work)| &work.prints);
+    let meant = month::is_meant(prints.map(|print| (print.site.as_str(), print.day)));
+    month.put_in_place(store, &meant).await?;
+    // Another collector may have counted the same days at the same moment.
+    for (plan, work) in &plans {
+        verify(store, plan, work, "").await?;
+    }
+    // Behind the tables: killed in between, the days are counted once more.
+    let prints = plans.iter().flat_map(|(plan, work)| {
+        work.prints.iter().map(|print| {
+            let is_final = plan.final_sites.contains(&print.site);
+            (print, if is_final { rules.k } else { 0 })
+        })
+    });
+    let note = note(counting, prints);
+    store.run(&note).await
+}
+
+/// What is done with a day's partition of a table of visits.
+fn change_of_visits(table: &str, day: u16, change: &str) -> String {
+    let partition = crate::salts::period::date_of(day).strftime("%Y%m%d");
+    let from = match change {
+        "REPLACE" => " FROM visits_next",
+        _ => "",
+    };
+    format!("ALTER TABLE {table} {change} PARTITION ID '{partition}'{from}")
+}
+
+/// Decides for which sites a day is counted, and how.
+async fn plan(
+    store: &Store,
+    rules: &Rules,
+    day: u16,
+    work: &Work,
+    counting: u64,
+) -> Result<Day, StoreError> {
     let sites = |is_in: &dyn Fn(&Print) -> bool| -> Vec<String> {
         let those = work.prints.iter().filter(|print| is_in(print));
         those.map(|print| print.site.clone()).collect()
@@ -268,68 +406,24 @@ async fn build(store: &Store, rules: &Rules, day: u16, work: &Work) -> Result<()
     // What was purged from a table does not come back because its events are still there.
     let purged_visits = purged(store, "visits", day, &work.known).await?;
     let purged_daily = purged(store, "daily", day, &work.known).await?;
-    let all = sites(&|_| true);
-    let plan = Day {
+    Ok(Day {
         day,
+        counting,
         k: rules.k,
-        all: all.clone(),
+        all: sites(&|_| true),
         visits: sites(&|p| visits_kept(&p.site) && !purged_visits.contains(&p.site)),
         daily: sites(&|p| daily_kept(&p.site) && !purged_daily.contains(&p.site)),
         final_sites: work.final_sites.iter().cloned().collect(),
         carried: work.carried.iter().cloned().collect(),
-    };
-    let partition = crate::salts::period::date_of(day)
-        .strftime("%Y%m%d")
-        .to_string();
-    for table in ["visits", "daily"] {
-        store
-            .run(&format!(
-                "ALTER TABLE {table}_next DROP PARTITION ID '{partition}'"
-            ))
-            .await?;
-    }
-    for statement in [plan.visits_sql(), plan.daily_sql()] {
-        let statement = store.client.query(&statement);
-        within(store.timeout * 10, statement.execute()).await?;
-    }
-    verify(store, &plan, work, "_next").await?;
-    for statement in [plan.kept_sql("visits"), plan.kept_sql("daily")] {
-        store.run(&statement).await?;
-    }
-    for table in ["visits", "daily"] {
-        let sql = format!("SELECT count() FROM {table}_next WHERE day = toDate({day})");
-        let rows: u64 = within(store.timeout, store.client.query(&sql).fetch_one()).await?;
-        // ClickHouse refuses to replace a partition by nothing.
-        let change = match rows {
-            0 => format!("DROP PARTITION ID '{partition}'"),
-            _ => format!("REPLACE PARTITION ID '{partition}' FROM {table}_next"),
-        };
-        store.run(&format!("ALTER TABLE {table} {change}")).await?;
-        store
-            .run(&format!(
-                "ALTER TABLE {table}_next DROP PARTITION ID '{partition}'"
-            ))
-            .await?;
-    }
-    // Another collector may have counted the same day at the same moment.
-    verify(store, &plan, work, "").await?;
-    // Behind the tables: killed in between, the day is counted once more.
-    let prints = work.prints.iter().map(|print| {
-        let is_final = work.final_sites.contains(&print.site);
-        (print, if is_final { rules.k } else { 0 })
-    });
-    note(store, prints).await
+    })
 }
 
-/// Notes what days were counted from; with `k` above 0 they are final.
-async fn note(
-    store: &Store,
-    prints: impl Iterator<Item = (&Print, u32)>,
-) -> Result<(), StoreError> {
+/// SQL: notes what days were counted from; with `k` above 0 they are final.
+fn note<'a>(counting: u64, prints: impl Iterator<Item = (&'a Print, u32)>) -> String {
     let rows: Vec<String> = prints
         .map(|(print, k)| {
             format!(
-                "({}, toDate({}), toUInt64(toUnixTimestamp64Nano(now64(9))), {}, {}, {}, {k})",
+                "({}, toDate({}), {counting}, {}, {}, {}, {k}, {FORM})",
                 literal(&print.site),
                 print.day,
                 print.n_events,
@@ -338,12 +432,10 @@ async fn note(
             )
         })
         .collect();
-    store
-        .run(&format!(
-            "INSERT INTO derived_days SELECT t.1, t.2, t.3, t.4, t.5, t.6, t.7 FROM (SELECT arrayJoin([{}]) AS t)",
-            rows.join(", ")
-        ))
-        .await
+    format!(
+        "INSERT INTO derived_days SELECT t.1, t.2, t.3, t.4, t.5, t.6, t.7, t.8 FROM (SELECT arrayJoin([{}]) AS t)",
+        rows.join(", ")
+    )
 }
 
 /// Sites that were counted, and have no rows in the table any more.

@@ -7,6 +7,10 @@ use crate::rights::rows::all_restricted;
 pub(super) const AT: &str =
     "(bitShiftLeft(toUInt64(toUnixTimestamp64Milli(ts)), 20) + seq % 1048576)";
 
+/// A row about fewer visitors than this says which they are, by numbers: small rows that are folded together later, over
+/// many days, can then be counted.
+pub(crate) const FEW: u32 = 50;
+
 pub(super) const SHORT: &str = "('engagement', 'web_vitals')";
 
 /// Columns that a visit has from its first event.
@@ -37,6 +41,8 @@ pub(super) const FIRST: [&str; 21] = [
 /// One day's counting.
 pub(super) struct Day {
     pub(super) day: u16,
+    /// Stands on every row, and in `derived_days` once they are in place.
+    pub(super) counting: u64,
     /// Fewest visitors of a row, where the day is final.
     pub(super) k: u32,
     /// Sites that are counted anew.
@@ -68,6 +74,14 @@ impl Day {
         )
     }
 
+    /// Events of the day, with the number of their visitor within site and day.
+    fn numbered(&self, sites: &[String]) -> String {
+        format!(
+            "(SELECT *, toUInt32(dense_rank() OVER (PARTITION BY site ORDER BY visitor)) AS number FROM events WHERE {})",
+            self.events(sites)
+        )
+    }
+
     /// A row a visit, with the columns of its first event as `v_…`.
     fn visits_of(&self, sites: &[String]) -> String {
         let firsts: String = FIRST
@@ -75,17 +89,17 @@ impl Day {
             .map(|column| format!(", argMin({column}, {AT}) AS v_{column}"))
             .collect();
         format!(
-            "SELECT site, visit, any(visitor) AS v_visitor, min(ts) AS v_began, \
+            "SELECT site, visit, any(number) AS v_visitor, min(ts) AS v_began, \
              toUInt64(toUnixTimestamp64Milli(max(ts)) - toUnixTimestamp64Milli(min(ts))) AS v_duration, \
              countIf(name = 'pageview') AS v_pageviews, countIf(name NOT IN {SHORT}) AS v_events, count() AS v_all, \
              countIf(name = 'pageview') = 1 AND \
              countIf(interactive AND name NOT IN ('pageview', 'engagement', 'web_vitals')) = 0 AS v_bounce, \
-             sum(engagement_ms) AS v_engaged, \
+             sum(engagement_ms) AS v_engaged, maxOrNullIf(scroll_depth, scroll_depth <= 100) AS v_scroll, \
              argMinIf(path, {AT}, name = 'pageview') AS v_entry_page, argMaxIf(path, {AT}, name = 'pageview') AS v_exit_page, \
              argMinIf(hostname, {AT}, name = 'pageview') AS v_entry_hostname, \
              argMaxIf(hostname, {AT}, name = 'pageview') AS v_exit_hostname{firsts} \
-             FROM events WHERE {} GROUP BY site, visit",
-            self.events(sites)
+             FROM {} GROUP BY site, visit",
+            self.numbered(sites)
         )
     }
 
@@ -93,10 +107,11 @@ impl Day {
         let firsts: String = FIRST.iter().map(|column| format!(", v_{column}")).collect();
         format!(
             "INSERT INTO visits_next SELECT site, toDate({}), \
-             toUInt32(dense_rank() OVER (PARTITION BY site ORDER BY v_visitor)), v_began, v_duration, \
+             v_visitor, v_began, v_duration, \
              toUInt32(v_pageviews), toUInt32(v_events), toUInt32(v_all), v_bounce, v_engaged, v_entry_page, v_exit_page, \
-             v_entry_hostname{firsts} FROM ({})",
+             v_entry_hostname{firsts}, ifNull(v_scroll, 255), {} FROM ({})",
             self.day,
+            self.counting,
             self.visits_of(&self.visits)
         )
     }
@@ -116,41 +131,53 @@ impl Day {
              of_visits AS ({visits}), \
              pairs AS (SELECT site, v_visitor AS visitor, visit, pair.1 AS dimension, pair.2 AS value, v_pageviews AS pageviews, \
              v_events AS n_events, toUInt64(v_bounce) AS bounces, v_duration AS duration, toUInt64(v_engaged) AS engaged, \
-             toFloat64(0) AS amount FROM of_visits ARRAY JOIN [('', ''), ('visit:entry_page', v_entry_page), \
+             toFloat64(0) AS amount, if(pair.1 = '', v_scroll, NULL) AS depth FROM of_visits ARRAY JOIN [('', ''), ('visit:entry_page', v_entry_page), \
              ('visit:exit_page', v_exit_page), ('visit:entry_page_hostname', toString(v_entry_hostname)), \
              ('visit:exit_page_hostname', toString(v_exit_hostname)){firsts}] AS pair \
-             UNION ALL SELECT site, visitor, visit, pair.1, pair.2, toUInt64(name = 'pageview'), \
+             UNION ALL SELECT site, number, visit, pair.1, pair.2, toUInt64(name = 'pageview'), \
              toUInt64(name NOT IN {SHORT}), toUInt64(0), toUInt64(0), toUInt64(engagement_ms), \
-             if(pair.1 = 'event:currency', revenue, 0.) \
-             FROM events ARRAY JOIN [('event:page', path), ('event:hostname', toString(hostname)), \
-             ('event:name', toString(name)), ('event:currency', toString(currency))] AS pair WHERE {events} \
-             AND (pair.1 NOT IN ('event:name', 'event:currency') OR name NOT IN {SHORT}) \
-             AND (pair.1 != 'event:currency' OR pair.2 != '')), \
+             if(pair.1 = 'event:currency', revenue, 0.), CAST(NULL, 'Nullable(UInt8)') \
+             FROM {events} ARRAY JOIN [('event:page', path), ('event:hostname', toString(hostname)), \
+             ('event:name', toString(name)), ('event:goal', concat('Visit ', path)), \
+             ('event:currency', toString(currency))] AS pair \
+             WHERE (pair.1 NOT IN ('event:name', 'event:currency') OR name NOT IN {SHORT}) \
+             AND (pair.1 != 'event:goal' OR name = 'pageview') AND (pair.1 != 'event:currency' OR pair.2 != '')), \
              counted AS (SELECT site, dimension, value, uniqExactState(visitor) AS s_visitors, uniqExactState(visit) AS s_visits, \
              sum(pageviews) AS pageviews, sum(n_events) AS n_events, sum(bounces) AS bounces, sum(duration) AS duration, \
-             sum(engaged) AS engaged, sum(amount) AS amount FROM pairs GROUP BY site, dimension, value), \
+             sum(engaged) AS engaged, sum(amount) AS amount, toUInt64(sumIf(assumeNotNull(depth), isNotNull(depth))) AS depths, \
+             countIf(isNotNull(depth)) AS n_deep, uniqExactIfState(visitor, isNotNull(depth)) AS s_deep, \
+             groupUniqArrayState({FEW})(visitor) AS s_few FROM pairs GROUP BY site, dimension, value), \
              sized AS (SELECT counted.*, finalizeAggregation(s_visitors) AS n_visitors, {small} AS is_small, \
-             if({carried}, old_engaged, engaged) AS all_engaged FROM counted LEFT JOIN \
-             (SELECT site, dimension, value, engagement_ms AS old_engaged FROM daily WHERE day = toDate({day}) AND {carried}) AS old \
+             {carried} AS is_carried, if(is_carried, old_engaged, engaged) AS all_engaged, if(is_carried, old_depth, depths) AS all_depth, \
+             if(is_carried, old_n_deep, n_deep) AS all_n_deep, old_visitors_deep FROM counted LEFT JOIN \
+             (SELECT site, dimension, value, engagement_ms AS old_engaged, scroll AS old_depth, scroll_visits AS old_n_deep, \
+             scroll_visitors AS old_visitors_deep FROM daily WHERE day = toDate({day}) AND {carried}) AS old \
              USING (site, dimension, value)), \
              ranked AS (SELECT *, countIf(is_small) OVER (PARTITION BY site, dimension) AS n_small, \
              uniqExactMergeIf(s_visitors, is_small) OVER (PARTITION BY site, dimension) AS n_together, \
              row_number() OVER (PARTITION BY site, dimension, is_small ORDER BY n_visitors, value) AS place FROM sized), \
              folded AS (SELECT *, if(is_small OR (place = 1 AND n_small > 0 AND (n_small = 1 OR n_together < {k})), '(other)', value) \
-             AS shown FROM ranked) \
-             SELECT site, toDate({day}), dimension, shown, uniqExactMerge(s_visitors) AS n, uniqExactMerge(s_visits), \
-             sum(pageviews), sum(n_events), sum(bounces), sum(duration), sum(all_engaged), sum(amount) \
-             FROM folded GROUP BY site, dimension, shown HAVING n >= {k} AND (dimension != '' OR shown = '')",
+             AS shown FROM ranked), \
+             summed AS (SELECT site, dimension, shown, uniqExactMerge(s_visitors) AS n, uniqExactMerge(s_visits) AS n_visits, \
+             sum(pageviews) AS all_views, sum(n_events) AS all_events, sum(bounces) AS all_bounces, sum(duration) AS all_duration, \
+             sum(all_engaged) AS time_engaged, sum(amount) AS all_amount, sum(all_depth) AS depth, sum(all_n_deep) AS visits_deep, \
+             if(any(is_carried), sum(old_visitors_deep), uniqExactIfMerge(s_deep)) AS visitors_deep, \
+             if({k} = 0 AND n < {FEW}, arraySort(groupUniqArrayMerge({FEW})(s_few)), []) AS few \
+             FROM folded GROUP BY site, dimension, shown) \
+             SELECT site, toDate({day}), dimension, shown, n, n_visits, all_views, all_events, all_bounces, all_duration, time_engaged, \
+             all_amount, if(visitors_deep < {k}, 0, depth), if(visitors_deep < {k}, 0, visits_deep), if(visitors_deep < {k}, 0, visitors_deep), few, {counting} \
+             FROM summed WHERE n >= {k} AND (dimension != '' OR shown = '')",
+            counting = self.counting,
             visits = self.visits_of(&self.daily),
-            events = self.events(&self.daily),
+            events = self.numbered(&self.daily),
             carried = is_in(&self.carried),
         )
     }
 
-    /// The day's rows of sites that are not counted anew, as they are.
-    pub(super) fn kept_sql(&self, table: &str) -> String {
+    /// The rows of the day in `visits` of sites that are not counted anew, as they are.
+    pub(super) fn kept_visits_sql(&self) -> String {
         format!(
-            "INSERT INTO {table}_next SELECT * FROM {table} WHERE day = toDate({}) AND NOT ({})",
+            "INSERT INTO visits_next SELECT * FROM visits WHERE day = toDate({}) AND NOT ({})",
             self.day,
             is_in(&self.all)
         )

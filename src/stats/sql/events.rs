@@ -9,11 +9,14 @@ use crate::salts::period::date_of;
 use crate::stats::dimension::{AT, VisitField};
 use crate::stats::literal::literal;
 use crate::stats::period::{Range, Step};
+use crate::stats::rollup::Spans;
 
 /// The events a counting is about.
 pub(in crate::stats) struct Events<'a> {
     pub(in crate::stats) site: &'a Site,
     pub(in crate::stats) range: Range,
+    /// Days of it, where not all are asked for.
+    pub(in crate::stats) only: Option<&'a Spans>,
 }
 
 impl Events<'_> {
@@ -45,14 +48,21 @@ impl Events<'_> {
         matches!(self.range, Range::Days { .. }) && self.site.rotation == Rotation::Day
     }
 
+    /// Tells whether no day is asked for.
+    pub(super) fn are_none(&self) -> bool {
+        self.only.is_some_and(Spans::is_empty)
+    }
+
     fn on_days(&self, first: u16, last: u16) -> String {
         let id = literal(self.site.id.as_str());
+        let days = match self.only {
+            Some(spans) => spans.sql(),
+            None => format!("day BETWEEN '{}' AND '{}'", date_of(first), date_of(last)),
+        };
         // Those whose visitors had them restricted are kept, but not counted.
         format!(
-            "site = {id} AND day BETWEEN '{}' AND '{}' AND visitor NOT IN ({})",
-            date_of(first),
-            date_of(last),
-            restricted(&id),
+            "site = {id} AND {days} AND visitor NOT IN ({})",
+            restricted(&id)
         )
     }
 }
@@ -122,7 +132,7 @@ pub(super) fn visits_columns(
 }
 
 /// The literal of a site's time zone.
-pub(super) fn zone(site: &Site) -> String {
+pub(in crate::stats) fn zone(site: &Site) -> String {
     literal(site.time_zone.iana_name().unwrap_or("UTC"))
 }
 
@@ -191,6 +201,15 @@ pub(in crate::stats) fn first_day(site: &Site, until: u16) -> String {
     format!(
         "SELECT toUInt16(ifNull({}, toDate(0))) AS day",
         edge_day(&id, &format!("day <= '{}'", date_of(until)), "ASC")
+    )
+}
+
+/// Asks for the first date that has only roll-ups; 0: none.
+pub(in crate::stats) fn first_final_day(site: &Site) -> String {
+    format!(
+        "SELECT toUInt16(ifNull(minOrNull(day), toDate(0))) AS day FROM derived_days \
+         WHERE site = {} AND k > 0 AND n_events > 0",
+        literal(site.id.as_str())
     )
 }
 

@@ -22,9 +22,11 @@ fn sql(more: &Value) -> String {
         panic!("a known range")
     };
     let (query, k, limit, offset) = (&query, 5, 10, 0);
+    let plan = &Plan::events();
     Counting {
         query,
         range,
+        plan,
         k,
         limit,
         offset,

@@ -1,0 +1,456 @@
+//! Which days are answered from roll-ups.
+//!
+//! Comes in: a query's range, and what `derived_days`, `daily`, `visits` and `events` say of its days now. Goes out: a
+//! `Plan`, which divides the range. Promises the answer that counting `events` gives: a closed day is read from `daily` or
+//! `visits` only as long as `events` have as many events of it as were counted, less those of restricted visitors;
+//! a day with late events, and one whose counting an erasure or a restriction has overtaken, is read from `events` until the
+//! job has counted it anew. Days whose events are gone are answered from their final rows, and the answer says so.
+//!
+//! What `daily` can answer: the whole site, or one dimension, by days, weeks and months, without filters. What `visits`
+//! can: several dimensions of the visit, and filters by them. Both under daily salts alone, where visitors of several days
+//! are the sum of each day's. Everything else is counted from `events`.
+//!
+//! # When events have changed
+//!
+//! Their number by day is compared at each query ([`parts`]). An event that came and another that was erased between two
+//! countings would make up for each other; an erasure therefore has its days counted anew before it is answered
+//! (`rights::erasing`), and the nightly job compares a checksum of every event. What stands in `daily` and `visits` must be
+//! of the counting that was noted last.
+
+mod daily;
+mod parts;
+mod visits;
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::metric::Part;
+use super::period::Range;
+use super::{Asker, QueryError};
+use crate::config::Site;
+use crate::config::settings::Rotation;
+use crate::retention::derived::{CLOSED_AFTER, FORM};
+use crate::rights::rows::restricted;
+use crate::salts::period::date_of;
+use crate::stats::literal::literal;
+
+pub(super) use self::daily::Dimensioned;
+
+/// How a query can be answered for closed days.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Daily(Dimensioned),
+    Visits,
+    Events,
+}
+
+/// Local dates, as stretches with both ends included, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spans(Vec<(u16, u16)>);
+
+impl Spans {
+    /// Takes days in their order.
+    fn of(days: impl Iterator<Item = u16>) -> Spans {
+        let mut spans: Vec<(u16, u16)> = Vec::new();
+        for day in days {
+            match spans.last_mut() {
+                Some((_, last)) if *last + 1 == day => *last = day,
+                _ => spans.push((day, day)),
+            }
+        }
+        Spans(spans)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The condition for a row of one of these days.
+    pub(super) fn sql(&self) -> String {
+        let spans: Vec<String> = self
+            .0
+            .iter()
+            .map(|(first, last)| {
+                format!("day BETWEEN '{}' AND '{}'", date_of(*first), date_of(*last))
+            })
+            .collect();
+        match spans.is_empty() {
+            true => "0".into(),
+            false => format!("({})", spans.join(" OR ")),
+        }
+    }
+
+    /// The stretches in words.
+    pub(super) fn text(&self) -> String {
+        let spans: Vec<String> = self
+            .0
+            .iter()
+            .map(|(first, last)| match first == last {
+                true => date_of(*first).to_string(),
+                false => format!("{} to {}", date_of(*first), date_of(*last)),
+            })
+            .collect();
+        spans.join(", ")
+    }
+
+    fn and(&self, other: &Spans) -> Spans {
+        let days = |spans: &Spans| -> Vec<u16> {
+            spans
+                .0
+                .iter()
+                .flat_map(|(first, last)| *first..=*last)
+                .collect()
+        };
+        let mut all = [days(self), days(other)].concat();
+        all.sort_unstable();
+        Spans::of(all.into_iter())
+    }
+}
+
+/// Where the days of a range are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) form: Form,
+    /// Closed days, from roll-ups.
+    pub(super) counted: Spans,
+    /// Days whose events are gone.
+    pub(super) gone: Spans,
+    /// The others; none: all of the range.
+    pub(super) open: Option<Spans>,
+}
+
+impl Plan {
+    /// Everything from `events`.
+    pub(super) fn events() -> Plan {
+        Plan {
+            form: Form::Events,
+            counted: Spans::default(),
+            gone: Spans::default(),
+            open: None,
+        }
+    }
+
+    /// The same with closed days from `events`, too.
+    pub(super) fn recounted(&self) -> Plan {
+        Plan {
+            counted: Spans::default(),
+            open: self.open.as_ref().map(|open| open.and(&self.counted)),
+            ..self.clone()
+        }
+    }
+
+    /// Tells whether anything is read from roll-ups.
+    pub(super) fn is_used(&self) -> bool {
+        !self.counted.is_empty() || self.has_final_rows()
+    }
+
+    /// Tells whether final rows are in its answer.
+    pub(super) fn has_final_rows(&self) -> bool {
+        matches!(self.form, Form::Daily(_)) && !self.gone.is_empty()
+    }
+
+    /// What a reader must know about days whose events are gone.
+    pub(super) fn warning(&self, k: u32) -> Option<String> {
+        if self.gone.is_empty() {
+            return None;
+        }
+        let days = self.gone.text();
+        Some(match self.has_final_rows() {
+            true => format!(
+                "the events of {days} are gone: these days are counted from final roll-ups, in which what is about fewer \
+                 than {k} visitors a day stands under (other)"
+            ),
+            false => {
+                format!("the events of {days} are gone: nothing of these days is counted here")
+            }
+        })
+    }
+}
+
+/// What is known of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Counted from the events that are there now.
+    Counted {
+        is_in_daily: bool,
+        is_in_visits: bool,
+    },
+    /// Its events are gone.
+    Gone,
+}
+
+/// What is known of a site's days; those that are not in it are open.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Days(BTreeMap<u16, Source>);
+
+impl Days {
+    /// Divides a range.
+    pub(super) fn plan(&self, form: Form, first: u16, last: u16) -> Plan {
+        let of = |is_in: &dyn Fn(Source) -> bool| {
+            let days = self
+                .0
+                .range(first..=last)
+                .filter(|(_, source)| is_in(**source));
+            Spans::of(days.map(|(day, _)| *day))
+        };
+        let is_counted = |source: Source| match (source, &form) {
+            (Source::Counted { is_in_daily, .. }, Form::Daily(_)) => is_in_daily,
+            // Whoever a filter spares is the rest of the whole, and that stands in `daily`.
+            (
+                Source::Counted {
+                    is_in_daily,
+                    is_in_visits,
+                },
+                Form::Visits,
+            ) => is_in_daily && is_in_visits,
+            _ => false,
+        };
+        let counted = of(&is_counted);
+        let gone = of(&|source| source == Source::Gone);
+        let is_open = |day: &u16| {
+            let source = self.0.get(day).copied();
+            !source.is_some_and(|source| is_counted(source) || source == Source::Gone)
+        };
+        let open = Spans::of((first..=last).filter(is_open));
+        Plan {
+            form,
+            counted,
+            gone,
+            open: Some(open),
+        }
+    }
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct Found {
+    day: u16,
+    kind: u8,
+    n: u64,
+    beside: u64,
+    k: u32,
+    form: u8,
+    counting: u64,
+}
+
+/// What `derived_days` says of a day, and which countings the tables hold.
+#[derive(Clone, Copy, Debug, Default)]
+struct Facts {
+    n_events: u64,
+    n_beside: u64,
+    k: u32,
+    form: u8,
+    counting: u64,
+    daily: Option<u64>,
+    visits: Option<u64>,
+}
+
+/// What was found out about days, for the questions of one page.
+#[derive(Debug, Default)]
+pub struct Memo(tokio::sync::Mutex<Vec<Asked>>);
+
+/// A site, first and last day, and what is known of the days between.
+type Asked = (String, u16, u16, Arc<Days>);
+
+/// Finds out about the days of a range; `memo` may know it.
+///
+/// # Errors
+/// As the query API.
+pub(super) async fn days(
+    asker: &Asker<'_>,
+    memo: Option<&Memo>,
+    site: &Site,
+    first: u16,
+    last: u16,
+) -> Result<Arc<Days>, QueryError> {
+    let Some(memo) = memo else {
+        return ask(asker, site, first, last).await.map(Arc::new);
+    };
+    // The first of a page's questions asks, the others wait for it.
+    let mut known = memo.0.lock().await;
+    let found = known
+        .iter()
+        .find(|(of, from, to, _)| of == site.id.as_str() && *from <= first && last <= *to);
+    if let Some((.., days)) = found {
+        return Ok(days.clone());
+    }
+    let days = Arc::new(ask(asker, site, first, last).await?);
+    known.push((site.id.to_string(), first, last, days.clone()));
+    Ok(days)
+}
+
+/// The last day that may be closed, seen from today.
+pub(super) fn last_closed(today: u16) -> u16 {
+    today.saturating_sub(CLOSED_AFTER)
+}
+
+/// Tells whether a day's visitors can be added to another's.
+pub(super) fn adds_up(site: &Site, range: Range) -> bool {
+    site.rotation == Rotation::Day && matches!(range, Range::Days { .. })
+}
+
+/// Parts that both roll-ups hold.
+fn is_kept(part: Part) -> bool {
+    match part {
+        Part::Visitors
+        | Part::Visits
+        | Part::Pageviews
+        | Part::Events
+        | Part::Engaged
+        | Part::Scroll
+        | Part::ScrollVisitors
+        | Part::Began
+        | Part::Bounces
+        | Part::Duration => true,
+        Part::Devices
+        | Part::Revenue
+        | Part::Sales
+        | Part::Currencies
+        | Part::Buyers
+        | Part::Vital(_)
+        | Part::VitalVisitors(_) => false,
+    }
+}
+
+async fn ask(asker: &Asker<'_>, site: &Site, first: u16, last: u16) -> Result<Days, QueryError> {
+    let id = literal(site.id.as_str());
+    let within = format!(
+        "site = {id} AND day BETWEEN '{}' AND '{}'",
+        date_of(first),
+        date_of(last)
+    );
+    let in_place = |kind: u8, table: &str, more: &str| {
+        format!(
+            "SELECT toUInt16(day) AS on_day, toUInt8({kind}) AS kind, toUInt64(0) AS n, toUInt64(0) AS beside, toUInt32(0) AS least, \
+             toUInt8(0) AS shape, min(counting) AS of FROM {table} WHERE {within}{more} GROUP BY day"
+        )
+    };
+    let sql = format!(
+        "SELECT on_day AS day, kind, n, beside, least AS k, shape AS form, of AS counting FROM (\
+         SELECT toUInt16(day) AS on_day, toUInt8(0) AS kind, n_events AS n, n_beside AS beside, k AS least, form AS shape, \
+         counting AS of FROM derived_days FINAL WHERE {within} UNION ALL {} UNION ALL {} \
+         UNION ALL SELECT 0, 3, count(), 0, 0, 0, 0 FROM restrictions WHERE site = {id})",
+        in_place(1, "daily", " AND dimension = ''"),
+        in_place(2, "visits", ""),
+    );
+    let mut facts: BTreeMap<u16, Facts> = BTreeMap::new();
+    let mut is_restricted = false;
+    for found in asker.ask::<Found>(sql).await? {
+        if found.kind == 3 {
+            is_restricted = found.n > 0;
+            continue;
+        }
+        let day = facts.entry(found.day).or_default();
+        match found.kind {
+            0 => {
+                (day.n_events, day.n_beside) = (found.n, found.beside);
+                (day.k, day.form, day.counting) = (found.k, found.form, found.counting);
+            }
+            1 => day.daily = Some(found.counting),
+            _ => day.visits = Some(found.counting),
+        }
+    }
+    facts.retain(|_, facts| facts.counting > 0);
+    if facts.is_empty() {
+        return Ok(Days::default());
+    }
+    let n_stored = parts::events_by_day(asker, site.id.as_str(), first, last).await?;
+    let n_restricted = match is_restricted {
+        true => {
+            counts(
+                asker,
+                &format!("{within} AND visitor IN ({})", restricted(&id)),
+            )
+            .await?
+        }
+        false => BTreeMap::new(),
+    };
+    let mut days = Days::default();
+    let mut doubtful = Vec::new();
+    for (day, facts) in &facts {
+        let of = |counts: &BTreeMap<u16, u64>| counts.get(day).copied().unwrap_or(0);
+        let n_now = of(&n_stored).saturating_sub(of(&n_restricted));
+        if facts.k > 0 && of(&n_stored) == 0 && facts.n_events > 0 {
+            days.0.insert(*day, Source::Gone);
+        } else if facts.k == 0 && facts.form >= FORM {
+            match n_now.cmp(&(facts.n_events + facts.n_beside)) {
+                Ordering::Equal => days.put(*day, facts),
+                Ordering::Less => doubtful.push(*day),
+                Ordering::Greater => {}
+            }
+        }
+    }
+    if doubtful.is_empty() {
+        return Ok(days);
+    }
+    // Engagement and web vitals may go before the others; what was counted of them stays.
+    let main = format!(
+        "site = {id} AND {} AND visitor NOT IN ({}) AND name NOT IN ('engagement', 'web_vitals')",
+        Spans::of(doubtful.iter().copied()).sql(),
+        restricted(&id),
+    );
+    let main = counts(asker, &main).await?;
+    for day in doubtful {
+        if let Some(facts) = facts.get(&day)
+            && main.get(&day).copied().unwrap_or(0) == facts.n_events
+        {
+            days.put(day, facts);
+        }
+    }
+    Ok(days)
+}
+
+/// Counts events by day.
+async fn counts(asker: &Asker<'_>, condition: &str) -> Result<BTreeMap<u16, u64>, QueryError> {
+    let sql = format!(
+        "SELECT toUInt16(day) AS on_day, count() AS n FROM events WHERE {condition} GROUP BY day"
+    );
+    Ok(asker.ask::<(u16, u64)>(sql).await?.into_iter().collect())
+}
+
+impl Days {
+    /// Each table by itself must hold what was noted: they have retentions of their own.
+    fn put(&mut self, day: u16, facts: &Facts) {
+        let is_in_daily = facts.daily == Some(facts.counting);
+        let is_in_visits = facts.visits == Some(facts.counting);
+        if is_in_daily || is_in_visits {
+            let counted = Source::Counted {
+                is_in_daily,
+                is_in_visits,
+            };
+            self.0.insert(day, counted);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_divided_without_gap_or_overlap() {
+        let counted = Source::Counted {
+            is_in_daily: true,
+            is_in_visits: false,
+        };
+        let days = Days(
+            [
+                (10, Source::Gone),
+                (11, counted),
+                (12, counted),
+                (14, counted),
+            ]
+            .into(),
+        );
+        let plan = days.plan(Form::Daily(Dimensioned::Whole), 9, 15);
+        assert_eq!(plan.gone, Spans(vec![(10, 10)]));
+        assert_eq!(plan.counted, Spans(vec![(11, 12), (14, 14)]));
+        assert_eq!(plan.open, Some(Spans(vec![(9, 9), (13, 13), (15, 15)])));
+        assert_eq!(plan.recounted().open, Some(Spans(vec![(9, 9), (11, 15)])));
+        let plan = days.plan(Form::Visits, 9, 15);
+        assert_eq!(plan.open, Some(Spans(vec![(9, 9), (11, 15)])));
+    }
+}

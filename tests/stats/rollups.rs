@@ -1,0 +1,192 @@
+//! Closed days are answered from roll-ups, as long as these hold what `events` hold.
+
+use brine::event::Event;
+use serde_json::{Value, json};
+
+use super::property::TODAY;
+use super::support::{Bench, moved, pages, rows, views};
+
+/// Visitors of the 1st to the 9th, as a whole or by a dimension.
+fn visitors(bench: &Bench, dimensions: Value, filters: Value) -> Vec<(String, Option<f64>)> {
+    let query = json!({
+        "site_id": "s0", "metrics": ["visitors"], "date_range": ["2026-11-01", "2026-11-09"],
+        "dimensions": dimensions, "filters": filters,
+    });
+    rows(&bench.ask(&query).unwrap())
+}
+
+fn whole(n: f64) -> Vec<(String, Option<f64>)> {
+    vec![(String::new(), Some(n))]
+}
+
+/// Twenty visitors on the 4th, which is closed, and six on the 8th, which is not.
+fn two_days(bench: &mut Bench) {
+    let events = [moved(views("s0", "/", 0..20), -4), views("s0", "/", 0..6)];
+    bench.insert(&events.concat(), 100);
+    assert_eq!(bench.derive(TODAY), 1);
+}
+
+#[test]
+fn closed_days_come_from_roll_ups_and_open_ones_from_events() {
+    let mut bench = Bench::new("rolled", 1);
+    two_days(&mut bench);
+    let one_source = json!([["is", "visit:country", ["DK"]]]);
+    assert_eq!(visitors(&bench, json!([]), json!([])), whole(26.0));
+    assert_eq!(visitors(&bench, json!([]), one_source.clone()), whole(26.0));
+    // The control: what stands in the tables is what is answered.
+    bench.execute(
+        "ALTER TABLE daily UPDATE visitors = visitors + 100 WHERE 1 SETTINGS mutations_sync = 1",
+    );
+    assert_eq!(visitors(&bench, json!([]), json!([])), whole(126.0));
+    assert_eq!(
+        visitors(&bench, json!(["event:page"]), json!([])),
+        [("/".into(), Some(126.0))]
+    );
+    bench.execute(
+        "ALTER TABLE visits UPDATE country = 'SE' WHERE visitor > 12 SETTINGS mutations_sync = 1",
+    );
+    assert_eq!(visitors(&bench, json!([]), one_source), whole(18.0));
+}
+
+#[test]
+fn a_late_event_is_in_the_next_answer() {
+    let mut bench = Bench::new("late", 1);
+    two_days(&mut bench);
+    bench.insert_behind(&moved(views("s0", "/late", 30..37), -4), 100, 50);
+    assert_eq!(visitors(&bench, json!([]), json!([])), whole(33.0));
+    let by_page = vec![("/".into(), Some(26.0)), ("/late".into(), Some(7.0))];
+    assert_eq!(visitors(&bench, json!(["event:page"]), json!([])), by_page);
+    assert_eq!(bench.derive(TODAY), 1);
+    assert_eq!(visitors(&bench, json!(["event:page"]), json!([])), by_page);
+}
+
+#[test]
+fn an_erasure_is_in_the_next_answer() {
+    let mut bench = Bench::new("erased", 1);
+    two_days(&mut bench);
+    let one = moved(views("s0", "/", 3..4), -4)[0].visitor;
+    bench.delete(&format!("visitor = {one}"));
+    assert_eq!(visitors(&bench, json!([]), json!([])), whole(25.0));
+    assert_eq!(
+        visitors(&bench, json!(["visit:country"]), json!([])),
+        [("DK".into(), Some(25.0))]
+    );
+}
+
+#[test]
+fn a_restriction_and_its_end_are_in_the_next_answer() {
+    let mut bench = Bench::new("restricted", 1);
+    two_days(&mut bench);
+    let one = moved(views("s0", "/", 3..4), -4)[0].visitor;
+    let restrict = |bench: &Bench, is_restricted: bool, at: &str| {
+        bench.execute(&format!(
+            "INSERT INTO restrictions (site, day, visitor, is_restricted, ts, expires, batch_id, seq) \
+             VALUES ('s0', '2026-11-04', {one}, {is_restricted}, '{at}', '2027-12-01', 1, 1)"
+        ));
+    };
+    restrict(&bench, true, "2026-11-09 08:00:00");
+    assert_eq!(visitors(&bench, json!([]), json!([])), whole(25.0));
+    assert_eq!(bench.derive(TODAY), 1);
+    assert_eq!(visitors(&bench, json!([]), json!([])), whole(25.0));
+    restrict(&bench, false, "2026-11-09 09:00:00");
+    assert_eq!(visitors(&bench, json!([]), json!([])), whole(26.0));
+    let from_visits = json!([["is", "visit:country", ["DK"]]]);
+    assert_eq!(visitors(&bench, json!([]), from_visits), whole(26.0));
+}
+
+/// `daily` does not say who the visitors of a large row are: a small one that takes it along is counted from events.
+#[test]
+fn a_large_row_that_a_small_one_takes_along_is_counted_and_not_added_up() {
+    let mut bench = Bench::new("taken_along", 1);
+    let mut events = moved(views("s0", "/", 0..70), -4);
+    // Three of the seventy came twice, from elsewhere.
+    let mut again: Vec<Event> = events[..3].to_vec();
+    for event in &mut again {
+        event.visit += 500_000;
+        event.country = "NO".into();
+    }
+    events.extend(again);
+    bench.insert(&events, 100);
+    assert_eq!(bench.derive(TODAY), 1);
+    assert_eq!(
+        visitors(&bench, json!(["visit:country"]), json!([])),
+        [("(other)".into(), Some(70.0))]
+    );
+}
+
+#[test]
+fn days_whose_events_are_gone_are_answered_from_their_final_rows() {
+    let mut bench = Bench::new("final_rows", 1);
+    let mut old = [
+        views("s0", "/", 0..20),
+        views("s0", "/rare", 20..22),
+        views("s0", "/odd", 19..21),
+    ]
+    .concat();
+    old = moved(old, -400);
+    for event in &mut old {
+        event.expires = event.day + 395;
+    }
+    let events = [
+        moved(views("s0", "/", 0..9), -4),
+        moved(views("s0", "/rare", 9..11), -4),
+        views("s0", "/", 0..6),
+    ];
+    bench.insert(&old, 100);
+    bench.insert_behind(&events.concat(), 100, 100);
+    assert_eq!(bench.derive(TODAY), 2);
+    let ask = |bench: &Bench, dimensions: Value| {
+        let query = json!({
+            "site_id": "s0", "metrics": ["visitors", "pageviews"], "date_range": ["2025-10-01", "2026-11-09"],
+            "dimensions": dimensions,
+        });
+        bench.ask(&query).unwrap()
+    };
+    // As long as they are there they are counted.
+    let before = ask(&bench, json!([]));
+    assert_eq!(rows(&before), whole(22.0 + 11.0 + 6.0));
+    assert_eq!(before.warnings.len(), 1, "{:?}", before.warnings);
+    bench.delete("day < '2026-01-01'");
+    let after = ask(&bench, json!([]));
+    assert_eq!(rows(&after), whole(22.0 + 11.0 + 6.0));
+    assert_eq!(after.rows[0].metrics[1], Some(24.0 + 11.0 + 6.0));
+    let said = "the events of 2025-10-04 are gone: these days are counted from final roll-ups";
+    assert!(
+        after.warnings.iter().any(|text| text.starts_with(said)),
+        "{:?}",
+        after.warnings
+    );
+    let months = ask(&bench, json!(["time:month"]));
+    assert_eq!(
+        rows(&months),
+        [
+            ("2025-10-01".into(), Some(22.0)),
+            ("2026-11-01".into(), Some(17.0))
+        ]
+    );
+    // Of the old day four have seen what is folded there ("/" was taken along by nobody: together they are few, so it was);
+    // of the new ones two.
+    let by_page = ask(&bench, json!(["event:page"]));
+    let folded = by_page
+        .rows
+        .iter()
+        .find(|row| row.dimensions[0] == "(other)")
+        .unwrap();
+    assert_eq!(folded.metrics[0], Some(22.0 + 2.0), "{:?}", by_page.rows);
+    let filtered = bench
+        .ask(&pages("s0", json!([["is", "visit:country", ["DK"]]])))
+        .unwrap();
+    assert!(filtered.warnings.iter().all(|text| !text.contains("gone")));
+    let all = json!({ "site_id": "s0", "metrics": ["visitors"], "date_range": "all" });
+    assert_eq!(rows(&bench.ask(&all).unwrap()), whole(39.0));
+    // What only events could tell is not there, and that is said.
+    let devices = json!({ "site_id": "s0", "metrics": ["devices"], "date_range": ["2025-10-01", "2026-11-09"] });
+    let said = "the events of 2025-10-04 are gone: nothing of these days is counted here";
+    assert!(
+        bench
+            .ask(&devices)
+            .unwrap()
+            .warnings
+            .contains(&said.to_owned())
+    );
+}
