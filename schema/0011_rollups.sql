@@ -3,11 +3,11 @@
 -- which counting a row is of. Days that were counted without it are counted anew.
 ALTER TABLE visits ADD COLUMN IF NOT EXISTS scroll UInt8 DEFAULT 255 COMMENT 'Deepest scroll position of the visit, percent; 255: not told.' CODEC(ZSTD(1));
 
-ALTER TABLE visits_next ADD COLUMN IF NOT EXISTS scroll UInt8 DEFAULT 255 COMMENT 'Deepest scroll position of the visit, percent; 255: not told.' CODEC(ZSTD(1));
-
 ALTER TABLE visits ADD COLUMN IF NOT EXISTS counting UInt64 COMMENT 'As in derived_days. A day''s rows of another counting are not answered from.' CODEC(ZSTD(1));
 
-ALTER TABLE visits_next ADD COLUMN IF NOT EXISTS counting UInt64 COMMENT 'As in derived_days. A day''s rows of another counting are not answered from.' CODEC(ZSTD(1));
+DROP TABLE IF EXISTS visits_next SYNC;
+
+CREATE TABLE IF NOT EXISTS visits_next AS visits;
 
 ALTER TABLE derived_days ADD COLUMN IF NOT EXISTS form UInt8 COMMENT 'What was counted. 0: without the columns of this file.';
 

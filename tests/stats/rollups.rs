@@ -1,6 +1,7 @@
 //! Closed days are answered from roll-ups, as long as these hold what `events` hold.
 
 use brine::event::Event;
+use brine::store::migrations::{MIGRATIONS, migrate};
 use serde_json::{Value, json};
 
 use super::property::TODAY;
@@ -92,6 +93,26 @@ fn a_restriction_and_its_end_are_in_the_next_answer() {
     assert_eq!(visitors(&bench, json!([]), json!([])), whole(26.0));
     let from_visits = json!([["is", "visit:country", ["DK"]]]);
     assert_eq!(visitors(&bench, json!([]), from_visits), whole(26.0));
+}
+
+/// A month is put in place as a whole. Where another collector did that with a day as it was before, its number tells.
+#[test]
+fn rows_of_another_counting_are_not_answered_from_and_counted_again() {
+    let mut bench = Bench::new("another_counting", 1);
+    two_days(&mut bench);
+    let of_visits = json!([["is", "visit:country", ["DK"]]]);
+    for (table, wrong) in [("daily", "visitors = 7"), ("visits", "country = 'SE'")] {
+        bench.execute(&format!(
+            "ALTER TABLE {table} UPDATE counting = counting - 1, {wrong} WHERE 1 SETTINGS mutations_sync = 1"
+        ));
+        assert_eq!(visitors(&bench, json!([]), json!([])), whole(26.0));
+        assert_eq!(visitors(&bench, json!([]), of_visits.clone()), whole(26.0));
+        assert_eq!(bench.derive(TODAY), 1);
+        let stored = bench.texts("SELECT toString(sum(visitors)) FROM daily WHERE dimension = ''");
+        assert_eq!(stored, ["20"]);
+        assert_eq!(visitors(&bench, json!([]), of_visits.clone()), whole(26.0));
+        assert_eq!(bench.derive(TODAY), 0);
+    }
 }
 
 /// `daily` does not say who the visitors of a large row are: a small one that takes it along is counted from events.
@@ -189,4 +210,47 @@ fn days_whose_events_are_gone_are_answered_from_their_final_rows() {
             .warnings
             .contains(&said.to_owned())
     );
+}
+
+/// `daily` was by day before: final rows, which nobody can count again, move into months, whenever the move was cut off.
+#[test]
+fn final_rows_move_into_months() {
+    let bench = Bench::new("moved", 1);
+    let (_, before) = MIGRATIONS
+        .iter()
+        .find(|(name, _)| *name == "0006_derived")
+        .unwrap();
+    let by_day = before
+        .split(";\n")
+        .find(|text| text.contains("EXISTS daily\n"))
+        .unwrap();
+    let again = "ALTER TABLE schema_migrations DELETE WHERE name = '0011_rollups' SETTINGS mutations_sync = 1";
+    let move_rows = || {
+        bench.execute(again);
+        let done = bench
+            .runtime
+            .block_on(migrate(&bench.store.client, &bench.store.database));
+        assert_eq!(done.unwrap(), ["0011_rollups"]);
+        let rows = bench.texts("SELECT concat(toString(day), ' ', value, ' ', toString(visitors)) FROM daily ORDER BY day, value");
+        assert_eq!(rows.len(), 60, "{rows:?}");
+        assert_eq!(rows[59], "2024-02-29 (other) 16");
+        let key = "SELECT partition_key FROM system.tables WHERE database = currentDatabase() AND name IN ('daily', 'daily_next')";
+        assert_eq!(bench.texts(key), ["toYYYYMM(day)", "toYYYYMM(day)"]);
+        let left = "SELECT name FROM system.tables WHERE database = currentDatabase() AND name = 'daily_by_month'";
+        assert!(bench.texts(left).is_empty());
+    };
+    bench.execute("CREATE TABLE half AS daily");
+    bench.execute("DROP TABLE daily SYNC");
+    bench.execute(by_day);
+    bench.execute(
+        "INSERT INTO daily SELECT 's0', toDate('2024-01-01') + number, 'event:page', '(other)', 16, 1, 2, 3, 4, 5, 6, 7 FROM numbers(60)",
+    );
+    // Cut off half-way before, with some rows in the new table.
+    bench.execute("RENAME TABLE half TO daily_by_month");
+    bench.execute(
+        "INSERT INTO daily_by_month (site, day, value) VALUES ('s0', '2024-01-01', 'half')",
+    );
+    move_rows();
+    // Cut off behind the exchange: there is nothing left to move.
+    move_rows();
 }

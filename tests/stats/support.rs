@@ -157,6 +157,13 @@ impl Bench {
             .unwrap()
     }
 
+    /// Rows of one text each.
+    pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
+        self.runtime
+            .block_on(self.store.client.query_raw(sql).fetch_all())
+            .unwrap()
+    }
+
     pub(crate) fn execute(&self, sql: &str) {
         self.runtime
             .block_on(self.store.client.query_raw(sql).execute())

@@ -292,7 +292,8 @@ async fn what_daily_counts_is_what_the_query_api_counts() {
         ),
     )
     .await;
-    done(&brine, json!({ "action": "run" })).await;
+    // Asked before anything is counted: it counts events.
+    let mut asked = Vec::new();
     for dimension in [
         "visit:source",
         "visit:entry_page",
@@ -333,6 +334,10 @@ async fn what_daily_counts_is_what_the_query_api_counts() {
             })
             .collect();
         expected.sort();
+        asked.push((dimension, expected));
+    }
+    done(&brine, json!({ "action": "run" })).await;
+    for (dimension, expected) in asked {
         let mut found = brine.sql(&format!(
             "SELECT value, visitors, visits, pageviews, events FROM daily WHERE dimension = '{dimension}'"
         ));
@@ -340,7 +345,7 @@ async fn what_daily_counts_is_what_the_query_api_counts() {
         assert_eq!(found, expected, "{dimension}");
     }
     // Counted again, it is the same again.
-    let sums = "SELECT sum(cityHash64(*)) FROM daily";
+    let sums = "SELECT sum(cityHash64(* EXCEPT counting)) FROM daily";
     let before = brine.sql(sums);
     change(&brine, "TRUNCATE TABLE brine.derived_days").await;
     done(&brine, json!({ "action": "run" })).await;

@@ -15,7 +15,7 @@ const STORED: &str = "SELECT site, toUInt16(day), name, count() FROM events GROU
 const WHOLE: &str = "SELECT site, toUInt16(day), visitors, pageviews FROM daily WHERE dimension = '' ORDER BY site, toUInt16(day)";
 
 /// Rows of daily about few people, of days whose page views are gone.
-const TOO_SMALL: &str = "SELECT count() FROM daily WHERE visitors < 5 AND (site, day) NOT IN \
+const TOO_SMALL: &str = "SELECT count() FROM daily WHERE (visitors < 5 OR notEmpty(few) OR scroll_visitors BETWEEN 1 AND 4) AND (site, day) NOT IN \
     (SELECT site, day FROM events WHERE name = 'pageview')";
 
 fn keep(events: i64, engagement: i64) -> Days {
