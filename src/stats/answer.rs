@@ -16,6 +16,7 @@ use super::metric::Metric;
 use super::period::Range;
 use super::protect::is_gated;
 use super::request::Query;
+use super::rollup::Lost;
 
 /// Further changes of the salt are only counted: three years of daily ones.
 const MAX_BOUNDARIES: usize = 1_100;
@@ -59,6 +60,7 @@ pub(super) struct Material {
     /// Instants within the range at which one salt gave way to the next.
     pub(super) salt_boundaries: Vec<Timestamp>,
     pub(super) labels: Option<Vec<String>>,
+    pub(super) lost: Lost,
     /// What is to be said of days whose events are gone.
     pub(super) gone: Vec<String>,
 }
@@ -80,6 +82,8 @@ pub struct Answer {
     pub warnings: Vec<String>,
     /// Facts about the range, as in the JSON answer.
     pub meta: Map<String, Value>,
+    /// What it lacks because events are gone; `warnings` names the days.
+    pub lost: Lost,
     /// Rows there are, on all pages; 0 where all are withheld.
     pub n_rows: u64,
     /// All points of time of the range, where `include.time_labels` asks for them.
@@ -169,6 +173,7 @@ impl Answer {
             k,
             warnings,
             meta,
+            lost: Lost::Nothing,
             n_rows: 0,
             labels: Vec::new(),
             earlier: Vec::new(),
@@ -246,6 +251,7 @@ impl Material {
             n_suppressed,
             k: self.k,
             warnings,
+            lost: self.lost,
             meta,
             written: self.written(),
         }

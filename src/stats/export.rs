@@ -112,6 +112,7 @@ pub async fn export(
         about: around.about,
         salt_boundaries: around.salt_boundaries,
         labels,
+        lost: plans.lost(),
         gone: plans.warnings(limits.k),
     };
     Ok(Export {

@@ -38,7 +38,7 @@ pub(crate) use self::literal::literal;
 use self::metric::Metric;
 use self::period::{Asked, Made, Range};
 use self::request::{Comparison, MAX_ROWS, Query, Refusal, Unread};
-use self::rollup::{Memo, Plan};
+use self::rollup::{Lost, Memo, Plan};
 use self::sql::Counting;
 use crate::config::{Site, Sites, settings};
 use crate::salts::period::local_day;
@@ -190,6 +190,7 @@ pub async fn answer_with(
         about: around.about,
         salt_boundaries: around.salt_boundaries,
         labels,
+        lost: plans.lost(),
         gone: plans.warnings(limits.k),
     }
     .answer())
@@ -223,6 +224,10 @@ struct Plans {
 }
 
 impl Plans {
+    fn lost(&self) -> Lost {
+        self.range.lost()
+    }
+
     /// What a reader must know of days whose events are gone.
     fn warnings(&self, k: u32) -> Vec<String> {
         [Some(&self.range), self.earlier.as_ref()]

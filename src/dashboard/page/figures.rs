@@ -9,6 +9,7 @@ use super::super::words;
 use super::{Choice, Consent, Main, Tile, controls::day, range_text};
 use crate::stats::Answer;
 use crate::stats::metric::Metric;
+use crate::stats::rollup::Lost;
 
 /// The figures on top.
 pub(in super::super) fn tiles(view: &View, answer: &Answer) -> Vec<Tile> {
@@ -240,6 +241,21 @@ pub(in super::super) fn consent(
     }
 }
 
+/// What a reader must know where events of the period are gone.
+pub(in super::super) fn lost(lost: Lost, view: &View) -> Option<&'static str> {
+    match lost {
+        Lost::Nothing => None,
+        Lost::Details => Some(view.say(
+            "Some of these days are past their retention: they are counted from final daily numbers, in which small rows stand under (other).",
+            "Nogle af disse dage er ældre end opbevaringstiden: de er talt fra endelige dagstal, hvor små rækker står under (øvrige).",
+        )),
+        Lost::Days => Some(view.say(
+            "Some of these days are past their retention, and are not counted here.",
+            "Nogle af disse dage er ældre end opbevaringstiden og er ikke talt med her.",
+        )),
+    }
+}
+
 /// What must be known of the numbers: consent coverage, age of the newest event, salts.
 pub(in super::super) fn notes(view: &View, answer: &Answer) -> Vec<String> {
     let language = view.language;
@@ -254,6 +270,9 @@ pub(in super::super) fn notes(view: &View, answer: &Answer) -> Vec<String> {
             format!("Visitors are the sum over {n_salts} salts: who came on several days is counted on each."),
             format!("Besøgende er summen over {n_salts} salte: den, der kom flere dage, tælles hver dag."),
         ));
+    }
+    if let Some(lost) = lost(answer.lost, view) {
+        notes.push(lost.into());
     }
     let coverage = answer
         .meta

@@ -6,6 +6,7 @@ use super::super::view::{self, View};
 use super::super::words;
 use super::{Choice, HourRow, MapTile, Row, Shown, fault};
 use crate::policy::language::Language;
+use crate::stats::rollup::Lost;
 use crate::stats::{Answer, QueryError};
 
 /// One panel.
@@ -68,6 +69,10 @@ pub(in super::super) fn shown(
         .iter()
         .map(|m| words::metric(*m, language))
         .collect();
+    let lost = super::figures::lost(answer.lost, view);
+    if let Some(lost) = lost.filter(|_| answer.lost == Lost::Days) {
+        shown.note = lost.into();
+    }
     if answer.rows.is_empty() {
         shown.empty = match answer.n_suppressed {
             0 => language
@@ -81,7 +86,7 @@ pub(in super::super) fn shown(
         return shown;
     }
     if answer.n_suppressed > 0 {
-        shown.note = language.pick(
+        let folded = language.pick(
             format!(
                 "Rows with fewer than {} visitors are one row, (other).",
                 answer.k
@@ -91,6 +96,10 @@ pub(in super::super) fn shown(
                 answer.k
             ),
         );
+        shown.note = [folded.as_str(), shown.note.as_str()]
+            .join(" ")
+            .trim_end()
+            .to_owned();
     }
     if panel.shape == Shape::Hours {
         shown.hours = hours(answer, language);

@@ -48,6 +48,18 @@ pub(super) enum Form {
     Events,
 }
 
+/// What an answer lacks because events are gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lost {
+    /// Nothing: every day has its events.
+    #[default]
+    Nothing,
+    /// Days are counted from final rows: what was small stands under `(other)`.
+    Details,
+    /// Days are missing: their final rows cannot answer this.
+    Days,
+}
+
 /// Local dates, as stretches with both ends included, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Spans(Vec<(u16, u16)>);
@@ -151,6 +163,15 @@ impl Plan {
     /// Tells whether final rows are in its answer.
     pub(super) fn has_final_rows(&self) -> bool {
         matches!(self.form, Form::Daily(_)) && !self.gone.is_empty()
+    }
+
+    /// How days whose events are gone stand in its answer.
+    pub(super) fn lost(&self) -> Lost {
+        match (self.gone.is_empty(), self.has_final_rows()) {
+            (true, _) => Lost::Nothing,
+            (false, true) => Lost::Details,
+            (false, false) => Lost::Days,
+        }
     }
 
     /// What a reader must know about days whose events are gone.
