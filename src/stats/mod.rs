@@ -38,7 +38,7 @@ pub(crate) use self::literal::literal;
 use self::metric::Metric;
 use self::period::{Asked, Made, Range};
 use self::request::{Comparison, MAX_ROWS, Query, Refusal, Unread};
-use self::rollup::{Lost, Memo, Plan};
+use self::rollup::{Form, Lost, Memo, Plan};
 use self::sql::Counting;
 use crate::config::{Site, Sites, settings};
 use crate::salts::period::local_day;
@@ -394,12 +394,12 @@ impl Asker<'_> {
                 earlier: earlier.map(|_| nothing),
             });
         };
-        let days = rollup::days(self, memo, site, first, last).await?;
+        let form = |range| self.statement(query, range, &nothing, 0, 0).form();
+        let ranges = [Some(range), earlier].into_iter().flatten();
+        let with_visits = ranges.map(form).any(|form| form == Form::Visits);
+        let days = rollup::days(self, memo, site, (first, last), with_visits).await?;
         let plan = |range: Range| match range {
-            Range::Days { first, last } => {
-                let form = self.statement(query, range, &nothing, 0, 0).form();
-                days.plan(form, first, last)
-            }
+            Range::Days { first, last } => days.plan(form(range), first, last),
             Range::Instants { .. } => nothing.clone(),
         };
         Ok(Plans {

@@ -273,10 +273,10 @@ struct Facts {
 #[derive(Debug, Default)]
 pub struct Memo(tokio::sync::Mutex<Vec<Asked>>);
 
-/// A site, first and last day, and what is known of the days between.
-type Asked = (String, u16, u16, Arc<Days>);
+/// A site, first and last day, whether `visits` were looked at, and what is known of the days between.
+type Asked = (String, u16, u16, bool, Arc<Days>);
 
-/// Finds out about the days of a range; `memo` may know it.
+/// Finds out about the days of a range; `memo` may know it. `visits` is a part a day, and looked at only where it is needed.
 ///
 /// # Errors
 /// As the query API.
@@ -284,22 +284,23 @@ pub(super) async fn days(
     asker: &Asker<'_>,
     memo: Option<&Memo>,
     site: &Site,
-    first: u16,
-    last: u16,
+    (first, last): (u16, u16),
+    with_visits: bool,
 ) -> Result<Arc<Days>, QueryError> {
     let Some(memo) = memo else {
-        return ask(asker, site, first, last).await.map(Arc::new);
+        let days = ask(asker, site, first, last, with_visits).await;
+        return days.map(Arc::new);
     };
     // The first of a page's questions asks, the others wait for it.
     let mut known = memo.0.lock().await;
-    let found = known
-        .iter()
-        .find(|(of, from, to, _)| of == site.id.as_str() && *from <= first && last <= *to);
+    let found = known.iter().find(|(of, from, to, visits, _)| {
+        of == site.id.as_str() && *from <= first && last <= *to && (*visits || !with_visits)
+    });
     if let Some((.., days)) = found {
         return Ok(days.clone());
     }
-    let days = Arc::new(ask(asker, site, first, last).await?);
-    known.push((site.id.to_string(), first, last, days.clone()));
+    let days = Arc::new(ask(asker, site, first, last, with_visits).await?);
+    known.push((site.id.to_string(), first, last, with_visits, days.clone()));
     Ok(days)
 }
 
@@ -336,7 +337,13 @@ fn is_kept(part: Part) -> bool {
     }
 }
 
-async fn ask(asker: &Asker<'_>, site: &Site, first: u16, last: u16) -> Result<Days, QueryError> {
+async fn ask(
+    asker: &Asker<'_>,
+    site: &Site,
+    first: u16,
+    last: u16,
+    with_visits: bool,
+) -> Result<Days, QueryError> {
     let id = literal(site.id.as_str());
     let within = format!(
         "site = {id} AND day BETWEEN '{}' AND '{}'",
@@ -355,7 +362,10 @@ async fn ask(asker: &Asker<'_>, site: &Site, first: u16, last: u16) -> Result<Da
          counting AS of FROM derived_days FINAL WHERE {within} UNION ALL {} UNION ALL {} \
          UNION ALL SELECT 0, 3, count(), 0, 0, 0, 0 FROM restrictions WHERE site = {id})",
         in_place(1, "daily", " AND dimension = ''"),
-        in_place(2, "visits", ""),
+        match with_visits {
+            true => in_place(2, "visits", ""),
+            false => in_place(2, "visits", " AND 0"),
+        },
     );
     let mut facts: BTreeMap<u16, Facts> = BTreeMap::new();
     let mut is_restricted = false;
