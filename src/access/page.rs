@@ -129,6 +129,8 @@ pub(super) struct Tickets {
     pub(super) frame: Frame,
     pub(super) form: String,
     pub(super) caption: &'static str,
+    /// Said where there are no lines: what they would be, and how the first is made.
+    pub(super) empty: &'static str,
     pub(super) add_title: &'static str,
     pub(super) has_scopes: bool,
     pub(super) lines: Vec<TicketLine>,

@@ -59,6 +59,12 @@ pub(super) async fn keys(
         frame: frame(head, viewer, ("API keys", "API-nøgler"), &told),
         form: viewer.form().to_owned(),
         caption: language.pick("Programs that may ask", "Programmer, der må spørge"),
+        empty: language.pick(
+            "No keys yet. Each program that may ask for numbers will stand here, with its sites and the day its key \
+             ends; make the first one below.",
+            "Ingen nøgler endnu. Her kommer hvert program, der må spørge efter tal, til at stå med websteder og \
+             nøglens udløbsdag. Opret den første nedenfor.",
+        ),
         add_title: language.pick("A new key", "En ny nøgle"),
         has_scopes: true,
         lines: lines.collect(),
@@ -160,6 +166,13 @@ pub(super) async fn links(
         caption: language.pick(
             "Whoever has such a link may look at the site's dashboard, and change nothing",
             "Den, der har et sådant link, må se webstedets tal og kan intet ændre",
+        ),
+        empty: language.pick(
+            "No shared links yet. Each link that shows a site to whoever has it will stand here until it ends; make the \
+             first one below, or at the foot of a site's page by “Share this view by a link”.",
+            "Ingen delte links endnu. Her kommer hvert link, der viser et websted til den, der har det, til at stå, \
+             indtil det udløber. Opret det første nedenfor, eller nederst på et websteds side med “Del denne visning \
+             med et link”.",
         ),
         add_title: language.pick("A new link", "Et nyt link"),
         has_scopes: false,

@@ -95,6 +95,9 @@ pub(super) fn groups(view: &View, rows: Vec<SiteRow>) -> Vec<Group> {
             })
             .collect()
     };
+    if rows.is_empty() {
+        return Vec::new();
+    }
     let together = Group {
         title: view.say("All together", "Alle sammen"),
         sums: sums(&rows.iter().collect::<Vec<_>>()),

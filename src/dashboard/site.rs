@@ -114,18 +114,20 @@ pub(super) async fn one(
         (Ok(consent), Ok(top)) => Some(page::consent(view, coarse, consent, top, consent_csv)),
         _ => None,
     };
+    let health = health::lines(
+        &dashboard.collector,
+        site,
+        view,
+        oldest.unwrap_or_default(),
+        asker.now,
+    );
     let shown = SitePage {
         funnel: fault
             .is_empty()
             .then(|| page::funnel(view, site, &steps, funnel.as_ref())),
         consent,
-        health: health::lines(
-            &dashboard.collector,
-            site,
-            view,
-            oldest.unwrap_or_default(),
-            asker.now,
-        ),
+        has_outcomes: health.iter().any(|line| line.is_outcome),
+        health,
         marks: page::marks(view, &base, &marks),
         frame: dashboard.frame(asker.sites, view, Some(site)),
         site,

@@ -4,6 +4,7 @@
 //! is a value of a template, which escapes it; addresses are built by `view.rs` alone.
 
 mod controls;
+mod empties;
 mod extras;
 mod figures;
 mod panels;
@@ -66,6 +67,8 @@ pub(super) struct SitePage<'a> {
     pub(super) funnel: Option<FunnelShown>,
     pub(super) consent: Option<Consent>,
     pub(super) health: Vec<super::health::Line>,
+    /// Beacons of the site are among its lines.
+    pub(super) has_outcomes: bool,
     pub(super) marks: Marks,
     pub(super) notes: Vec<String>,
     /// Why nothing could be counted; empty: it could.
