@@ -126,6 +126,7 @@ pub(in super::super) fn main_graph(
             value,
             earlier_value,
             is_ahead,
+            is_under_way: words::is_under_way(label, step, now_label),
             x: 0.0,
             width: 0.0,
         }
@@ -195,6 +196,7 @@ pub(in super::super) fn consent(
     answer: &Answer,
     about: &Answer,
     csv: String,
+    now_label: &str,
 ) -> Consent {
     let language = view.language;
     let point = |label: &String| {
@@ -207,6 +209,7 @@ pub(in super::super) fn consent(
             name: words::point(label, step, language),
             text: words::figure(Metric::ConsentRate, value, "", language),
             value,
+            is_under_way: words::is_under_way(label, step, now_label),
             ..Point::empty()
         }
     };

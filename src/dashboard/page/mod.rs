@@ -48,6 +48,11 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    /// Said beside the figure of an interval that is not over.
+    fn so_far(&self) -> &'static str {
+        self.say("so far", "indtil nu")
+    }
+
     pub(super) fn say(&self, en: &'static str, da: &'static str) -> &'static str {
         self.language.pick(en, da)
     }
