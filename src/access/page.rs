@@ -79,8 +79,8 @@ pub(super) struct Welcome {
 #[template(path = "message.html", config = "src/access/askama.toml")]
 pub(super) struct Message {
     pub(super) frame: Frame,
-    pub(super) text: &'static str,
-    pub(super) href: &'static str,
+    pub(super) text: String,
+    pub(super) href: String,
     pub(super) link: &'static str,
 }
 

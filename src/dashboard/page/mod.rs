@@ -288,9 +288,19 @@ impl Shown {
 /// Why something could not be counted, in words.
 pub(super) fn fault(error: &QueryError, language: Language) -> String {
     match error {
-        QueryError::BadRequest(refusal) => refusal.to_string(),
+        QueryError::BadRequest(refusal) => language.pick(
+            format!(
+                "This cannot be asked: {refusal}. Remove the filter or the step, or choose other dates."
+            ),
+            format!(
+                "Dette kan ikke spørges: {refusal}. Fjern filteret eller trinnet, eller vælg andre datoer."
+            ),
+        ),
         QueryError::UnknownSite => language
-            .pick("No such site.", "Webstedet findes ikke.")
+            .pick(
+                "There is no such site; choose one above.",
+                "Webstedet findes ikke; vælg et ovenfor.",
+            )
             .into(),
         QueryError::TooExpensive { .. } => language
             .pick(
@@ -305,7 +315,10 @@ pub(super) fn fault(error: &QueryError, language: Language) -> String {
             )
             .into(),
         QueryError::Failed { .. } => language
-            .pick("This could not be counted.", "Dette kunne ikke tælles.")
+            .pick(
+                "This could not be counted. Try again; if it stays so, tell whoever runs brine: the log says why.",
+                "Dette kunne ikke tælles. Prøv igen; bliver det ved, så sig det til den, der driver brine: loggen siger hvorfor.",
+            )
             .into(),
     }
 }
