@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::access::book::Scope;
 use crate::access::gate::{Action, Gate, Via, Viewer, detail_of};
 use crate::access::http as access;
+use crate::access::refusal;
 use crate::collector::Collector;
 use crate::dashboard::{self, Dashboard, Reader};
 use crate::retention::{self, Retention};
@@ -58,8 +59,13 @@ impl Admin {
         request: Request<Incoming>,
         peer: IpAddr,
     ) -> Result<Reply, Infallible> {
-        let (head, mut body) = request.into_parts();
-        Ok(match (&head.method, head.uri.path()) {
+        let (head, body) = request.into_parts();
+        let reply = self.reply(&head, body, peer).await;
+        Ok(refusal::for_reader(&head, reply))
+    }
+
+    async fn reply(&self, head: &Parts, mut body: Incoming, peer: IpAddr) -> Reply {
+        match (&head.method, head.uri.path()) {
             (&Method::GET | &Method::HEAD, "/metrics") => typed(
                 StatusCode::OK,
                 "text/plain; version=0.0.4; charset=utf-8",
@@ -70,20 +76,20 @@ impl Admin {
             (_, "/metrics" | "/health" | "/ready") => not_allowed("GET"),
             (_, path) if access::owns(path) => {
                 let sites = &self.collector.live.load_full().sites;
-                access::answer(&self.gate, sites, &head, body, peer).await
+                access::answer(&self.gate, sites, head, body, peer).await
             }
-            _ => match self.gate.admit(&head, peer).await {
+            _ => match self.gate.admit(head, peer).await {
                 Ok(viewer) => {
-                    let mut reply = self.inside(&viewer, &head, body, peer).await;
+                    let mut reply = self.inside(&viewer, head, body, peer).await;
                     viewer.dress(&mut reply);
                     reply
                 }
                 Err(reply) => {
-                    body::discard(&head, &mut body, self.limits().time).await;
+                    body::discard(head, &mut body, self.limits().time).await;
                     *reply
                 }
             },
-        })
+        }
     }
 
     /// Answers somebody who may look.
@@ -127,7 +133,7 @@ impl Admin {
         };
         if !is_own {
             let reason = "this form is not of your session; open the page anew";
-            return problem(StatusCode::FORBIDDEN, None, reason);
+            return refusal::stale(problem(StatusCode::FORBIDDEN, None, reason));
         }
         let live = self.collector.live.load_full();
         let sites = viewer.sites(&live.sites);

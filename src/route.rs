@@ -15,9 +15,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH,
-    CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, ORIGIN, REFERER, RETRY_AFTER, VARY,
+    ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, ORIGIN, REFERER,
+    RETRY_AFTER, VARY,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
@@ -461,6 +462,11 @@ pub fn problem(status: StatusCode, outcome: Option<Outcome>, detail: &str) -> Re
         HeaderValue::from_static("application/problem+json"),
     );
     reply
+}
+
+/// Tells whether somebody reads the answer: HTML is among what is accepted.
+pub(crate) fn wants_page(head: &Parts) -> bool {
+    header(head, &ACCEPT).is_some_and(|accepted| accepted.contains("text/html"))
 }
 
 /// A JSON reply.

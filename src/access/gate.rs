@@ -29,6 +29,7 @@ use super::live::{Live, Slot};
 pub use super::log::{Action, detail_of};
 use super::log::{Line, append};
 use super::password::Passwords;
+use super::refusal;
 use super::session::Sessions;
 use super::store::{BookStore, StoreError};
 use super::throttle::Throttle;
@@ -44,7 +45,7 @@ use crate::secret::{self, Secret, SecretError};
 use crate::shutdown;
 use crate::spool::{AppendError, Spool};
 
-static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+pub(super) static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// How long a set-up link holds: a day after the start that printed it.
 const SETUP_MS: i64 = 86_400_000;
@@ -157,7 +158,8 @@ impl Gate {
         let changes = !matches!(head.method, Method::GET | Method::HEAD);
         if is_ambient && changes && !self.is_own_page(head) {
             let reason = "this request does not come from a page of this listener";
-            return Err(Box::new(problem(StatusCode::FORBIDDEN, None, reason)));
+            let refusal = problem(StatusCode::FORBIDDEN, None, reason);
+            return Err(Box::new(refusal::foreign(refusal)));
         }
         Ok(viewer)
     }
@@ -177,7 +179,13 @@ impl Gate {
         written.map_err(|error| {
             tracing::error!(%error, "a look cannot be recorded, and is not answered");
             let reason = "who looks is recorded first, and that is not possible now";
-            Box::new(problem(StatusCode::SERVICE_UNAVAILABLE, None, reason))
+            Box::new(refusal::told(
+                problem(StatusCode::SERVICE_UNAVAILABLE, None, reason),
+                "Who looks is recorded before anything is shown, and that is not possible now. Try again in a moment; if it \
+                 stays so, tell whoever runs brine: its spool takes nothing, and the log says why.",
+                "Det noteres, hvem der ser tallene, før noget vises, og det er ikke muligt nu. Prøv igen om lidt; bliver det \
+                 ved, så sig det til den, der driver brine: dens spool tager intet imod, og loggen siger hvorfor.",
+            ))
         })
     }
 
@@ -406,7 +414,13 @@ impl Gate {
         if self.rules.mode == Mode::Proxy && !head.headers.contains_key(AUTHORIZATION) {
             let reason =
                 "come by way of the proxy, as a user that this brine knows (`brine users add`)";
-            return problem(StatusCode::FORBIDDEN, None, reason);
+            return refusal::told(
+                problem(StatusCode::FORBIDDEN, None, reason),
+                "People come in here by way of the proxy before brine, and it has named nobody whom brine knows. Come by the \
+                 proxy's address, or ask whoever runs brine to add you (brine users add).",
+                "Her kommer man ind gennem den proxy, der står foran brine, og den har ikke nævnt nogen, som brine kender. \
+                 Brug proxyens adresse, eller bed den, der driver brine, om at tilføje dig (brine users add).",
+            );
         }
         let mut reply = problem(
             StatusCode::UNAUTHORIZED,

@@ -30,6 +30,7 @@ use super::invite::{share, welcome};
 use super::manage;
 use super::page::{self, Frame, Login};
 use super::password;
+use super::refusal;
 use super::session::new_id;
 use super::store::StoreError;
 use super::throttle::By;
@@ -83,10 +84,11 @@ pub async fn answer(
     body: Incoming,
     peer: IpAddr,
 ) -> Reply {
-    if let Err(reply) = gate.check_host(head) {
+    let path = head.uri.path();
+    // The style is the same for everybody, and so is the refusal of a name that is not ours.
+    if let (Err(reply), true) = (gate.check_host(head), path != "/access.css") {
         return *reply;
     }
-    let path = head.uri.path();
     let form = match head.method {
         Method::GET | Method::HEAD => None,
         Method::POST => match read_form(gate, head, body).await {
@@ -147,7 +149,8 @@ async fn read_form(gate: &Gate, head: &Parts, body: Incoming) -> Result<Form, Bo
     let body = body.map_err(|fault| Box::new(problem(fault.status(), None, &fault.detail())))?;
     if !gate.is_own_page(head) {
         let reason = "this form does not come from a page of this listener";
-        return Err(Box::new(problem(StatusCode::FORBIDDEN, None, reason)));
+        let refusal = problem(StatusCode::FORBIDDEN, None, reason);
+        return Err(Box::new(refusal::foreign(refusal)));
     }
     let body = Zeroizing::new(body.to_vec());
     let mut form: BTreeMap<String, Vec<Zeroizing<String>>> = BTreeMap::new();
@@ -159,7 +162,7 @@ async fn read_form(gate: &Gate, head: &Parts, body: Incoming) -> Result<Form, Bo
 }
 
 /// Where to go after signing in: a path of ours, or home. `//host` and `/\host` are other hosts to a browser.
-fn local_path(next: &str) -> &str {
+pub(super) fn local_path(next: &str) -> &str {
     let mut bytes = next.bytes();
     let is_path = bytes.next() == Some(b'/') && !matches!(bytes.next(), Some(b'/' | b'\\'));
     let is_plain = next.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');

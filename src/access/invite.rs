@@ -10,6 +10,8 @@ use super::http::{
     Form, STALE, begin, change, chosen, frame, is_proven, keep_language, language_of, proof,
 };
 use super::page::{self, Message, Welcome};
+use super::store::StoreError;
+use super::users::said;
 use crate::dashboard;
 use crate::route::Reply;
 
@@ -60,7 +62,7 @@ pub(super) async fn welcome(gate: &Gate, head: &Parts, form: Option<&Form>) -> R
         None => match name_of(form.text("name")) {
             Ok(name) => name,
             Err(error) => {
-                let fault = error.to_string();
+                let fault = said(language, &StoreError::Refused(error));
                 return render(&fault, String::new(), StatusCode::UNPROCESSABLE_ENTITY);
             }
         },
@@ -72,7 +74,11 @@ pub(super) async fn welcome(gate: &Gate, head: &Parts, form: Option<&Form>) -> R
         return render(fault, name, StatusCode::UNPROCESSABLE_ENTITY);
     }
     let Ok(phc) = gate.passwords.hash(form.typed("password")).await else {
-        return render("503", name, StatusCode::SERVICE_UNAVAILABLE);
+        let busy = language.pick(
+            "Too many sign-ins at once. Please try again.",
+            "For mange logger ind på én gang. Prøv igen.",
+        );
+        return render(busy, name, StatusCode::SERVICE_UNAVAILABLE);
     };
     let (text, now_ms, user) = (shown.to_owned(), gate.now_ms(), name.clone());
     // Asked again under the lock: of two at once, one opens.
@@ -140,8 +146,8 @@ fn gone(
     let language = language_of(head);
     let page = Message {
         frame: frame(head, ("This link opens nothing", "Linket åbner intet"), ""),
-        text: language.pick(text.0, text.1),
-        href: link.0,
+        text: language.pick(text.0, text.1).to_owned(),
+        href: link.0.to_owned(),
         link: language.pick(link.1, link.2),
     };
     keep_language(head, page::reply(StatusCode::GONE, language, &page))

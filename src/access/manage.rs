@@ -12,6 +12,7 @@ use hyper::http::request::Parts;
 use super::gate::{Action, Gate, Via, Viewer, see_other};
 use super::http::{Form, begin, change, chosen, keep_language, language_of};
 use super::page::{self, Account, Frame};
+use super::refusal;
 use super::throttle::By;
 use super::tickets::{keys, links};
 use super::users::users;
@@ -70,7 +71,7 @@ pub(super) async fn answer(
         .is_some_and(|form| !viewer.is_own_form(form.text("form")))
     {
         let reason = "this form is not of your session; open the page anew";
-        return problem(StatusCode::FORBIDDEN, None, reason);
+        return refusal::stale(problem(StatusCode::FORBIDDEN, None, reason));
     }
     let reply = match path {
         "/account" => account(gate, head, &viewer, form.as_ref()).await,
@@ -91,7 +92,7 @@ pub(super) async fn sign_out(gate: &Gate, head: &Parts, form: &Form, peer: IpAdd
     };
     if !viewer.is_own_form(form.text("form")) {
         let reason = "this form is not of your session; open the page anew";
-        return problem(StatusCode::FORBIDDEN, None, reason);
+        return refusal::stale(problem(StatusCode::FORBIDDEN, None, reason));
     }
     if let Some(id) = cookie(&head.headers, gate.cookie_name("session")) {
         gate.sessions.end(id, gate.now_ms());
@@ -156,7 +157,12 @@ async fn account(gate: &Gate, head: &Parts, viewer: &Viewer, form: Option<&Form>
                     Err(reply) => *reply,
                 };
             }
-            _ => told = Told::fault("?"),
+            _ => {
+                told = Told::fault(language.pick(
+                    "There is no such change; choose one of those below.",
+                    "Den ændring findes ikke; vælg en af dem nedenfor.",
+                ));
+            }
         }
     }
     let book = gate.book_now().await;

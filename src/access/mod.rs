@@ -25,6 +25,7 @@ mod log;
 mod manage;
 mod page;
 pub mod password;
+pub mod refusal;
 pub mod session;
 pub mod store;
 pub mod throttle;

@@ -79,8 +79,8 @@ pub(super) struct Welcome {
 #[template(path = "message.html", config = "src/access/askama.toml")]
 pub(super) struct Message {
     pub(super) frame: Frame,
-    pub(super) text: &'static str,
-    pub(super) href: &'static str,
+    pub(super) text: String,
+    pub(super) href: String,
     pub(super) link: &'static str,
 }
 
@@ -129,6 +129,8 @@ pub(super) struct Tickets {
     pub(super) frame: Frame,
     pub(super) form: String,
     pub(super) caption: &'static str,
+    /// Said where there are no lines: what they would be, and how the first is made.
+    pub(super) empty: &'static str,
     pub(super) add_title: &'static str,
     pub(super) has_scopes: bool,
     pub(super) lines: Vec<TicketLine>,

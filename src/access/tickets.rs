@@ -10,9 +10,10 @@ use super::gate::{Action, Gate, Viewer};
 use super::http::{Form, language_of};
 use super::manage::{Told, frame, status_of};
 use super::page::{self, TicketLine, Tickets};
-use super::users::{ids, is_site, reach_of, said};
+use super::users::{broken, ids, is_site, no_such, reach_of, said};
 use crate::config::Sites;
 use crate::dashboard;
+use crate::policy::language::Language;
 use crate::route::Reply;
 
 /// Milliseconds of a day.
@@ -32,6 +33,17 @@ fn end_of(form: &Form, now_ms: i64) -> Option<i64> {
     (1..=MAX_DAYS)
         .contains(&days)
         .then(|| now_ms + days * DAY_MS)
+}
+
+/// Says how long a new one may live, where a form says something else.
+fn wrong_days(gate: &Gate, form: &Form, language: Language) -> Option<Told> {
+    let is_wrong = form.text("do") == "add" && end_of(form, gate.now_ms()).is_none();
+    is_wrong.then(|| {
+        Told::fault(language.pick(
+            format!("Choose 1 to {MAX_DAYS} days."),
+            format!("Vælg 1 til {MAX_DAYS} dage."),
+        ))
+    })
 }
 
 pub(super) async fn keys(
@@ -59,6 +71,12 @@ pub(super) async fn keys(
         frame: frame(head, viewer, ("API keys", "API-nøgler"), &told),
         form: viewer.form().to_owned(),
         caption: language.pick("Programs that may ask", "Programmer, der må spørge"),
+        empty: language.pick(
+            "No keys yet. Each program that may ask for numbers will stand here, with its sites and the day its key \
+             ends; make the first one below.",
+            "Ingen nøgler endnu. Her kommer hvert program, der må spørge efter tal, til at stå med websteder og \
+             nøglens udløbsdag. Opret den første nedenfor.",
+        ),
         add_title: language.pick("A new key", "En ny nøgle"),
         has_scopes: true,
         lines: lines.collect(),
@@ -86,11 +104,11 @@ async fn change_keys(
     let language = language_of(head);
     let reach = match reach_of(sites, form.text("sites")) {
         Ok(reach) => reach,
-        Err(unknown) => {
-            let text = language.pick("There is no such site: ", "Der er intet websted: ");
-            return Told::fault(format!("{text}{unknown}"));
-        }
+        Err(unknown) => return Told::fault(no_such(sites, &unknown, language)),
     };
+    if let Some(fault) = wrong_days(gate, form, language) {
+        return fault;
+    }
     let scopes: BTreeSet<Scope> = form
         .texts("scope")
         .filter_map(|name| match name {
@@ -119,8 +137,10 @@ pub(super) async fn links(
     form: Option<&Form>,
 ) -> Reply {
     let language = language_of(head);
-    let told = match form {
-        Some(form) => {
+    let refused = form.and_then(|form| wrong_days(gate, form, language));
+    let told = match (refused, form) {
+        (Some(refused), _) => refused,
+        (None, Some(form)) => {
             let (site, ends) = (form.text("site").to_owned(), end_of(form, gate.now_ms()));
             let view = form.text("view").to_owned();
             let is_known = is_site(sites, &site);
@@ -137,7 +157,7 @@ pub(super) async fn links(
             });
             made.await
         }
-        None => Told::default(),
+        (None, None) => Told::default(),
     };
     let query = head.uri.query().unwrap_or_default();
     let asked = |name: &str| {
@@ -160,6 +180,13 @@ pub(super) async fn links(
         caption: language.pick(
             "Whoever has such a link may look at the site's dashboard, and change nothing",
             "Den, der har et sådant link, må se webstedets tal og kan intet ændre",
+        ),
+        empty: language.pick(
+            "No shared links yet. Each link that shows a site to whoever has it will stand here until it ends; make the \
+             first one below, or at the foot of a site's page by “Share this view by a link”.",
+            "Ingen delte links endnu. Her kommer hvert link, der viser et websted til den, der har det, til at stå, \
+             indtil det udløber. Opret det første nedenfor, eller nederst på et websteds side med “Del denne visning \
+             med et link”.",
         ),
         add_title: language.pick("A new link", "Et nyt link"),
         has_scopes: false,
@@ -220,7 +247,7 @@ async fn made(
         Ok(Err(error)) => Told::fault(said(language, &error)),
         Err(error) => {
             tracing::error!(%error, "a task ended badly");
-            Told::fault("500")
+            Told::fault(broken(language))
         }
     }
 }

@@ -61,9 +61,18 @@ pub(super) fn reach_of(sites: &Sites, text: &str) -> Result<Reach, String> {
         .collect();
     let known = |name: &&&str| **name == "*" || is_site(sites, name);
     match names.iter().find(|name| !known(name)) {
-        Some(name) => Err(format!("{name}?")),
+        Some(name) => Err((*name).to_owned()),
         None => Ok(Reach::of(names)),
     }
+}
+
+/// Says that a site is not configured, and which are.
+pub(super) fn no_such(sites: &Sites, name: &str, language: Language) -> String {
+    let known = ids(sites).join(", ");
+    language.pick(
+        format!("There is no site {name}. Choose from {known}."),
+        format!("Der er intet websted {name}. Vælg blandt {known}."),
+    )
 }
 
 pub(super) fn is_site(sites: &Sites, name: &str) -> bool {
@@ -86,10 +95,7 @@ async fn change_users(
     };
     let reach = match reach_of(sites, form.text("sites")) {
         Ok(reach) => reach,
-        Err(unknown) => {
-            let text = language.pick("There is no such site: ", "Der er intet websted: ");
-            return Told::fault(format!("{text}{unknown}"));
-        }
+        Err(unknown) => return Told::fault(no_such(sites, &unknown, language)),
     };
     let (by, now_ms) = (viewer.name().to_owned(), gate.now_ms());
     let (user, deed, reach_text) = (name.clone(), what.clone(), reach.text());
@@ -118,7 +124,7 @@ async fn change_users(
         Ok(Err(error)) => return Told::fault(said(language, &error)),
         Err(error) => {
             tracing::error!(%error, "a task ended badly");
-            return Told::fault("500");
+            return Told::fault(broken(language));
         }
     };
     let detail = match what.as_str() {
@@ -136,14 +142,20 @@ async fn change_users(
     }
 }
 
+/// Says that the fault is not the reader's.
+pub(super) fn broken(language: Language) -> &'static str {
+    language.pick(
+        "It could not be written. Try again; if it stays so, tell whoever runs brine: the log says why.",
+        "Det kunne ikke gemmes. Prøv igen; bliver det ved, så sig det til den, der driver brine: loggen siger hvorfor.",
+    )
+}
+
 /// Says why the book was not changed. Faults of the disk stand in the log.
 pub(super) fn said(language: Language, error: &StoreError) -> String {
     let StoreError::Refused(refused) = error else {
         let reason = error.to_string();
         tracing::error!(reason, "who may look cannot be changed");
-        return language
-            .pick("It could not be written.", "Det kunne ikke gemmes.")
-            .to_owned();
+        return broken(language).to_owned();
     };
     match refused {
         BookError::LastAdmin => language

@@ -2,7 +2,8 @@
 //!
 //! Comes in: values by point of time, and those it is compared with. Goes out: paths in a box of 1000 × 100 that the
 //! page stretches, ticks for the axes (text stands outside, so that it keeps its size at any width), and the same
-//! points for the table. Withheld points are gaps: a line through them would guess.
+//! points for the table. Withheld points are gaps: a line through them would guess. The last stretch is dashed where it
+//! leads to an interval that is not over: what has come so far would look like a fall.
 
 use std::fmt::Write;
 
@@ -23,6 +24,8 @@ pub(super) struct Point {
     pub(super) earlier_value: Option<f64>,
     /// It lies ahead: there is nothing to draw yet.
     pub(super) is_ahead: bool,
+    /// It has begun and is not over: its figure is what has come so far.
+    pub(super) is_under_way: bool,
     /// What somebody wrote about it.
     pub(super) notes: Vec<String>,
     /// Left edge and width in the box, filled in by [`Graph::new`].
@@ -42,6 +45,7 @@ impl Point {
             value: None,
             earlier_value: None,
             is_ahead: false,
+            is_under_way: false,
             notes: Vec::new(),
             x: 0.0,
             width: 0.0,
@@ -54,10 +58,14 @@ impl Point {
 pub(super) struct Graph {
     pub(super) points: Vec<Point>,
     pub(super) line: String,
+    /// From the last point that is over to the one that is not.
+    pub(super) so_far: String,
     pub(super) area: String,
     pub(super) earlier: String,
     /// Single points between gaps, which no line would show.
     pub(super) dots: Vec<(String, String)>,
+    /// Where the point that is not over stands.
+    pub(super) end: Option<(String, String)>,
     /// Values at the top and in the middle of the axis.
     pub(super) top: f64,
     /// Positions in `points` whose names stand below the axis.
@@ -84,9 +92,26 @@ impl Graph {
             .map(|point| point.value.filter(|_| !point.is_ahead))
             .collect();
         let then: Vec<Option<f64>> = points.iter().map(|point| point.earlier_value).collect();
-        let (line, dots) = path(&now, &at);
+        let mut over = now.clone();
+        let under_way = points.iter().position(|point| point.is_under_way);
+        let end = under_way.and_then(|last| Some((last, over[last].take()?)));
+        let (line, mut dots) = path(&over, &at);
+        let written = |(x, y): (f64, f64)| (format!("{x:.1}"), format!("{y:.1}"));
+        let before = end.and_then(|(last, _)| {
+            let before = last.checked_sub(1)?;
+            Some(at(before, over[before]?))
+        });
+        let end = end.map(|(last, value)| at(last, value));
+        let so_far = match (before, end) {
+            (Some((x, y)), Some((last_x, last_y))) => {
+                // The stretch shows it.
+                dots.retain(|dot| *dot != written((x, y)));
+                format!("M{x:.1} {y:.1}L{last_x:.1} {last_y:.1}")
+            }
+            _ => String::new(),
+        };
         let (earlier, _) = path(&then, &at);
-        let area = runs(&now).into_iter().filter(|run| run.len() > 1).fold(
+        let area = runs(&over).into_iter().filter(|run| run.len() > 1).fold(
             String::new(),
             |mut area, run| {
                 let (first, last) = (run[0].0, run[run.len() - 1].0);
@@ -104,9 +129,11 @@ impl Graph {
             ticks: ticks(n),
             points,
             line,
+            so_far,
             area,
             earlier,
             dots,
+            end: end.map(written),
             top,
         }
     }
@@ -124,6 +151,12 @@ impl Graph {
 
     pub(super) fn has_earlier(&self) -> bool {
         !self.earlier.is_empty()
+    }
+
+    /// The point that is not over, where it has a figure.
+    pub(super) fn under_way(&self) -> Option<&Point> {
+        let is_shown = |point: &&Point| point.is_under_way && point.value.is_some();
+        self.points.iter().find(is_shown)
     }
 
     pub(super) fn has_notes(&self) -> bool {
@@ -199,6 +232,31 @@ mod tests {
         assert_eq!(graph.dots, [("875.0".into(), "75.0".into())]);
         assert_eq!(graph.top, 8.0);
         assert_eq!(graph.area, "M125.0 100L125.0 50.0L375.0 0.0L375.0 100Z");
+    }
+
+    /// A day that has begun would look like a fall in a line that goes on.
+    #[test]
+    fn the_stretch_to_what_is_not_over_is_a_line_of_its_own() {
+        let drawn = |values: &[Option<f64>]| {
+            let mut points: Vec<Point> = values.iter().copied().map(point).collect();
+            points.last_mut().expect("a last one").is_under_way = true;
+            Graph::new(points)
+        };
+        let graph = drawn(&[Some(4.0), Some(8.0), Some(8.0), Some(2.0)]);
+        assert_eq!(graph.line, "M125.0 50.0L375.0 0.0L625.0 0.0");
+        assert_eq!(graph.so_far, "M625.0 0.0L875.0 75.0");
+        assert!(graph.area.ends_with("L625.0 100Z"), "{}", graph.area);
+        assert_eq!(graph.end, Some(("875.0".into(), "75.0".into())));
+        // What the dashed stretch begins with needs no dot.
+        let graph = drawn(&[None, Some(8.0), Some(2.0)]);
+        assert_eq!((graph.line.as_str(), graph.dots.len()), ("", 0));
+        assert_eq!(graph.so_far, "M500.0 0.0L833.3 75.0");
+        // Behind a gap there is nothing to draw it from, and withheld it is a gap.
+        let graph = drawn(&[Some(8.0), None, Some(2.0)]);
+        assert_eq!((graph.so_far.as_str(), graph.dots.len()), ("", 1));
+        assert!(graph.end.is_some() && graph.under_way().is_some());
+        let graph = drawn(&[Some(8.0), Some(4.0), None]);
+        assert!(graph.so_far.is_empty() && graph.end.is_none() && graph.under_way().is_none());
     }
 
     #[test]

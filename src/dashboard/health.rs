@@ -19,6 +19,8 @@ pub(super) struct Line {
     pub(super) text: String,
     /// It needs a look.
     pub(super) is_warning: bool,
+    /// It counts beacons that ended alike.
+    pub(super) is_outcome: bool,
 }
 
 /// All lines of a site. `oldest` is the first local date that has events, none where there is none.
@@ -35,6 +37,7 @@ pub(super) fn lines(
         name: name.to_owned(),
         text,
         is_warning,
+        is_outcome: false,
     };
     let today = local_day(now, &site.time_zone);
     let mut lines = Vec::new();
@@ -113,6 +116,7 @@ pub(super) fn lines(
             name: format!("{} ({})", outcome.meaning(), outcome.code()),
             text: number(n),
             is_warning: false,
+            is_outcome: true,
         });
     }
     lines

@@ -14,6 +14,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::ask::Asker;
+use crate::access::refusal;
 use crate::config::Site;
 use crate::route::{Reply, problem, typed};
 use crate::salts::period::{date_of, local_day};
@@ -80,7 +81,8 @@ pub(super) fn read_form(
 ) -> Result<Planned, Box<Reply>> {
     if !is_own(head) {
         let reason = "the form was sent by another page";
-        return Err(Box::new(problem(StatusCode::FORBIDDEN, None, reason)));
+        let refusal = problem(StatusCode::FORBIDDEN, None, reason);
+        return Err(Box::new(refusal::foreign(refusal)));
     }
     let mut change = Change::default();
     for (key, value) in form_urlencoded::parse(form) {
@@ -100,7 +102,11 @@ pub(super) fn read_form(
     let (mark, sql) = match change.row(site, day, now.as_millisecond()) {
         Ok(row) => row,
         Err(reason) => {
-            return Err(Box::new(problem(StatusCode::BAD_REQUEST, None, reason)));
+            return Err(Box::new(refusal::told(
+                problem(StatusCode::BAD_REQUEST, None, reason),
+                "A note or segment needs a name, of 300 bytes at most. Nothing was kept: open the page and write it again.",
+                "En note eller et segment skal have et navn på højst 300 byte. Intet blev gemt: åbn siden, og skriv den igen.",
+            )));
         }
     };
     let plain = format!("/d/{}", site.id);

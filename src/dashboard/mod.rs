@@ -34,7 +34,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::ACCEPT;
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 use tokio::sync::{Mutex, Semaphore};
@@ -47,18 +46,9 @@ use self::view::View;
 use crate::collector::Collector;
 use crate::config::{Site, Sites};
 use crate::policy::language::Language;
-use crate::route::{Reply, problem};
+use crate::route::{Reply, problem, wants_page};
 use crate::stats::rollup::Memo;
 use crate::store::Store;
-
-/// Tells whether somebody reads the answer.
-fn is_browser(head: &Parts) -> bool {
-    let accepted = head
-        .headers
-        .get(ACCEPT)
-        .and_then(|value| value.to_str().ok());
-    accepted.is_some_and(|accepted| accepted.contains("text/html"))
-}
 
 /// How long a live figure is told before it is counted anew; below the pause between two events.
 const FRESH: Duration = Duration::from_secs(4);
@@ -136,7 +126,7 @@ impl Dashboard {
             return Some(site::all(self, sites, &view, head).await);
         }
         let Some(rest) = path.strip_prefix("/d/") else {
-            return is_browser(head).then(|| self.lost(sites, &view, head, "no such path"));
+            return wants_page(head).then(|| self.lost(sites, &view, head, "no such path"));
         };
         let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
         let Some(site) = sites.iter().find(|site| site.id.as_str() == name).cloned() else {
@@ -155,7 +145,7 @@ impl Dashboard {
 
     /// What is not there: in words for a browser, as a problem (RFC 9457) for everything else.
     fn lost(&self, sites: &Sites, view: &View, head: &Parts, reason: &str) -> Reply {
-        if !is_browser(head) {
+        if !wants_page(head) {
             return problem(StatusCode::NOT_FOUND, None, reason);
         }
         let mut view = view.clone();

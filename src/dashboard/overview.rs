@@ -52,6 +52,7 @@ impl SiteRow {
         site: &Site,
         top: Result<&Answer, &QueryError>,
         graph: Option<&Answer>,
+        (step, now_label): (&str, &str),
     ) -> SiteRow {
         let mut tiles = top.map_or_else(|_| Vec::new(), |top| page::tiles(view, top));
         tiles.truncate(SHOWN);
@@ -63,6 +64,8 @@ impl SiteRow {
                     .find(|row| row.dimensions.first() == Some(label));
                 Point {
                     value: row.map_or(Some(0.0), |row| row.metrics[0]),
+                    is_ahead: label.as_str() > now_label,
+                    is_under_way: words::is_under_way(label, step, now_label),
                     ..Point::empty()
                 }
             };
@@ -95,6 +98,9 @@ pub(super) fn groups(view: &View, rows: Vec<SiteRow>) -> Vec<Group> {
             })
             .collect()
     };
+    if rows.is_empty() {
+        return Vec::new();
+    }
     let together = Group {
         title: view.say("All together", "Alle sammen"),
         sums: sums(&rows.iter().collect::<Vec<_>>()),

@@ -111,21 +111,26 @@ pub(super) async fn one(
         view.tabs.clear();
     });
     let consent = match (&consent, &top) {
-        (Ok(consent), Ok(top)) => Some(page::consent(view, coarse, consent, top, consent_csv)),
+        (Ok(consent), Ok(top)) => {
+            let csv = consent_csv;
+            Some(page::consent(view, coarse, consent, top, csv, &now_label))
+        }
         _ => None,
     };
+    let health = health::lines(
+        &dashboard.collector,
+        site,
+        view,
+        oldest.unwrap_or_default(),
+        asker.now,
+    );
     let shown = SitePage {
         funnel: fault
             .is_empty()
             .then(|| page::funnel(view, site, &steps, funnel.as_ref())),
         consent,
-        health: health::lines(
-            &dashboard.collector,
-            site,
-            view,
-            oldest.unwrap_or_default(),
-            asker.now,
-        ),
+        has_outcomes: health.iter().any(|line| line.is_outcome),
+        health,
         marks: page::marks(view, &base, &marks),
         frame: dashboard.frame(asker.sites, view, Some(site)),
         site,
@@ -276,10 +281,12 @@ pub(super) async fn all(dashboard: &Dashboard, sites: &Sites, view: &View, head:
         (None, Some((Err(error), _))) => status_of(error),
         _ => StatusCode::OK,
     };
-    let rows = sites
-        .iter()
-        .zip(&answers)
-        .map(|(site, (top, graph))| SiteRow::new(view, site, top.as_ref(), graph.as_ref().ok()));
+    let rows = sites.iter().zip(&answers).map(|(site, (top, graph))| {
+        let today = date_of(local_day(asker.now, &site.time_zone));
+        let now_label = words::clock_label(asker.now, &site.time_zone);
+        let at = (step(view, today), now_label.as_str());
+        SiteRow::new(view, site, top.as_ref(), graph.as_ref().ok(), at)
+    });
     let page = Overview {
         frame: dashboard.frame(asker.sites, view, None),
         controls: page::controls(view, first, reference),

@@ -202,6 +202,30 @@ pub(super) fn clock_label(now: Timestamp, zone: &TimeZone) -> String {
     format!("{} {:02}:{:02}:00", now.date(), now.hour(), now.minute())
 }
 
+/// Tells whether the interval of a label has begun and is not over; `now` as [`clock_label`] writes it.
+pub(super) fn is_under_way(label: &str, step: &str, now: &str) -> bool {
+    let is_same = |n_bytes: usize| {
+        label
+            .get(..n_bytes)
+            .is_some_and(|own| now.get(..n_bytes) == Some(own))
+    };
+    match step {
+        "minute" => is_same(16),
+        "hour" => is_same(13),
+        "month" => is_same(7),
+        "week" => {
+            let date = |text: &str| text.get(..10).and_then(|day| day.parse::<Date>().ok());
+            let (Some(first), Some(today)) = (date(label), date(now)) else {
+                return false;
+            };
+            first
+                .until(today)
+                .is_ok_and(|span| (0..7).contains(&span.get_days()))
+        }
+        _ => is_same(10),
+    }
+}
+
 /// Names a value of a dimension: what the store keeps as a code is said in words.
 pub(super) fn value(dimension: &str, value: &str, language: Language) -> String {
     let words = match (dimension, value) {
@@ -312,6 +336,28 @@ mod tests {
             figure(Metric::TotalRevenue, Some(12.5), "DKK", Language::Da),
             "12,50 DKK"
         );
+    }
+
+    #[test]
+    fn an_interval_is_under_way_until_its_end() {
+        let now = "2026-11-25 13:59:00";
+        for (step, label, is) in [
+            ("minute", "2026-11-25 13:59:00", true),
+            ("minute", "2026-11-25 13:58:00", false),
+            ("hour", "2026-11-25 13:00:00", true),
+            ("hour", "2026-11-25 12:00:00", false),
+            ("hour", "2026-11-25 14:00:00", false),
+            ("day", "2026-11-25", true),
+            ("day", "2026-11-24", false),
+            ("week", "2026-11-23", true),
+            ("week", "2026-11-16", false),
+            ("week", "2026-11-30", false),
+            ("month", "2026-11-01", true),
+            ("month", "2026-10-01", false),
+        ] {
+            assert_eq!(is_under_way(label, step, now), is, "{step} {label}");
+        }
+        assert!(is_under_way("2026-11-23", "week", "2026-11-29 23:59:00"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Brine};
+use crate::support::{Answer, Brine, Builder};
 
 /// What a hostile page, referrer, campaign, property or event would try.
 const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'";
@@ -97,6 +97,97 @@ async fn the_dashboard_shows_the_numbers_of_the_query_api() {
             .status,
         404
     );
+}
+
+/// README, "Dashboard": a day, week or hour that has begun is no fall: a dashed stretch leads to it, and its figure says
+/// "so far", in the graph (without script, and on paper) and in the table; nothing that is over does.
+#[tokio::test]
+async fn what_is_not_over_is_dashed_and_says_so() {
+    const NOON: i64 = 1_795_608_000_000; // 2026-11-25T12:00:00Z, a Wednesday
+    const DAY: i64 = 86_400_000;
+    let brine = Builder::new().clock(NOON - DAY).start();
+    let view = |_| json!({ "n": "pageview", "u": "https://portal.example.test/a" });
+    visitors(&brine, 9, view).await;
+    brine.set_clock(NOON);
+    brine.wait_for(
+        "SELECT uniqExact(period) >= 2 FROM salt_events WHERE step = 'created'",
+        1,
+    );
+    visitors(&brine, 6, view).await;
+    brine.wait_for("SELECT count() FROM events", 15);
+    let shown = async |query: &str| {
+        let page = get(&brine, &format!("/d/portal?{query}")).await;
+        assert_eq!(page.status, 200, "{query}");
+        page.text().replace('\n', "").replace("&#32;", " ")
+    };
+    let dashed = "<path class=\"line so-far\" d=\"M";
+    for (query, drawn, told, row) in [
+        (
+            "lang=en&period=7d",
+            true,
+            "Wed 25 Nov so far: 6",
+            "Wed 25 Nov</a> so far</th><td>6</td>",
+        ),
+        (
+            "lang=da&period=7d",
+            true,
+            "ons 25. nov. indtil nu: 6",
+            "ons 25. nov.</a> indtil nu</th><td>6</td>",
+        ),
+        (
+            "lang=en&period=7d&interval=week",
+            true,
+            "Mon 23 Nov so far: 15",
+            "Mon 23 Nov</a> so far</th><td>15</td>",
+        ),
+        (
+            "lang=en&period=day",
+            true,
+            "25 Nov 13:00 so far: 6",
+            "25 Nov 13:00 so far</th><td>6</td>",
+        ),
+        // There is nothing before it to draw from.
+        (
+            "lang=en&period=month&interval=month",
+            false,
+            "Nov 2026 so far: 15",
+            "Nov 2026</a> so far</th><td>15</td>",
+        ),
+    ] {
+        let page = shown(query).await;
+        assert_eq!(page.contains(dashed), drawn, "{query}: {page}");
+        assert!(page.contains(&format!("<title>{told}")), "{query}: {page}");
+        assert!(page.contains(row), "{query}: {page}");
+        let legend = told.rsplit_once(": ").unwrap().0;
+        assert!(
+            page.contains(&format!("<span class=\"so-far\">{legend}</span>")),
+            "{query}: {page}"
+        );
+    }
+    // The line itself ends with yesterday; the page of all sites draws alike.
+    let line = |page: &str, class: &str| {
+        let rest = page
+            .split_once(&format!("<path class=\"{class}\" d=\""))
+            .unwrap()
+            .1;
+        rest.split_once('"').unwrap().0.to_owned()
+    };
+    let page = shown("lang=en&period=7d").await;
+    let (over, so_far) = (line(&page, "line"), line(&page, "line so-far"));
+    let last = over.rsplit_once('L').unwrap().1;
+    assert!(so_far.starts_with(&format!("M{last}L")), "{over} {so_far}");
+    let all = get(&brine, "/?lang=en&period=7d").await.text();
+    assert!(all.contains(dashed), "{all}");
+    for over in [
+        "from=2026-11-17&to=2026-11-24",
+        "from=2026-11-24&to=2026-11-24",
+    ] {
+        let page = shown(&format!("lang=en&{over}")).await;
+        assert!(
+            !page.contains(dashed) && !page.contains("so far"),
+            "{over}: {page}"
+        );
+    }
 }
 
 /// README, "Dashboard": which properties events carry, and the values of one; small ones hidden, every step a link.

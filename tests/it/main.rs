@@ -28,3 +28,4 @@ mod salts;
 mod storm;
 mod unlinkability;
 mod wires;
+mod words;

@@ -127,6 +127,7 @@ pub(in super::super) fn main_graph(
             value,
             earlier_value,
             is_ahead,
+            is_under_way: words::is_under_way(label, step, now_label),
             x: 0.0,
             width: 0.0,
         }
@@ -196,6 +197,7 @@ pub(in super::super) fn consent(
     answer: &Answer,
     about: &Answer,
     csv: String,
+    now_label: &str,
 ) -> Consent {
     let language = view.language;
     let point = |label: &String| {
@@ -208,6 +210,7 @@ pub(in super::super) fn consent(
             name: words::point(label, step, language),
             text: words::figure(Metric::ConsentRate, value, "", language),
             value,
+            is_under_way: words::is_under_way(label, step, now_label),
             ..Point::empty()
         }
     };
@@ -219,24 +222,32 @@ pub(in super::super) fn consent(
     };
     let (grants, denials) = (count("grants"), count("denials"));
     let number = |n| words::number(n, 0, language);
-    let share = match grants + denials {
-        0.0 => words::NONE.to_owned(),
-        all => words::number(100.0 * grants / all, 1, language),
-    };
+    let n_chosen = grants + denials;
+    let share = words::number(100.0 * grants / n_chosen, 1, language);
     Consent {
         graph: Graph::new(answer.labels.iter().map(point).collect()),
-        text: language.pick(
+        text: match n_chosen > 0.0 {
+            false => view
+                .say(
+                    "Nobody has chosen in this period. The share of those who say yes stands here, from the first answer \
+                     to the question of consent on.",
+                    "Ingen har valgt i denne periode. Her kommer andelen, der siger ja, til at stå, fra det første svar på \
+                     spørgsmålet om samtykke.",
+                )
+                .to_owned(),
+            true => language.pick(
             format!(
                 "{share} % said yes: {} of {} who chose.",
                 number(grants),
-                number(grants + denials)
+                number(n_chosen)
             ),
             format!(
                 "{share} % sagde ja: {} af {}, der valgte.",
                 number(grants),
-                number(grants + denials)
+                number(n_chosen)
             ),
-        ),
+            ),
+        },
         csv,
     }
 }

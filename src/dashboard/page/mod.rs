@@ -4,6 +4,7 @@
 //! is a value of a template, which escapes it; addresses are built by `view.rs` alone.
 
 mod controls;
+mod empties;
 mod extras;
 mod figures;
 mod panels;
@@ -47,6 +48,11 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    /// Said beside the figure of an interval that is not over.
+    fn so_far(&self) -> &'static str {
+        self.say("so far", "indtil nu")
+    }
+
     pub(super) fn say(&self, en: &'static str, da: &'static str) -> &'static str {
         self.language.pick(en, da)
     }
@@ -66,6 +72,8 @@ pub(super) struct SitePage<'a> {
     pub(super) funnel: Option<FunnelShown>,
     pub(super) consent: Option<Consent>,
     pub(super) health: Vec<super::health::Line>,
+    /// Beacons of the site are among its lines.
+    pub(super) has_outcomes: bool,
     pub(super) marks: Marks,
     pub(super) notes: Vec<String>,
     /// Why nothing could be counted; empty: it could.
@@ -280,9 +288,19 @@ impl Shown {
 /// Why something could not be counted, in words.
 pub(super) fn fault(error: &QueryError, language: Language) -> String {
     match error {
-        QueryError::BadRequest(refusal) => refusal.to_string(),
+        QueryError::BadRequest(refusal) => language.pick(
+            format!(
+                "This cannot be asked: {refusal}. Remove the filter or the step, or choose other dates."
+            ),
+            format!(
+                "Dette kan ikke spørges: {refusal}. Fjern filteret eller trinnet, eller vælg andre datoer."
+            ),
+        ),
         QueryError::UnknownSite => language
-            .pick("No such site.", "Webstedet findes ikke.")
+            .pick(
+                "There is no such site; choose one above.",
+                "Webstedet findes ikke; vælg et ovenfor.",
+            )
             .into(),
         QueryError::TooExpensive { .. } => language
             .pick(
@@ -297,7 +315,10 @@ pub(super) fn fault(error: &QueryError, language: Language) -> String {
             )
             .into(),
         QueryError::Failed { .. } => language
-            .pick("This could not be counted.", "Dette kunne ikke tælles.")
+            .pick(
+                "This could not be counted. Try again; if it stays so, tell whoever runs brine: the log says why.",
+                "Dette kunne ikke tælles. Prøv igen; bliver det ved, så sig det til den, der driver brine: loggen siger hvorfor.",
+            )
             .into(),
     }
 }

@@ -4,7 +4,7 @@ use super::super::panels::{PANELS, Panel, Shape, Tab};
 use super::super::places::{self, COUNTRIES};
 use super::super::view::{self, View};
 use super::super::words;
-use super::{Choice, HourRow, MapTile, Row, Shown, fault};
+use super::{Choice, HourRow, MapTile, Row, Shown, empties, fault};
 use crate::policy::language::Language;
 use crate::stats::rollup::Lost;
 use crate::stats::{Answer, QueryError};
@@ -75,9 +75,7 @@ pub(in super::super) fn shown(
     }
     if answer.rows.is_empty() {
         shown.empty = match answer.n_suppressed {
-            0 => language
-                .pick("Nothing in this period.", "Intet i denne periode.")
-                .to_owned(),
+            0 => empties::words(view, panel.id, tab.id).to_owned(),
             _ => language.pick(
                 format!("Not shown: fewer than {} visitors.", answer.k),
                 format!("Vises ikke: færre end {} besøgende.", answer.k),

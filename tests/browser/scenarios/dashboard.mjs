@@ -91,6 +91,11 @@ export const dashboard_is_used = (address, { hostile }) => withBrowser(async (br
   const box = await (await page.$(".graph svg")).boundingBox();
   await page.mouse.move(box.x + box.width * 0.3, box.y + 40);
   await page.waitForFunction(() => !document.querySelector(".tip").hidden);
+  const tip = () => first(".tip");
+  assert.doesNotMatch(await tip(), /so far/);
+  await page.mouse.move(box.x + box.width * 0.99, box.y + 40);
+  assert.match(await tip(), /so far: 14/);
+  await page.mouse.move(box.x + box.width * 0.3, box.y + 40);
   await page.mouse.down();
   await page.mouse.move(box.x + box.width * 0.99, box.y + 40, { steps: 4 });
   await page.mouse.up();
