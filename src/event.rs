@@ -7,6 +7,7 @@
 //! never edited: a changed struct gets a new kind, and [`decode`] learns both.
 
 use compact_str::CompactString;
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
@@ -302,22 +303,65 @@ pub enum RecordError {
 
 /// Encodes `value` into what the spool takes as payload.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    // Serializing plain fields into a growing vector has no way to fail.
-    postcard::to_extend(value, Vec::with_capacity(USUAL_BYTES)).expect("records are plain data")
+    append(value, Vec::with_capacity(USUAL_BYTES))
 }
 
 /// Encodes an event, with its id where it has one, and returns the kind it is to be read under. **On disk, never
 /// edited:** 8 bytes hash and 4 bytes slot, little endian, stand before the event.
 pub fn encode_event<T: Serialize>(event: &Event<T>, id: Option<EventId>) -> (u8, Vec<u8>) {
-    let Some(id) = id else {
-        return (kind::EVENT, encode(event));
-    };
     let mut bytes = Vec::with_capacity(USUAL_BYTES);
-    bytes.extend_from_slice(&id.hash.to_le_bytes());
-    bytes.extend_from_slice(&id.until_slot.to_le_bytes());
-    // As in `encode`.
-    let bytes = postcard::to_extend(event, bytes).expect("records are plain data");
-    (kind::EVENT_WITH_ID, bytes)
+    let kind = append_event(event, id, &mut bytes);
+    (kind, bytes)
+}
+
+/// The same behind what is in `bytes` already.
+pub fn append_event<T: Serialize>(
+    event: &Event<T>,
+    id: Option<EventId>,
+    bytes: &mut Vec<u8>,
+) -> u8 {
+    if let Some(id) = id {
+        bytes.extend_from_slice(&id.hash.to_le_bytes());
+        bytes.extend_from_slice(&id.until_slot.to_le_bytes());
+    }
+    *bytes = append(event, std::mem::take(bytes));
+    match id {
+        Some(_) => kind::EVENT_WITH_ID,
+        None => kind::EVENT,
+    }
+}
+
+fn append<T: Serialize>(value: &T, bytes: Vec<u8>) -> Vec<u8> {
+    // Serializing plain fields into a growing vector has no way to fail.
+    postcard::serialize_with_flavor(value, Growing(bytes)).expect("records are plain data")
+}
+
+/// Bytes that grow. Most texts of an event are empty, and all have a length of one byte: postcard's own flavor calls
+/// `memcpy` for each.
+struct Growing(Vec<u8>);
+
+impl Flavor for Growing {
+    type Output = Vec<u8>;
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        match bytes {
+            [] => {}
+            [byte] => self.0.push(*byte),
+            _ => self.0.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
+    }
 }
 
 const ID_BYTES: usize = 12;
@@ -432,6 +476,8 @@ mod tests {
             let event = Event { expires, path, props, lcp_ms, ..Event::default() };
             let id = has_id.then_some(EventId { until_slot: 1, hash: 2 });
             let (kind, mut bytes) = encode_event(&event, id);
+            let own = postcard::to_stdvec(&event).unwrap();
+            prop_assert_eq!(&bytes[if has_id { ID_BYTES } else { 0 }..], &own[..]);
             for (at, byte) in damage {
                 let at = at % bytes.len();
                 bytes[at] = byte;
