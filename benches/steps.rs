@@ -126,6 +126,9 @@ fn steps(c: &mut Criterion) {
             )
         });
     });
+    record.bench_function("expires alone", |b| {
+        b.iter(|| event::expires_of(event::kind::EVENT, black_box(&bytes)));
+    });
     record.finish();
 }
 

@@ -27,7 +27,7 @@ use crate::collector::Collector;
 use crate::config::Batch as BatchConfig;
 use crate::consent::revoked::Revocations;
 use crate::consent::token::LedgerId;
-use crate::event::{ConsentChoice, DenialRecord, EventId, Record, decode, id_of};
+use crate::event::{ConsentChoice, DenialRecord, EventId, Record, decode, expires_of, id_of};
 use crate::event_ids::EventIds;
 use crate::metrics::Metrics;
 use crate::secret::random_bytes;
@@ -60,6 +60,13 @@ struct GroupKey {
 }
 
 impl GroupKey {
+    fn of_events(expires: u16) -> GroupKey {
+        GroupKey {
+            table: Table::Events,
+            partition: u32::from(expires),
+        }
+    }
+
     /// Tells whether these are events that must be gone on `today`.
     fn is_expired(self, today: u16) -> bool {
         self.table == Table::Events && self.partition <= u32::from(today)
@@ -239,25 +246,26 @@ impl Batcher {
             };
             let seq = record.index;
             cut.ids.extend(id_of(record.kind.0, &record.payload));
-            let record = match decode(record.kind.0, &record.payload) {
-                Ok(record) => record,
+            // Nearly all records are events, and are read as a whole when they are sent.
+            let key = match expires_of(record.kind.0, &record.payload) {
+                Some(expires) => expires.map(GroupKey::of_events),
+                None => decode(record.kind.0, &record.payload).map(|record| {
+                    if let Record::Consent(consent) = &record
+                        && consent.choice == ConsentChoice::Withdraw
+                    {
+                        cut.withdrawn
+                            .push((LedgerId(consent.ledger), consent.last_day));
+                    }
+                    group_of(&record)
+                }),
+            };
+            match key {
+                Ok(key) => cut.groups.entry(key).or_default().seqs.push(seq),
                 Err(error) => {
                     tracing::error!(%error, "a spool record does not decode; setting it aside");
                     self.quarantine(id, &[seq], &error.to_string())?;
-                    continue;
                 }
-            };
-            if let Record::Consent(consent) = &record
-                && consent.choice == ConsentChoice::Withdraw
-            {
-                cut.withdrawn
-                    .push((LedgerId(consent.ledger), consent.last_day));
             }
-            cut.groups
-                .entry(group_of(&record))
-                .or_default()
-                .seqs
-                .push(seq);
         }
         Ok(cut)
     }
@@ -549,10 +557,7 @@ fn group_of(record: &Record<'_>) -> GroupKey {
         date.year() as u32 * 100 + date.month() as u32
     };
     match record {
-        Record::Event(event) => GroupKey {
-            table: Table::Events,
-            partition: u32::from(event.expires),
-        },
+        Record::Event(event) => GroupKey::of_events(event.expires),
         Record::Consent(consent) => GroupKey {
             table: Table::Consents,
             partition: month(consent.expires),

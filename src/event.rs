@@ -7,7 +7,8 @@
 //! never edited: a changed struct gets a new kind, and [`decode`] learns both.
 
 use compact_str::CompactString;
-use serde::{Deserialize, Serialize};
+use postcard::ser_flavors::Flavor;
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 /// One event, as `events` keeps it (less `batch_id` and `seq`, which the batch step adds). Texts are owned on
@@ -302,22 +303,65 @@ pub enum RecordError {
 
 /// Encodes `value` into what the spool takes as payload.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    // Serializing plain fields into a growing vector has no way to fail.
-    postcard::to_extend(value, Vec::with_capacity(USUAL_BYTES)).expect("records are plain data")
+    append(value, Vec::with_capacity(USUAL_BYTES))
 }
 
 /// Encodes an event, with its id where it has one, and returns the kind it is to be read under. **On disk, never
 /// edited:** 8 bytes hash and 4 bytes slot, little endian, stand before the event.
 pub fn encode_event<T: Serialize>(event: &Event<T>, id: Option<EventId>) -> (u8, Vec<u8>) {
-    let Some(id) = id else {
-        return (kind::EVENT, encode(event));
-    };
     let mut bytes = Vec::with_capacity(USUAL_BYTES);
-    bytes.extend_from_slice(&id.hash.to_le_bytes());
-    bytes.extend_from_slice(&id.until_slot.to_le_bytes());
-    // As in `encode`.
-    let bytes = postcard::to_extend(event, bytes).expect("records are plain data");
-    (kind::EVENT_WITH_ID, bytes)
+    let kind = append_event(event, id, &mut bytes);
+    (kind, bytes)
+}
+
+/// The same behind what is in `bytes` already.
+pub fn append_event<T: Serialize>(
+    event: &Event<T>,
+    id: Option<EventId>,
+    bytes: &mut Vec<u8>,
+) -> u8 {
+    if let Some(id) = id {
+        bytes.extend_from_slice(&id.hash.to_le_bytes());
+        bytes.extend_from_slice(&id.until_slot.to_le_bytes());
+    }
+    *bytes = append(event, std::mem::take(bytes));
+    match id {
+        Some(_) => kind::EVENT_WITH_ID,
+        None => kind::EVENT,
+    }
+}
+
+fn append<T: Serialize>(value: &T, bytes: Vec<u8>) -> Vec<u8> {
+    // Serializing plain fields into a growing vector has no way to fail.
+    postcard::serialize_with_flavor(value, Growing(bytes)).expect("records are plain data")
+}
+
+/// Bytes that grow. Most texts of an event are empty, and all have a length of one byte: postcard's own flavor calls
+/// `memcpy` for each.
+struct Growing(Vec<u8>);
+
+impl Flavor for Growing {
+    type Output = Vec<u8>;
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        match bytes {
+            [] => {}
+            [byte] => self.0.push(*byte),
+            _ => self.0.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
+    }
 }
 
 const ID_BYTES: usize = 12;
@@ -338,22 +382,50 @@ pub fn id_of(kind: u8, payload: &[u8]) -> Option<EventId> {
 /// Events of the web log take 150 to 300 bytes: one allocation for nearly all.
 const USUAL_BYTES: usize = 512;
 
+/// Returns when the event must be gone, of a payload that holds one; `None` for other kinds. Takes exactly what [`decode`]
+/// takes, without keeping any of the texts.
+///
+/// # Errors
+/// As [`decode`].
+pub fn expires_of(kind: u8, payload: &[u8]) -> Option<Result<u16, RecordError>> {
+    let event = event_in(kind, payload)?;
+    let read = postcard::from_bytes::<Event<Seen>>(event);
+    Some(
+        read.map(|event| event.expires)
+            .map_err(|source| RecordError::Payload { kind, source }),
+    )
+}
+
+/// The bytes of the event, where the kind is one of an event's.
+fn event_in(kind: u8, payload: &[u8]) -> Option<&[u8]> {
+    match kind {
+        kind::EVENT => Some(payload),
+        kind::EVENT_WITH_ID => Some(payload.get(ID_BYTES..).unwrap_or_default()),
+        _ => None,
+    }
+}
+
+/// A text that is there, and is UTF-8.
+struct Seen;
+
+impl<'de> Deserialize<'de> for Seen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Seen, D::Error> {
+        <&str>::deserialize(deserializer).map(|_| Seen)
+    }
+}
+
 /// Decodes a payload of the spool.
 ///
 /// # Errors
 /// [`RecordError`]; the caller moves the record to quarantine.
 pub fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, RecordError> {
     let bad = |source| RecordError::Payload { kind, source };
+    if let Some(event) = event_in(kind, payload) {
+        return postcard::from_bytes(event)
+            .map(|event| Record::Event(Box::new(event)))
+            .map_err(bad);
+    }
     match kind {
-        kind::EVENT => postcard::from_bytes(payload)
-            .map(|e| Record::Event(Box::new(e)))
-            .map_err(bad),
-        kind::EVENT_WITH_ID => {
-            let event = payload.get(ID_BYTES..).unwrap_or_default();
-            postcard::from_bytes(event)
-                .map(|e| Record::Event(Box::new(e)))
-                .map_err(bad)
-        }
         kind::CONSENT => postcard::from_bytes(payload)
             .map(Record::Consent)
             .map_err(bad),
@@ -383,7 +455,43 @@ pub fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, RecordError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(5_000) })]
+
+        /// The batch step sorts by the one and sends by the other: what only one of them took would be lost, or stop it.
+        #[test]
+        fn the_glance_takes_what_decode_takes(
+            expires: u16,
+            path in "\\PC{0,40}",
+            props in proptest::collection::vec(("[a-z]{1,5}", "\\PC{0,9}"), 0..4),
+            lcp_ms: Option<f32>,
+            has_id: bool,
+            damage in proptest::collection::vec((0usize..200, any::<u8>()), 0..3),
+            cut in 0usize..400,
+        ) {
+            let event = Event { expires, path, props, lcp_ms, ..Event::default() };
+            let id = has_id.then_some(EventId { until_slot: 1, hash: 2 });
+            let (kind, mut bytes) = encode_event(&event, id);
+            let own = postcard::to_stdvec(&event).unwrap();
+            prop_assert_eq!(&bytes[if has_id { ID_BYTES } else { 0 }..], &own[..]);
+            for (at, byte) in damage {
+                let at = at % bytes.len();
+                bytes[at] = byte;
+            }
+            bytes.truncate(cut.max(20));
+            let whole = match decode(kind, &bytes) {
+                Ok(Record::Event(event)) => Some(event.expires),
+                _ => None,
+            };
+            let glance = expires_of(kind, &bytes).expect("a kind of an event");
+            prop_assert_eq!(glance.ok(), whole);
+            prop_assert!(expires_of(kind::CONSENT, &bytes).is_none());
+        }
+    }
 
     #[test]
     fn records_come_back_as_they_went_and_damage_is_an_error() {

@@ -95,7 +95,7 @@ impl Collector {
         let site = opened.site.clone();
         let device = opened.device();
         let app = device.is_some().then(|| device.clone()).flatten();
-        let passed = match self.let_in(&live, &opened, app.as_ref(), now) {
+        let passed = match self.let_in(&live, &opened, app, now) {
             Ok(passed) => passed,
             Err(refused) => {
                 return BatchEnded::refused(self.refuse_batch(&live, refused, n_events, origin));
@@ -170,14 +170,14 @@ impl Collector {
         })
     }
 
-    /// Asks for the consent, takes from the limits, and reads the events.
-    fn let_in(
+    /// Asks for the consent and takes from the limits; then the events may be read, one by one.
+    fn let_in<'o>(
         &self,
         live: &Live,
-        opened: &Opened<'_>,
-        app: Option<&Arc<App>>,
+        opened: &'o Opened<'o>,
+        app: Option<Arc<App>>,
         now: Timestamp,
-    ) -> Result<Vec<Result<Passed, Refused>>, Refused> {
+    ) -> Result<impl Iterator<Item = Result<Passed, Refused>> + use<'o>, Refused> {
         let Opened { site, client, wire } = opened;
         let sent_at = match wire.sent_at {
             None => None,
@@ -195,16 +195,16 @@ impl Collector {
         self.limit_many(live, site, client, wire.events.len())?;
         let sender = Arc::new(Sender::read(client, site, &self.enrichers));
         let install_id = wire.device.install_id.as_ref();
-        let read = |raw: &&RawValue| {
+        let read = move |raw: &&'o RawValue| {
             let mut beacon = event(raw, opened, install_id, sent_at, now)?;
-            beacon.app = app.cloned();
+            beacon.app = app.clone();
             let consented = grant.admit(beacon)?;
             Ok(Passed {
                 consented,
                 sender: sender.clone(),
             })
         };
-        Ok(wire.events.iter().map(read).collect())
+        Ok(wire.events.iter().map(read))
     }
 
     /// Ends a batch as a whole, and each of its events with it.

@@ -146,16 +146,20 @@ impl<'a> WireEvent<'a> {
 /// A screen's address. What would end a path is part of its name.
 pub(crate) fn screen_url(site: &str, screen: &str) -> String {
     let screen = screen.trim_start_matches('/');
-    let mut url = String::with_capacity(8 + site.len() + screen.len());
+    let mut url = String::with_capacity(7 + site.len() + screen.len());
     url.push_str("app://");
     url.push_str(site);
     url.push('/');
-    for c in screen.chars() {
-        match c {
-            '?' => url.push_str("%3F"),
-            '#' => url.push_str("%23"),
-            c => url.push(c),
-        }
+    let mut rest = screen;
+    while let Some(at) = rest.find(['?', '#']) {
+        url.push_str(&rest[..at]);
+        url.push_str(if rest.as_bytes()[at] == b'?' {
+            "%3F"
+        } else {
+            "%23"
+        });
+        rest = &rest[at + 1..];
     }
+    url.push_str(rest);
     url
 }

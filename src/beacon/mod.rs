@@ -365,18 +365,24 @@ pub(crate) fn checked_id(key: &str, text: &str) -> Result<CompactString, String>
 }
 
 fn is_node_uuid(text: &str) -> bool {
-    let mut hex = [0; 32];
+    // With up to 32 digits alone it is none, and most ids show at the 13th what they are not.
+    if text.len() < 32 {
+        return false;
+    }
     let mut n = 0;
     for b in text.bytes().filter(|b| !matches!(b, b'-' | b'{' | b'}')) {
-        if n == hex.len() || !b.is_ascii_hexdigit() {
+        let is_fit = match n {
+            12 => matches!(b, b'1' | b'6'),
+            16 => matches!(b, b'8' | b'9' | b'a' | b'b' | b'A' | b'B'),
+            0..32 => b.is_ascii_hexdigit(),
+            _ => false,
+        };
+        if !is_fit {
             return false;
         }
-        hex[n] = b;
         n += 1;
     }
-    n == hex.len()
-        && matches!(hex[12], b'1' | b'6')
-        && matches!(hex[16], b'8' | b'9' | b'a' | b'b' | b'A' | b'B')
+    n == 32
 }
 
 fn ranged(value: f64, low: f64, high: f64) -> Option<f64> {

@@ -4,6 +4,7 @@
 //! Beacons with an id are claimed in the memory of events first ([`crate::event_ids`]); between claim and hand-over to the
 //! spool nothing waits, so a claim lasts microseconds and is never left behind.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Collector, Live, limited_for, spool_outcome};
@@ -24,6 +25,9 @@ use crate::spool::{AppendError, RecordKind, Ticket};
 
 /// How often a claim of somebody else's is looked at again, each time after everybody else had a turn.
 const MAX_TURNS: u32 = 10_000;
+
+/// Room for the payload of one event, which takes 100 to 300 bytes.
+const USUAL_BYTES: usize = 192;
 
 /// A beacon that may be stored, and what is known of its sender.
 #[derive(Debug)]
@@ -53,7 +57,8 @@ pub(crate) struct Delivered {
 #[derive(Debug)]
 pub(crate) struct Ready {
     pub(crate) kind: u8,
-    pub(crate) payload: Vec<u8>,
+    /// Where its payload lies among those of its request.
+    pub(crate) payload: Range<usize>,
     pub(crate) id: Option<EventId>,
     /// Nothing is stored once this consent is withdrawn.
     pub(crate) ledger: Option<LedgerId>,
@@ -64,17 +69,22 @@ impl Collector {
     pub(crate) async fn deliver(
         &self,
         live: &Live,
-        beacons: Vec<Result<Passed, Refused>>,
+        beacons: impl IntoIterator<Item = Result<Passed, Refused>>,
         slots: u32,
         wants_receipts: bool,
     ) -> Delivered {
-        let mut ends: Vec<Option<End>> = Vec::with_capacity(beacons.len());
-        let mut sites = Vec::new();
-        let mut ready = Vec::with_capacity(beacons.len());
+        let beacons = beacons.into_iter();
+        let n_beacons = beacons.size_hint().0;
+        let mut ends: Vec<Option<End>> = Vec::with_capacity(n_beacons);
+        let mut sites = Vec::with_capacity(n_beacons);
+        let mut ready = Vec::with_capacity(n_beacons);
         let mut receipts = Vec::new();
         let mut run = (None, Run::default());
+        let mut payloads = Vec::with_capacity(n_beacons * USUAL_BYTES);
+        // One after the other from its text to its bytes: the next one finds the memory of the one before still warm.
         for beacon in beacons {
-            let prepared = beacon.and_then(|passed| self.make_ready(live, passed, slots, &mut run));
+            let prepared = beacon
+                .and_then(|passed| self.make_ready(live, passed, slots, &mut run, &mut payloads));
             match prepared {
                 Ok((site, record, receipt)) => {
                     let is_new = |(site, receipt): &(Arc<Site>, Receipt)| {
@@ -106,7 +116,7 @@ impl Collector {
             sites: &sites,
             is_answered: false,
         };
-        let outcomes = self.store(&ready).await;
+        let outcomes = self.store(&ready, &payloads).await;
         unanswered.is_answered = true;
         let mut is_stored = false;
         for ((at, site), outcome) in sites.iter().zip(outcomes) {
@@ -142,6 +152,7 @@ impl Collector {
         passed: Passed,
         slots: u32,
         (sender, run): &mut (Option<Arc<Sender>>, Run),
+        payloads: &mut Vec<u8>,
     ) -> Result<(Arc<Site>, Ready, Option<(Arc<Site>, Receipt)>), Refused> {
         let site = passed.consented.beacon().site.clone();
         let ledger = passed.consented.ledger();
@@ -169,10 +180,11 @@ impl Collector {
             let visitor = event.visitor;
             (site.clone(), Receipt { days, visitor })
         });
-        let (kind, payload) = event::encode_event(&event, id);
+        let start = payloads.len();
+        let kind = event::append_event(&event, id, payloads);
         let ready = Ready {
             kind,
-            payload,
+            payload: start..payloads.len(),
             id,
             ledger,
         };
@@ -180,7 +192,7 @@ impl Collector {
     }
 
     /// Stores records side by side; each comes to one end. Those that are new are durable together.
-    pub(crate) async fn store(&self, records: &[Ready]) -> Vec<Outcome> {
+    pub(crate) async fn store(&self, records: &[Ready], payloads: &[u8]) -> Vec<Outcome> {
         let mut ends = vec![Outcome::EventRepeated; records.len()];
         let mut open: Vec<usize> = (0..records.len()).collect();
         // A claim lasts microseconds; one that does not end is a fault of ours, and must not become a loop.
@@ -203,7 +215,7 @@ impl Collector {
                     }
                 }
             }
-            if let Some(ticket) = self.submit(records, &mut mine, &mut ends) {
+            if let Some(ticket) = self.submit(records, payloads, &mut mine, &mut ends) {
                 let outcome = match ticket.committed().await {
                     Ok(()) => Outcome::Accepted,
                     Err(error) => spool_outcome(&error),
@@ -233,6 +245,7 @@ impl Collector {
     fn submit(
         &self,
         records: &[Ready],
+        payloads: &[u8],
         mine: &mut Vec<usize>,
         ends: &mut [Outcome],
     ) -> Option<Ticket> {
@@ -245,13 +258,11 @@ impl Collector {
                 .is_some_and(|ledger| self.revocations.contains(ledger))
         };
         while !mine.is_empty() {
-            let payloads: Vec<(RecordKind, &[u8])> = mine
+            let open: Vec<(RecordKind, &[u8])> = mine
                 .iter()
                 .map(|at| {
-                    (
-                        RecordKind(records[*at].kind),
-                        records[*at].payload.as_slice(),
-                    )
+                    let Ready { kind, payload, .. } = &records[*at];
+                    (RecordKind(*kind), &payloads[payload.clone()])
                 })
                 .collect();
             let mut ledgers: Vec<LedgerId> =
@@ -262,7 +273,7 @@ impl Collector {
                     .iter()
                     .any(|ledger| self.revocations.contains(*ledger))
             };
-            match self.spool.submit_many(&payloads, admit) {
+            match self.spool.submit_many(&open, admit) {
                 Ok(ticket) => {
                     self.event_ids.submitted(ids(mine), &ticket);
                     return Some(ticket);

@@ -167,6 +167,7 @@ pub enum Carrier<'a> {
 struct Prepared {
     site: Arc<Site>,
     record: Ready,
+    payload: Vec<u8>,
     receipt: Option<(String, i64)>,
 }
 
@@ -191,6 +192,7 @@ impl Collector {
         let Prepared {
             site,
             record,
+            payload,
             receipt,
         } = match prepared {
             Ok(prepared) => prepared,
@@ -202,7 +204,7 @@ impl Collector {
             site: &site,
             is_answered: false,
         };
-        let outcome = self.store_one(record).await;
+        let outcome = self.store_one(record, &payload).await;
         unanswered.is_answered = true;
         let ended = self.end(&live, Some(&site), outcome, String::new(), origin);
         let is_stored = matches!(outcome, Outcome::Accepted | Outcome::EventRepeated);
@@ -254,18 +256,19 @@ impl Collector {
             site,
             record: Ready {
                 kind,
-                payload,
+                payload: 0..payload.len(),
                 id,
                 ledger,
             },
+            payload,
             receipt,
         })
     }
 
     /// Stores one record; without an id, and so without a memory of it, the short way.
-    async fn store_one(&self, record: Ready) -> Outcome {
+    async fn store_one(&self, record: Ready, payload: &[u8]) -> Outcome {
         if record.id.is_some() {
-            let ends = self.store(&[record]).await;
+            let ends = self.store(&[record], payload).await;
             return ends.first().copied().unwrap_or(Outcome::SpoolFailed);
         }
         let is_withdrawn = || {
@@ -275,7 +278,7 @@ impl Collector {
         };
         let appended = self
             .spool
-            .append(RecordKind(record.kind), &record.payload, || !is_withdrawn())
+            .append(RecordKind(record.kind), payload, || !is_withdrawn())
             .await;
         match appended {
             Ok(_) => Outcome::Accepted,

@@ -216,7 +216,12 @@ pub fn enrich(filtered: Filtered, enrichers: &Enrichers) -> Enriched {
         cls: beacon.vitals.cls,
         ttfb_ms: beacon.vitals.ttfb_ms,
         fcp_ms: beacon.vitals.fcp_ms,
-        ..Draft::default()
+        // Of the next step. Named, because a default of all fields would be made and dropped for them.
+        visitor: 0,
+        visit: 0,
+        device_id: 0,
+        day: 0,
+        expires: 0,
     });
     let identity = Identity {
         visitor: match (beacon.visitor_id, proof.token()) {

@@ -36,6 +36,21 @@ fn an_id_is_of_one_site_and_one_sender_and_boundaries_matter() {
     }
 }
 
+/// Ids are in the spool and in the log: whoever hashes otherwise counts twice.
+#[test]
+fn an_id_is_hashed_alike_however_long_it_is() {
+    let key = Secret::from_bytes([5; 32]);
+    for n in (0..200).chain(350..400).chain([1_000, 5_000]) {
+        let (site, sender, id) = (vec![b's'; n / 3], vec![b'v'; n / 2], vec![b'i'; n]);
+        let mut hasher = blake3::Hasher::new_keyed(key.expose());
+        for field in [&site, &sender, &id] {
+            hasher.update(&(field.len() as u64).to_le_bytes());
+            hasher.update(field);
+        }
+        assert_eq!(keyed(&key, [&site, &sender, &id]), hasher.finalize(), "{n}");
+    }
+}
+
 #[test]
 fn ids_of_a_batch_are_remembered_across_restarts_for_72_hours_and_then_gone_from_the_disk() {
     let directory = tempfile::tempdir().unwrap();

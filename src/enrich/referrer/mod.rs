@@ -17,10 +17,10 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use compact_str::CompactString;
-use url::{Host, Url};
 
 use super::data_file::DataFileError;
 use super::mask;
+use super::url::address::Address;
 use super::url::{PaidClick, URL_MAX_BYTES, UTM_MAX_BYTES, Utm, hostname, scrub_path};
 use channel::{Channel, Origin, channel};
 use table::Table;
@@ -126,7 +126,7 @@ pub(super) fn label(address: &str) -> Option<CompactString> {
 }
 
 /// Parses an address up to its query and fragment, which nobody reads.
-fn parsed(referrer: &str) -> Option<Url> {
+fn parsed(referrer: &str) -> Option<Address<'_>> {
     if referrer.is_empty() {
         return None;
     }
@@ -136,7 +136,7 @@ fn parsed(referrer: &str) -> Option<Url> {
     if referrer.len() > URL_MAX_BYTES {
         return None;
     }
-    Url::parse(referrer).ok()
+    Address::read(referrer).ok()
 }
 
 /// A referrer that can be read, before masking.
@@ -148,15 +148,15 @@ struct Referrer<'a> {
 
 impl<'a> Referrer<'a> {
     /// Reads web addresses and Android's `android-app://package/`; everything else is no referrer.
-    fn of(url: &'a Url) -> Option<Referrer<'a>> {
-        let host = hostname(url.host_str()?);
+    fn of(url: &'a Address<'_>) -> Option<Referrer<'a>> {
+        let host = hostname(url.host()?);
         let path = match url.scheme() {
             "http" | "https" => url.path(),
             "android-app" => "",
             _ => return None,
         };
         (!host.is_empty() && !host.ends_with('.')).then(|| Referrer {
-            is_address: !matches!(url.host(), Some(Host::Domain(_))),
+            is_address: !url.has_name(),
             host,
             path,
         })

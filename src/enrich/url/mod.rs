@@ -12,11 +12,14 @@
 //! Host names are those of the operator's own pages and are kept, addresses included; the host of a
 //! *referrer* is someone else's and is masked (see [`super::referrer`]).
 
+pub(crate) mod address;
+
 use std::borrow::Cow;
 
 use compact_str::CompactString;
-use url::Url;
+use url::form_urlencoded;
 
+use self::address::Address;
 use super::mask;
 
 /// Longest address that is read, in bytes. The limit of Plausible's events API, which the wire follows.
@@ -186,26 +189,26 @@ pub fn scrub(url: &str, rules: &UrlRules) -> Result<Scrubbed, UrlError> {
     if url.len() > URL_MAX_BYTES {
         return Err(UrlError::TooLong { bytes: url.len() });
     }
-    let url = Url::parse(url)?;
+    let url = Address::read(url)?;
     if !matches!(url.scheme(), "http" | "https" | "app") {
         return Err(UrlError::Scheme);
     }
     let mut scrubbed = Scrubbed::default();
-    scrubbed.page.hostname = hostname(url.host_str().unwrap_or_default()).into();
+    scrubbed.page.hostname = hostname(url.host().unwrap_or_default()).into();
     let is_nameless = scrubbed.page.hostname.is_empty() && url.scheme() != "app";
     // An empty last label is no name either, and reads as another one when written again.
     if is_nameless || scrubbed.page.hostname.ends_with('.') {
         return Err(UrlError::Malformed(url::ParseError::EmptyHost));
     }
     scrubbed.page.path = scrub_path(url.path(), route_of(&url, rules));
-    if url.query().is_some_and(|query| !query.is_empty()) {
-        read_query(&url, rules, &mut scrubbed);
+    if let Some(query) = url.query() {
+        read_query(query, rules, &mut scrubbed);
     }
     Ok(scrubbed)
 }
 
 /// The fragment where it is a route; its own query is as private as the other one.
-fn route_of<'a>(url: &'a Url, rules: &UrlRules) -> Option<&'a str> {
+fn route_of<'a>(url: &'a Address<'_>, rules: &UrlRules) -> Option<&'a str> {
     let fragment = url.fragment().filter(|_| rules.hash_routing)?;
     let is_route = fragment.starts_with('/') || fragment.starts_with("!/");
     is_route.then(|| fragment.split(['?', '#']).next().unwrap_or_default())
@@ -336,10 +339,10 @@ fn encode(text: &str, is_special: impl Fn(char) -> bool, out: &mut CompactString
 }
 
 /// Sorts the parameters into campaign, click and kept ones; the others end here.
-fn read_query(url: &Url, rules: &UrlRules, scrubbed: &mut Scrubbed) {
+fn read_query(query: &str, rules: &UrlRules, scrubbed: &mut Scrubbed) {
     let mut source = Cow::Borrowed("");
     let mut referral = Cow::Borrowed("");
-    for (name, value) in url.query_pairs() {
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         if value.is_empty() {
             continue;
         }
