@@ -12,7 +12,7 @@
 //!
 //! # When events have changed
 //!
-//! Their number by day is compared at each query ([`parts`]). An event that came and another that was erased between two
+//! Their number by day is compared at each query (`parts`). An event that came and another that was erased between two
 //! countings would make up for each other; an erasure therefore has its days counted anew before it is answered
 //! (`rights::erasing`), and the nightly job compares a checksum of every event. What stands in `daily` and `visits` must be
 //! of the counting that was noted last.
