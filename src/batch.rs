@@ -15,6 +15,8 @@
 //! and counted: sending them would bring data back that was promised to be gone. Those of a site under
 //! legal hold are sent all the same, and go when the hold ends.
 
+mod group;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +24,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::watch;
 
+use self::group::{Group, GroupKey, group_of};
 use crate::clock::SharedClock;
 use crate::collector::Collector;
 use crate::config::Batch as BatchConfig;
@@ -50,33 +53,6 @@ pub struct Batcher {
     pub collector: Arc<Collector>,
     /// The newest segment that an earlier run left in the spool.
     pub left_over: Option<SegmentId>,
-}
-
-/// Which table and partition a record belongs to. Ordered: a group's place in the order is its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct GroupKey {
-    table: Table,
-    partition: u32,
-}
-
-impl GroupKey {
-    fn of_events(expires: u16) -> GroupKey {
-        GroupKey {
-            table: Table::Events,
-            partition: u32::from(expires),
-        }
-    }
-
-    /// Tells whether these are events that must be gone on `today`.
-    fn is_expired(self, today: u16) -> bool {
-        self.table == Table::Events && self.partition <= u32::from(today)
-    }
-}
-
-/// The records of one segment that go to one table and partition.
-#[derive(Debug, Default)]
-struct Group {
-    seqs: Vec<u32>,
 }
 
 /// Why a segment could not be finished; it stays and is tried again.
@@ -547,49 +523,6 @@ impl From<SegmentFault> for SendFault {
 impl From<StoreError> for SendFault {
     fn from(error: StoreError) -> SendFault {
         SendFault::Store(error)
-    }
-}
-
-/// The partition keys of `schema/`, computed here because a batch must not span two.
-fn group_of(record: &Record<'_>) -> GroupKey {
-    let month = |day: u16| {
-        let date = crate::salts::period::date_of(day);
-        date.year() as u32 * 100 + date.month() as u32
-    };
-    match record {
-        Record::Event(event) => GroupKey::of_events(event.expires),
-        Record::Consent(consent) => GroupKey {
-            table: Table::Consents,
-            partition: month(consent.expires),
-        },
-        Record::Denial(denial) => GroupKey {
-            table: Table::Denials,
-            partition: month(denial.day),
-        },
-        Record::Salt(_) => GroupKey {
-            table: Table::SaltEvents,
-            partition: 0,
-        },
-        Record::Request(request) => GroupKey {
-            table: Table::Requests,
-            partition: month(request.expires),
-        },
-        Record::Restriction(restriction) => GroupKey {
-            table: Table::Restrictions,
-            partition: month(restriction.expires),
-        },
-        Record::Access(access) => GroupKey {
-            table: Table::AccessLog,
-            partition: month(access.expires),
-        },
-        Record::Purge(_) => GroupKey {
-            table: Table::Purges,
-            partition: 0,
-        },
-        Record::Run(_) => GroupKey {
-            table: Table::RetentionRuns,
-            partition: 0,
-        },
     }
 }
 

@@ -4,6 +4,7 @@
 //! reply. [`Collector::event`] is the list of steps; each consumes the type of the one before. What a
 //! reload (SIGHUP) may change stands in [`Live`], swapped as a whole under running requests.
 
+mod client_gone;
 pub mod delivery;
 
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
+use self::client_gone::Unanswered;
+pub use self::client_gone::Unread;
 use self::delivery::Ready;
 use crate::beacon::{self, Beacon, Refused};
 use crate::client::Client;
@@ -538,64 +541,4 @@ pub(crate) fn spool_outcome(error: &AppendError) -> Outcome {
 fn expiry(token: &Token) -> Timestamp {
     // The first instant after the last valid day; day numbers end in the year 2149.
     Timestamp::from_second((i64::from(token.last_day) + 1) * 86_400).unwrap_or(Timestamp::MAX)
-}
-
-/// Counts a request whose client left before it was read.
-pub struct Unread {
-    collector: Arc<Collector>,
-    is_batch: bool,
-    is_read: bool,
-}
-
-impl Unread {
-    /// Begins when the head of a beacon's request is there.
-    pub fn beacon(collector: Arc<Collector>) -> Unread {
-        Unread::new(collector, false)
-    }
-
-    /// The same for a request that may hold several; how many nobody knows.
-    pub fn batch(collector: Arc<Collector>) -> Unread {
-        Unread::new(collector, true)
-    }
-
-    fn new(collector: Arc<Collector>, is_batch: bool) -> Unread {
-        Unread {
-            collector,
-            is_batch,
-            is_read: false,
-        }
-    }
-
-    /// Ends: the beacon was read, or counted as unreadable.
-    pub fn read(mut self) {
-        self.is_read = true;
-    }
-}
-
-impl Drop for Unread {
-    fn drop(&mut self) {
-        if self.is_read {
-            return;
-        }
-        if self.is_batch {
-            self.collector.count_batch(NO_SITE, Outcome::ClientGone);
-        } else {
-            self.collector.live.load().count(None, Outcome::ClientGone);
-        }
-    }
-}
-
-/// Counts a beacon whose client left while its record was on the way to the disk.
-struct Unanswered<'a> {
-    live: &'a Live,
-    site: &'a Arc<Site>,
-    is_answered: bool,
-}
-
-impl Drop for Unanswered<'_> {
-    fn drop(&mut self) {
-        if !self.is_answered {
-            self.live.count(Some(self.site), Outcome::ClientGone);
-        }
-    }
 }

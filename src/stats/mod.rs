@@ -9,6 +9,7 @@
 #![doc = include_str!("../../dashboards/MEANING.md")]
 
 pub mod answer;
+mod asker;
 pub mod csv;
 pub mod dimension;
 pub mod export;
@@ -23,9 +24,6 @@ pub mod rollup;
 pub mod schema;
 mod sql;
 
-use std::time::Duration;
-
-use clickhouse::query::RowCursor;
 use clickhouse::{Client, Row, RowOwned, RowRead};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -33,6 +31,7 @@ use thiserror::Error;
 
 pub use self::answer::Answer;
 use self::answer::{About, Counted, Material};
+use self::asker::Asker;
 use self::dimension::Dimension;
 pub(crate) use self::literal::literal;
 use self::metric::Metric;
@@ -43,9 +42,6 @@ use self::sql::Counting;
 use crate::config::{Site, Sites, settings};
 use crate::salts::period::local_day;
 use crate::store::StoreError;
-
-/// ClickHouse looks at its clock between blocks; by then it has ended the query itself.
-const LATE: Duration = Duration::from_secs(5);
 
 /// Why a query has no answer.
 #[derive(Debug, Error)]
@@ -343,12 +339,6 @@ where
     Asker { client, limits }.ask(sql.to_owned()).await
 }
 
-/// Asks ClickHouse, reading only and within limits.
-struct Asker<'a> {
-    client: &'a Client,
-    limits: &'a settings::Query,
-}
-
 impl Asker<'_> {
     async fn range(&self, query: &Query, now: Timestamp) -> Result<Range, QueryError> {
         match query.asked {
@@ -548,60 +538,5 @@ impl Asker<'_> {
             }
             _ => Ok(Vec::new()),
         }
-    }
-
-    async fn ask<T>(&self, sql: String) -> Result<Vec<T>, QueryError>
-    where
-        T: RowOwned + RowRead,
-    {
-        let query = self.query(&sql);
-        match tokio::time::timeout(self.patience(), query.fetch_all::<T>()).await {
-            Ok(rows) => rows.map_err(QueryError::from_client),
-            Err(_) => Err(QueryError::TooExpensive {
-                limit: "max_seconds",
-            }),
-        }
-    }
-
-    /// Asks for rows one by one.
-    fn open<T: RowOwned + RowRead>(&self, sql: &str) -> Result<RowCursor<T>, QueryError> {
-        self.query(sql)
-            .fetch::<T>()
-            .map_err(QueryError::from_client)
-    }
-
-    /// Waits for the first row; the statement has counted by then.
-    async fn first<T: RowOwned + RowRead>(
-        &self,
-        cursor: &mut RowCursor<T>,
-    ) -> Result<Option<T>, QueryError> {
-        match tokio::time::timeout(self.patience(), cursor.next()).await {
-            Ok(row) => row.map_err(QueryError::from_client),
-            Err(_) => Err(QueryError::TooExpensive {
-                limit: "max_seconds",
-            }),
-        }
-    }
-
-    fn patience(&self) -> Duration {
-        Duration::from_secs(self.limits.max_seconds.into()) + LATE
-    }
-
-    fn query(&self, sql: &str) -> clickhouse::query::Query {
-        let seconds = self.limits.max_seconds;
-        let memory_bytes = self.limits.max_memory_mib << 20;
-        self.client
-            .query_raw(sql)
-            .with_setting("readonly", "1")
-            .with_setting("max_execution_time", seconds.to_string())
-            .with_setting("max_memory_usage", memory_bytes.to_string())
-            // What one visit did on each page may be more than that: groups beyond go to disk.
-            .with_setting(
-                "max_bytes_before_external_group_by",
-                (memory_bytes / 2).to_string(),
-            )
-            // A body of MAX_BODY bytes may grow fourfold where its texts are written as numbers.
-            .with_setting("max_query_size", (8 * request::MAX_BODY).to_string())
-            .with_setting("cancel_http_readonly_queries_on_client_close", "1")
     }
 }

@@ -212,6 +212,48 @@ fn days_whose_events_are_gone_are_answered_from_their_final_rows() {
     );
 }
 
+/// Two collectors put a month in place side by side: of a day that one of them had made final, the other's copy is from before.
+#[test]
+fn a_final_day_that_was_put_in_place_as_it_was_before_keeps_nothing_about_few() {
+    let mut bench = Bench::new("put_back", 1);
+    let old = [views("s0", "/", 0..20), views("s0", "/rare", 20..22)].concat();
+    let mut old = moved(old, -400);
+    for event in &mut old {
+        event.expires = event.day + 395;
+    }
+    bench.insert(&old, 100);
+    bench.execute("CREATE TABLE before AS daily");
+    // As it was before it was due.
+    assert_eq!(bench.derive(old[0].day + 10), 1);
+    bench.execute("INSERT INTO before SELECT * FROM daily");
+    let small = "SELECT value FROM daily WHERE visitors < 5 OR notEmpty(few)";
+    assert!(bench.texts(small).contains(&"/rare".to_owned()));
+    assert_eq!(bench.derive(TODAY), 1);
+    assert!(bench.texts(small).is_empty());
+    let whole = bench.texts("SELECT toString(visitors) FROM daily WHERE dimension = ''");
+    bench.execute("ALTER TABLE daily REPLACE PARTITION 202510 FROM before");
+    bench.delete("1");
+    assert!(bench.texts(small).contains(&"/rare".to_owned()));
+    bench.execute(&format!(
+        "SYSTEM START MERGES {}.daily",
+        bench.store.database
+    ));
+    assert_eq!(bench.derive(TODAY), 0);
+    assert_eq!(bench.texts(small), [""; 0]);
+    assert_eq!(
+        bench.texts("SELECT toString(visitors) FROM daily"),
+        whole,
+        "the whole, and nothing beside it"
+    );
+    let old = "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'daily' AND NOT active";
+    assert_eq!(
+        bench.texts(old),
+        [""; 0],
+        "nor in a part that is not in use"
+    );
+    bench.execute("DROP TABLE before SYNC");
+}
+
 /// `daily` was by day before: final rows, which nobody can count again, move into months, whenever the move was cut off.
 #[test]
 fn final_rows_move_into_months() {

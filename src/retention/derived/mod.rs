@@ -20,7 +20,8 @@
 //!
 //! The job runs on one of them at a time, and an erasure counts its days on its own. Each counting has a number, which is
 //! on its rows and in `derived_days`: where a month was put in place with a day as it was before, the two differ, nobody
-//! answers from that day, and the next run counts it anew.
+//! answers from that day, and the next run counts it anew. Of a day that was final by then nobody can: what would be about
+//! few is taken off at once ([`outdated`]).
 //!
 //! # Rebuilding after a kind of event was purged
 //!
@@ -31,6 +32,7 @@
 
 mod fold;
 mod month;
+mod outdated;
 pub(crate) mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,6 +161,7 @@ pub(super) async fn build_all(
     let _turn = TURN.lock().await;
     let mut days = stale(store, rules, only).await?;
     let n_days = days.len();
+    let mut is_changed = n_days > 0 || outdated::reduce(store).await?;
     if let Some(job) = job {
         job.expect_steps(n_days);
     }
@@ -178,8 +181,12 @@ pub(super) async fn build_all(
     for days in month::groups(&days, AT_ONCE) {
         build(store, rules, &days, job).await?;
     }
-    // What was there before must not stay beside: an erasure, for one, has to reach it.
+    // Another collector may have folded days of these months meanwhile, which were put in place as they were before.
     if n_days > 0 {
+        is_changed |= outdated::reduce(store).await?;
+    }
+    // What was there before must not stay beside: an erasure, for one, has to reach it.
+    if is_changed {
         store.wipe_old_parts(&TABLES).await?;
     }
     Ok(n_days as u32)

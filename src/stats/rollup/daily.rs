@@ -5,7 +5,7 @@
 //! asked again of `events`.
 
 use super::visits::numbered;
-use super::{Form, adds_up, is_kept};
+use super::{Form, adds_up, daily_column};
 use crate::retention::derived::sql::FEW;
 use crate::stats::dimension::{Dimension, EventField, NOT_SET};
 use crate::stats::literal::{list, literal};
@@ -51,10 +51,8 @@ impl Counting<'_> {
             return None;
         }
         let Some(by) = by else {
-            return parts
-                .iter()
-                .all(|part| is_kept(*part))
-                .then_some(Dimensioned::Whole);
+            let is_kept = parts.iter().all(|part| daily_column(*part).is_some());
+            return is_kept.then_some(Dimensioned::Whole);
         };
         use EventField::{Currency, Goal, Hostname, Name, Page, Prop, Props};
         let is_there = |part: &Part| match by {
@@ -64,7 +62,7 @@ impl Counting<'_> {
                 // A visit may have several pages: those of folded rows cannot be added up.
                 matches!(part, Part::Visitors | Part::Pageviews | Part::Events)
             }
-            Dimension::Visit(_) | Dimension::Time(_) => is_kept(*part),
+            Dimension::Visit(_) | Dimension::Time(_) => daily_column(*part).is_some(),
         };
         let is_known = match by {
             Dimension::Event(Page | Hostname) => true,
@@ -170,25 +168,8 @@ impl Counting<'_> {
             });
         }
         for part in parts {
-            let column = match part {
-                Part::Visitors => "visitors",
-                Part::Visits | Part::Began => "visits",
-                Part::Pageviews => "pageviews",
-                Part::Events => "events",
-                Part::Engaged => "engagement_ms",
-                Part::Bounces => "bounces",
-                Part::Duration => "duration_ms",
-                Part::Scroll => "scroll",
-                Part::ScrollVisitors => "scroll_visitors",
-                // Not asked for: `is_kept`.
-                Part::Devices
-                | Part::Revenue
-                | Part::Sales
-                | Part::Currencies
-                | Part::Buyers
-                | Part::Vital(_)
-                | Part::VitalVisitors(_) => "0",
-            };
+            // Nothing else is asked for: `dimensioned`.
+            let column = daily_column(*part).unwrap_or("0");
             figures.push(format!("sum({column}) AS o_{}", part.name()));
             if *part == Part::Scroll {
                 figures.push("sum(scroll_visits) AS o_scroll_visits".into());

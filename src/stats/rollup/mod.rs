@@ -314,27 +314,26 @@ pub(super) fn adds_up(site: &Site, range: Range) -> bool {
     site.rotation == Rotation::Day && matches!(range, Range::Days { .. })
 }
 
-/// Parts that both roll-ups hold.
-fn is_kept(part: Part) -> bool {
-    match part {
-        Part::Visitors
-        | Part::Visits
-        | Part::Pageviews
-        | Part::Events
-        | Part::Engaged
-        | Part::Scroll
-        | Part::ScrollVisitors
-        | Part::Began
-        | Part::Bounces
-        | Part::Duration => true,
+/// The column of `daily` that holds a part; `visits` has the same parts.
+fn daily_column(part: Part) -> Option<&'static str> {
+    Some(match part {
+        Part::Visitors => "visitors",
+        Part::Visits | Part::Began => "visits",
+        Part::Pageviews => "pageviews",
+        Part::Events => "events",
+        Part::Engaged => "engagement_ms",
+        Part::Bounces => "bounces",
+        Part::Duration => "duration_ms",
+        Part::Scroll => "scroll",
+        Part::ScrollVisitors => "scroll_visitors",
         Part::Devices
         | Part::Revenue
         | Part::Sales
         | Part::Currencies
         | Part::Buyers
         | Part::Vital(_)
-        | Part::VitalVisitors(_) => false,
-    }
+        | Part::VitalVisitors(_) => return None,
+    })
 }
 
 async fn ask(

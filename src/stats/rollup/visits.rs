@@ -1,6 +1,6 @@
 //! Closed days from `visits`: a row a visit, in the place of what is worked out from its events.
 
-use super::{Form, is_kept};
+use super::{Form, daily_column};
 use crate::stats::dimension::{Dimension, VisitField};
 use crate::stats::literal::literal;
 use crate::stats::metric::Part;
@@ -18,7 +18,7 @@ impl Counting<'_> {
         let mut fields = Vec::new();
         self.query.filter.visit_fields(&mut fields);
         way.cell == Cell::Visit
-            && parts.iter().all(|part| is_kept(*part))
+            && parts.iter().all(|part| daily_column(*part).is_some())
             && !self.query.filter.has_done()
             && !way.fields.contains(&VisitField::ExitHostname)
             && !self.query.dimensions.iter().any(Dimension::is_of_event)
