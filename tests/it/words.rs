@@ -295,6 +295,34 @@ async fn who_does_not_come_by_the_proxy_is_told_to() {
         .await;
 }
 
+/// Chosen on a page of who may look or on the dashboard, a language goes along to the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_language_chosen_by_name_goes_along() {
+    let brine = Brine::start();
+    brine.add_user("bo", &["--site", "portal"]);
+    let mut bo = Tab::new();
+    bo.headers.push(("accept-language".into(), "en".into()));
+    bo.sign_in(&brine, "bo", PASSWORD).await;
+    let dashboard = async |bo: &mut Tab, path: &str| bo.get(&brine, path).await.text();
+    let english = dashboard(&mut bo, "/d/portal").await;
+    assert!(
+        english.contains("<html lang=\"en\">") && english.contains("href=\"/account\""),
+        "{english}"
+    );
+    let danish = dashboard(&mut bo, "/d/portal?lang=da").await;
+    assert!(danish.contains("href=\"/account?lang=da\""), "{danish}");
+    bo.get(&brine, "/account?lang=da").await;
+    let kept = dashboard(&mut bo, "/d/portal").await;
+    assert!(kept.contains("<html lang=\"da\">"), "{kept}");
+    // What is said in Danish is marked as Danish to the end.
+    let meaning = dashboard(&mut bo, "/meaning").await;
+    assert!(
+        meaning.contains("<h1>Hvad tallene betyder</h1>")
+            && !meaning.contains("<article class=\"text\" lang"),
+        "{meaning}"
+    );
+}
+
 /// What each page's style begins with.
 const GROUND: &str = include_str!("../../dashboards/web/ground.css");
 
