@@ -175,11 +175,22 @@ async fn account(gate: &Gate, head: &Parts, viewer: &Viewer, form: Option<&Form>
         frame: frame(head, viewer, ("Account", "Konto"), &told),
         form: viewer.form().to_owned(),
         role: role_text(language, viewer.is_admin()),
-        sites: user.map_or_else(|| "*".into(), |user| user.reach.text()),
+        sites: sites_text(
+            language,
+            &user.map_or_else(|| "*".into(), |user| user.reach.text()),
+        ),
         has_password: is_session,
         n_sessions,
     };
     page::reply(status_of(&told), language, &page)
+}
+
+/// A reach in words.
+pub(super) fn sites_text(language: Language, reach: &str) -> String {
+    match reach {
+        "*" => language.pick("all", "alle").to_owned(),
+        reach => reach.replace(',', ", "),
+    }
 }
 
 fn role_text(language: Language, is_admin: bool) -> &'static str {

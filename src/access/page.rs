@@ -12,7 +12,11 @@ use crate::policy::language::Language;
 use crate::route::{Reply, typed};
 
 /// The style, at `/access.css`.
-pub(super) const STYLE: &str = include_str!("../../dashboards/web/access/access.css");
+pub(super) const STYLE: &str = concat!(
+    include_str!("../../dashboards/web/ground.css"),
+    include_str!("../../dashboards/web/text.css"),
+    include_str!("../../dashboards/web/access/access.css"),
+);
 
 /// Our own style and forms that go to ourselves; no script, no picture, no frame around it.
 const SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; \

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::book::{Book, BookError, Scope};
 use super::gate::{Action, Gate, Viewer};
 use super::http::{Form, language_of};
-use super::manage::{Told, frame, status_of};
+use super::manage::{Told, frame, sites_text, status_of};
 use super::page::{self, TicketLine, Tickets};
 use super::users::{broken, ids, is_site, no_such, reach_of, said};
 use crate::config::Sites;
@@ -62,7 +62,7 @@ pub(super) async fn keys(
     let lines = book.keys.iter().map(|key| TicketLine {
         id: key.id.clone(),
         name: key.name.clone(),
-        sites: key.reach.text().replace(',', ", "),
+        sites: sites_text(language, &key.reach.text()),
         scopes: scopes_text(&key.scopes).replace(',', ", "),
         ends: key.expires_ms.map_or_else(String::new, day),
         by: key.added_by.clone(),

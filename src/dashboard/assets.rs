@@ -10,7 +10,10 @@ use hyper::http::request::Parts;
 use super::reply::{compressed, guarded};
 use crate::route::{Reply, problem, typed};
 
-const STYLE: &str = include_str!("../../dashboards/web/dashboard.css");
+const STYLE: &str = concat!(
+    include_str!("../../dashboards/web/ground.css"),
+    include_str!("../../dashboards/web/dashboard.css"),
+);
 const ICON: &str = include_str!("../../dashboards/web/icon.svg");
 const SCRIPT: &str = include_str!("../../dashboards/web/dashboard.js");
 

@@ -12,6 +12,8 @@ use std::fmt::Write;
 pub(super) struct Point {
     /// In words.
     pub(super) name: String,
+    /// Day and time apart, where it is finer than a day.
+    pub(super) clock: Option<(String, String)>,
     /// The figure in words.
     pub(super) text: String,
     /// The figure of the range it is compared with, and when that was.
@@ -38,6 +40,7 @@ impl Point {
     pub(super) fn empty() -> Point {
         Point {
             name: String::new(),
+            clock: None,
             text: String::new(),
             earlier: None,
             href: None,
@@ -68,8 +71,18 @@ pub(super) struct Graph {
     pub(super) end: Option<(String, String)>,
     /// Values at the top and in the middle of the axis.
     pub(super) top: f64,
-    /// Positions in `points` whose names stand below the axis.
-    pub(super) ticks: Vec<usize>,
+    /// What stands below the axis.
+    pub(super) ticks: Vec<Tick>,
+}
+
+/// A name below the axis, where its point stands.
+#[derive(Debug)]
+pub(super) struct Tick {
+    pub(super) name: String,
+    /// Percent of the width.
+    pub(super) x: String,
+    /// Which part of the name stands there: at the edges it would be cut off in the middle.
+    pub(super) anchor: &'static str,
 }
 
 const WIDTH: f64 = 1_000.0;
@@ -126,7 +139,7 @@ impl Graph {
             },
         );
         Graph {
-            ticks: ticks(n),
+            ticks: ticks(&points),
             points,
             line,
             so_far,
@@ -136,11 +149,6 @@ impl Graph {
             end: end.map(written),
             top,
         }
-    }
-
-    /// Names of the points below the axis.
-    pub(super) fn tick_names(&self) -> impl Iterator<Item = &str> {
-        self.ticks.iter().map(|i| self.points[*i].name.as_str())
     }
 
     /// Tells whether there is anything to draw.
@@ -208,9 +216,35 @@ fn ceiling(value: f64) -> f64 {
 }
 
 /// At most seven names, the first among them, evenly apart.
-fn ticks(n: usize) -> Vec<usize> {
-    let step = n.div_ceil(7).max(1);
-    (0..n).step_by(step).collect()
+fn ticks(points: &[Point]) -> Vec<Tick> {
+    let n = points.len();
+    let is_one_day = is_one_day(points);
+    let tick = |i: usize| {
+        let percent = 100.0 * (i as f64 + 0.5) / n as f64;
+        let (x, anchor) = match percent {
+            ..12.0 => (percent, "start"),
+            88.0.. => (100.0, "end"),
+            _ => (percent, "middle"),
+        };
+        Tick {
+            name: match &points[i].clock {
+                Some((_, time)) if is_one_day => time.clone(),
+                Some((day, time)) => format!("{day} {time}"),
+                None => points[i].name.clone(),
+            },
+            x: format!("{x:.2}%"),
+            anchor,
+        }
+    };
+    (0..n).step_by(n.div_ceil(7).max(1)).map(tick).collect()
+}
+
+fn is_one_day(points: &[Point]) -> bool {
+    let mut days = points
+        .iter()
+        .map(|point| point.clock.as_ref().map(|(day, _)| day));
+    let first = days.next();
+    days.all(|day| Some(day) == first)
 }
 
 #[cfg(test)]
@@ -257,6 +291,36 @@ mod tests {
         assert!(graph.end.is_some() && graph.under_way().is_some());
         let graph = drawn(&[Some(8.0), Some(4.0), None]);
         assert!(graph.so_far.is_empty() && graph.end.is_none() && graph.under_way().is_none());
+    }
+
+    /// Names stand under their points whatever the number of points; within a day the time is name enough.
+    #[test]
+    fn names_below_the_axis_stand_under_their_points() {
+        let at = |day: &str, hour: usize| Point {
+            clock: Some((day.into(), format!("{hour:02}:00"))),
+            ..point(Some(1.0))
+        };
+        let graph = Graph::new((0..24).map(|hour| at("25 Nov", hour)).collect());
+        let names: Vec<&str> = graph.ticks.iter().map(|tick| tick.name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["00:00", "04:00", "08:00", "12:00", "16:00", "20:00"]
+        );
+        let graph = Graph::new(
+            (0..24)
+                .map(|hour| at(["24 Nov", "25 Nov"][hour / 12], hour))
+                .collect(),
+        );
+        assert_eq!(graph.ticks[3].name, "25 Nov 12:00");
+        let graph = Graph::new((0..31).map(|_| point(Some(1.0))).collect());
+        let places: Vec<_> = graph
+            .ticks
+            .iter()
+            .map(|tick| (tick.x.as_str(), tick.anchor))
+            .collect();
+        assert_eq!(places[0], ("1.61%", "start"));
+        assert_eq!(places[3], ("50.00%", "middle"));
+        assert_eq!(places[6], ("100.00%", "end"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::view::View;
-use super::words;
+use super::{outcomes, words};
 use crate::collector::Collector;
 use crate::config::Site;
 use crate::outcome::Outcome;
@@ -111,9 +111,13 @@ pub(super) fn lines(
             true,
         ));
     }
-    for (outcome, n) in outcomes(collector, site) {
+    for (outcome, n) in ends(collector, site) {
         lines.push(Line {
-            name: format!("{} ({})", outcome.meaning(), outcome.code()),
+            name: format!(
+                "{} ({})",
+                outcomes::meaning(outcome, language),
+                outcome.code()
+            ),
             text: number(n),
             is_warning: false,
             is_outcome: true,
@@ -123,7 +127,7 @@ pub(super) fn lines(
 }
 
 /// Beacons of a site since brine started, by their one end; ends that none has had are left out.
-fn outcomes(collector: &Collector, site: &Site) -> Vec<(Outcome, f64)> {
+fn ends(collector: &Collector, site: &Site) -> Vec<(Outcome, f64)> {
     let families = collector.metrics.registry().gather();
     let beacons = families
         .iter()

@@ -20,6 +20,7 @@ mod graph;
 mod health;
 mod marks;
 mod meaning;
+mod outcomes;
 mod overview;
 mod page;
 mod panels;
@@ -72,6 +73,11 @@ pub fn address_of(site: &str, query: &str) -> String {
         Ok(request) => View::read(&request.into_parts().0).address(),
         Err(_) => plain,
     }
+}
+
+/// Names a value of a dimension: what the store keeps as a code is said in words.
+pub(crate) fn in_words(dimension: &str, value: &str, language: Language) -> String {
+    words::value(dimension, value, language)
 }
 
 /// Returns the site whose live figure a path is.
@@ -227,7 +233,10 @@ impl Dashboard {
             Language::ALL.map(|language| (language, view.href(|view| view.speak(language))));
         Frame {
             language: view.language,
-            has_account: view.reader.has_account,
+            account: match view.reader.has_account {
+                true => view.beside("/account"),
+                false => String::new(),
+            },
             title: site.map_or_else(
                 || view.say("All sites", "Alle websteder").to_owned(),
                 |site| site.name.clone(),

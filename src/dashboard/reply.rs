@@ -37,7 +37,7 @@ pub(super) fn page(
     compressed(&mut reply, text.as_bytes(), head);
     let headers = reply.headers_mut();
     headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
-    headers.append(VARY, HeaderValue::from_static("accept-language"));
+    headers.append(VARY, HeaderValue::from_static("accept-language, cookie"));
     guarded(&mut reply);
     reply
 }

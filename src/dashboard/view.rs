@@ -24,6 +24,7 @@ use url::form_urlencoded;
 use super::Reader;
 use super::panels::PANELS;
 use crate::policy::language::Language;
+use crate::route::cookie;
 
 /// The period of a page that names none.
 pub(super) const PERIOD: &str = "28d";
@@ -40,7 +41,7 @@ pub(super) struct View {
     /// Path of the page, without query.
     pub(super) path: String,
     pub(super) language: Language,
-    /// The language is part of the address; otherwise the browser's is taken.
+    /// The language is part of the address; otherwise the one chosen before, or the browser's, is taken.
     is_language_named: bool,
     pub(super) period: Period,
     pub(super) compare: Compare,
@@ -82,7 +83,11 @@ impl View {
         let accepted = accepted.and_then(|value| value.to_str().ok());
         let mut view = View {
             path: head.uri.path().to_owned(),
-            language: accepted.and_then(Language::accepted).unwrap_or_default(),
+            // The cookie is that of the pages of who may look, where a language was chosen by name.
+            language: cookie(&head.headers, "brine_lang")
+                .and_then(Language::named)
+                .or_else(|| accepted.and_then(Language::accepted))
+                .unwrap_or_default(),
             is_language_named: false,
             period: Period::Keyword(PERIOD.into()),
             compare: Compare::Previous,
@@ -285,6 +290,14 @@ impl View {
     pub(super) fn speak(&mut self, language: Language) {
         self.language = language;
         self.is_language_named = true;
+    }
+
+    /// The address of a page outside the dashboard, in the language that was asked for by name.
+    pub(super) fn beside(&self, path: &str) -> String {
+        match self.is_language_named {
+            true => format!("{path}?lang={}", self.language.tag()),
+            false => path.to_owned(),
+        }
     }
 
     /// Returns the text in the reader's language.

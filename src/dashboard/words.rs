@@ -196,6 +196,15 @@ pub(super) fn point(label: &str, step: &str, language: Language) -> String {
     }
 }
 
+/// Day and time of a point apart, where it is finer than a day.
+pub(super) fn clock(label: &str, step: &str, language: Language) -> Option<(String, String)> {
+    matches!(step, "hour" | "minute").then(|| {
+        let name = point(label, step, language);
+        let (day, time) = name.rsplit_once(' ').unwrap_or(("", &name));
+        (day.to_owned(), time.to_owned())
+    })
+}
+
 /// The present as a label of the finest step: labels that sort behind it lie ahead.
 pub(super) fn clock_label(now: Timestamp, zone: &TimeZone) -> String {
     let now = zone.to_datetime(now);

@@ -17,13 +17,18 @@ pub const SETTINGS: &str = concat!(
     "\n# The demo's own page.\n"
 );
 
+const STYLE: &str = concat!(
+    include_str!("../../dashboards/web/ground.css"),
+    include_str!("demo.css"),
+);
+
 /// Returns the demo's file for `path`, if it has one.
 pub fn file(path: &str) -> Option<Reply> {
     let (media_type, text) = match path {
         "/" | "/products" | "/products/portal" | "/contact" => {
             ("text/html; charset=utf-8", include_str!("page.html"))
         }
-        "/demo.css" => ("text/css; charset=utf-8", include_str!("demo.css")),
+        "/demo.css" => ("text/css; charset=utf-8", STYLE),
         "/demo.svg" => ("image/svg+xml", include_str!("demo.svg")),
         "/demo.js" => ("text/javascript; charset=utf-8", include_str!("demo.js")),
         _ => return None,

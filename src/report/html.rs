@@ -4,6 +4,8 @@ use askama::Template;
 
 use super::words::{self, Words};
 use super::{Language, Report};
+use crate::dashboard;
+use crate::policy::language;
 
 /// Writes it. Every text from outside (pages, sources, names of events) is escaped by the template.
 ///
@@ -39,6 +41,7 @@ pub fn html(report: &Report, language: Language) -> Result<String, askama::Error
             .iter()
             .map(|section| Table {
                 heading: words::section(section.dimension, language),
+                is_days: section.dimension == "time:day",
                 metrics: section
                     .metrics
                     .iter()
@@ -48,7 +51,7 @@ pub fn html(report: &Report, language: Language) -> Result<String, askama::Error
                     .rows
                     .iter()
                     .map(|(name, values)| Row {
-                        name,
+                        name: named(section.dimension, name, language),
                         width: values
                             .first()
                             .copied()
@@ -72,6 +75,15 @@ pub fn html(report: &Report, language: Language) -> Result<String, askama::Error
     .render()
 }
 
+/// What the store keeps as a code, in the words of the dashboard.
+fn named(dimension: &str, value: &str, language: Language) -> String {
+    let language = match language {
+        Language::Danish => language::Language::Da,
+        Language::English => language::Language::En,
+    };
+    dashboard::in_words(dimension, value, language)
+}
+
 fn change(now: Option<f64>, before: Option<f64>, language: Language) -> String {
     match (now, before) {
         (Some(now), Some(before)) if before > 0.0 => {
@@ -90,7 +102,7 @@ struct Page<'a> {
     site: &'a str,
     dates: String,
     tops: Vec<Top>,
-    sections: Vec<Table<'a>>,
+    sections: Vec<Table>,
     grants: String,
     denials: String,
     k: u64,
@@ -104,14 +116,16 @@ struct Top {
     change: String,
 }
 
-struct Table<'a> {
+struct Table {
     heading: &'static str,
+    /// Its rows are dates, which are not broken.
+    is_days: bool,
     metrics: Vec<&'static str>,
-    rows: Vec<Row<'a>>,
+    rows: Vec<Row>,
 }
 
-struct Row<'a> {
-    name: &'a str,
+struct Row {
+    name: String,
     /// Percent of the longest bar.
     width: u32,
     values: Vec<String>,

@@ -112,3 +112,24 @@ fn numbers_are_written_as_the_language_does() {
     );
     assert!(english.contains("<html lang=\"en\">") && danish.contains("<html lang=\"da\">"));
 }
+
+/// Codes of the store are words in the HTML, and stay codes in CSV, which programs read; dates are not broken.
+#[test]
+fn a_report_is_read_by_people() {
+    let mut report = a_report("/a");
+    report.sections.push(super::Section {
+        dimension: "visit:country",
+        metrics: &["visitors"],
+        rows: vec![
+            ("DK".into(), vec![Some(9.0)]),
+            ("(other)".into(), vec![Some(7.0)]),
+        ],
+    });
+    let danish = html::html(&report, Language::Danish).unwrap();
+    assert!(
+        danish.contains(">Danmark</th>") && danish.contains(">(øvrige)</th>"),
+        "{danish}"
+    );
+    assert!(!danish.contains("break-all"), "{danish}");
+    assert!(csv::csv(&report).contains("DK"));
+}

@@ -48,7 +48,7 @@ pub(super) fn words(language: Language) -> Words {
         nothing: of("Nothing to show.", "Intet at vise."),
         hidden: of(
             "Rows with fewer visitors than this are folded into (other):",
-            "Rækker med færre besøgende end dette er lagt sammen i (other):",
+            "Rækker med færre besøgende end dette er lagt sammen i (øvrige):",
         ),
         consent: of(
             "Only those who said yes are counted. Of those who were asked in this period, so many said yes and no:",

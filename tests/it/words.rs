@@ -294,3 +294,84 @@ async fn who_does_not_come_by_the_proxy_is_told_to() {
         .check(&brine)
         .await;
 }
+
+/// Chosen on a page of who may look or on the dashboard, a language goes along to the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_language_chosen_by_name_goes_along() {
+    let brine = Brine::start();
+    brine.add_user("bo", &["--site", "portal"]);
+    let mut bo = Tab::new();
+    bo.headers.push(("accept-language".into(), "en".into()));
+    bo.sign_in(&brine, "bo", PASSWORD).await;
+    let dashboard = async |bo: &mut Tab, path: &str| bo.get(&brine, path).await.text();
+    let english = dashboard(&mut bo, "/d/portal").await;
+    assert!(
+        english.contains("<html lang=\"en\">") && english.contains("href=\"/account\""),
+        "{english}"
+    );
+    let danish = dashboard(&mut bo, "/d/portal?lang=da").await;
+    assert!(danish.contains("href=\"/account?lang=da\""), "{danish}");
+    bo.get(&brine, "/account?lang=da").await;
+    let kept = dashboard(&mut bo, "/d/portal").await;
+    assert!(kept.contains("<html lang=\"da\">"), "{kept}");
+    // What is said in Danish is marked as Danish to the end.
+    let meaning = dashboard(&mut bo, "/meaning").await;
+    assert!(
+        meaning.contains("<h1>Hvad tallene betyder</h1>")
+            && !meaning.contains("<article class=\"text\" lang"),
+        "{meaning}"
+    );
+}
+
+/// What each page's style begins with.
+const GROUND: &str = include_str!("../../dashboards/web/ground.css");
+
+/// A colour is changed at one place: every page carries the same ground, served by the listener that it is on, and no
+/// page's own style has a colour of its own.
+#[tokio::test]
+async fn every_page_stands_on_the_same_ground() {
+    let brine = Brine::start();
+    let admin = async |path: &str| {
+        let answer = brine.admin(Method::GET, path, &[], "").await;
+        assert_eq!(answer.status, 200, "{path}");
+        answer.text()
+    };
+    let dashboard = admin("/meaning").await;
+    let at = dashboard.find("/static/dashboard-").unwrap();
+    let path = dashboard[at..].split('"').next().unwrap();
+    let public = async |path: &str| {
+        let answer = brine.request(Method::GET, path, &[], "").await;
+        assert_eq!(answer.status, 200, "{path}");
+        answer.text()
+    };
+    let policy = public("/policy").await;
+    let inline = policy.split_once("<style>").unwrap().1;
+    let demo = brine::demo::file("/demo.css").unwrap().into_body();
+    let demo = http_body_util::BodyExt::collect(demo)
+        .await
+        .unwrap()
+        .to_bytes();
+    for (name, style) in [
+        ("dashboard", admin(path).await),
+        ("access", admin("/access.css").await),
+        (
+            "policy",
+            inline.split_once("</style>").unwrap().0.to_owned(),
+        ),
+        ("my-data", public("/my-data.css").await),
+        ("demo", String::from_utf8_lossy(&demo).into_owned()),
+    ] {
+        let own = style.strip_prefix(GROUND);
+        let own = own.unwrap_or_else(|| panic!("{name} has another ground: {style}"));
+        let is_shade = |colour: &str| matches!(colour, "#0003" | "#0008");
+        for word in own.split([' ', ';', '(', ')', ',']) {
+            let digits = word.strip_prefix('#').unwrap_or_default();
+            let is_colour = digits.len() >= 3 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+            assert!(!is_colour || is_shade(word), "{name}: {word}");
+        }
+        assert!(
+            !own.contains("light-dark") && !own.contains("rgb("),
+            "{name}"
+        );
+    }
+}

@@ -24,8 +24,11 @@ pub(in super::super) fn tiles(view: &View, answer: &Answer) -> Vec<Tile> {
         .unwrap_or(1);
     let tile = |(i, metric): (usize, &Metric)| {
         let compared = row.comparison.as_ref();
-        let change = compared.and_then(|compared| compared.change[i]);
         let was = compared.and_then(|compared| compared.metrics[i]);
+        // Nothing that became nothing has not changed by a percentage.
+        let change = compared
+            .and_then(|compared| compared.change[i])
+            .filter(|_| was != Some(0.0));
         Tile {
             name: words::metric(*metric, language),
             text: words::figure(*metric, row.metrics[i], &row.currency, language),
@@ -102,6 +105,7 @@ pub(in super::super) fn main_graph(
         };
         Point {
             name: words::point(label, step, language),
+            clock: words::clock(label, step, language),
             text: words::figure(metric, value, "", language),
             earlier: earlier_label.map(|label| {
                 (
@@ -208,6 +212,7 @@ pub(in super::super) fn consent(
         let value = row.and_then(|row| row.metrics[0]);
         Point {
             name: words::point(label, step, language),
+            clock: words::clock(label, step, language),
             text: words::figure(Metric::ConsentRate, value, "", language),
             value,
             is_under_way: words::is_under_way(label, step, now_label),

@@ -36,7 +36,8 @@ pub(super) struct Choice {
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) language: Language,
-    pub(super) has_account: bool,
+    /// Where the reader's account is; empty: they have none.
+    pub(super) account: String,
     pub(super) title: String,
     pub(super) sites: Vec<Choice>,
     pub(super) home: String,
@@ -195,6 +196,13 @@ pub(super) struct Row {
     /// Percent of the longest bar.
     pub(super) width: String,
     pub(super) cells: Vec<String>,
+}
+
+impl Row {
+    /// Where there is little room its text is cut off, and said by the pointer.
+    fn is_long(&self) -> bool {
+        self.text.chars().count() > 30
+    }
 }
 
 /// A funnel with its choices.

@@ -19,7 +19,11 @@ use crate::policy::document::{Block, Document, Entry};
 use crate::policy::language::Language;
 use crate::route::{Reply, typed};
 
-const STYLE: &str = include_str!("../page.css");
+const STYLE: &str = concat!(
+    include_str!("../../../dashboards/web/ground.css"),
+    include_str!("../../../dashboards/web/text.css"),
+    include_str!("../page.css"),
+);
 
 /// Nothing may be loaded, nothing may run; the page's own style is known by its hash (CSP Level 3, section 2.3.1).
 static SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {

@@ -28,6 +28,11 @@ use crate::route::{Reply, header, typed};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+const STYLE: &str = concat!(
+    include_str!("../../../dashboards/web/ground.css"),
+    include_str!("my-data.css"),
+);
+
 /// Tells whether a path is the page's, or of one of its files.
 pub fn owns(path: &str) -> bool {
     matches!(path, "/my-data" | "/my-data.js" | "/my-data.css")
@@ -41,7 +46,7 @@ pub fn answer(sites: &Sites, head: &Parts) -> Reply {
             "text/javascript; charset=utf-8",
             include_str!("my-data.js"),
         ),
-        "/my-data.css" => file(head, "text/css; charset=utf-8", include_str!("my-data.css")),
+        "/my-data.css" => file(head, "text/css; charset=utf-8", STYLE),
         _ => page(sites, head),
     }
 }
