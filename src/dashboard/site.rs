@@ -22,6 +22,7 @@ use crate::policy::language::Language;
 use crate::route::{Reply, typed};
 use crate::salts::period::{date_of, local_day};
 use crate::stats::metric::Metric;
+use crate::stats::rollup::Lost;
 use crate::stats::{Answer, Beside, QueryError};
 
 /// One site.
@@ -125,9 +126,10 @@ pub(super) async fn one(
         asker.now,
     );
     let shown = SitePage {
-        funnel: fault
-            .is_empty()
-            .then(|| page::funnel(view, site, &steps, funnel.as_ref())),
+        funnel: fault.is_empty().then(|| {
+            let lost = top.as_ref().map_or(Lost::Nothing, |top| top.lost);
+            page::funnel(view, site, &steps, funnel.as_ref(), lost)
+        }),
         consent,
         has_outcomes: health.iter().any(|line| line.is_outcome),
         health,

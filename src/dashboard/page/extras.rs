@@ -9,6 +9,7 @@ use crate::config::Site;
 use crate::stats::QueryError;
 use crate::stats::funnel::Funnel;
 use crate::stats::metric::Metric;
+use crate::stats::rollup::Lost;
 
 /// A funnel, counted or with the reason why not.
 pub(in super::super) fn funnel(
@@ -16,6 +17,7 @@ pub(in super::super) fn funnel(
     site: &Site,
     steps: &[String],
     counted: Option<&Result<Funnel, QueryError>>,
+    lost: Lost,
 ) -> FunnelShown {
     let language = view.language;
     let tabs = site.funnels.iter().map(|known| Choice {
@@ -46,8 +48,9 @@ pub(in super::super) fn funnel(
         }
         Some(Ok(funnel)) => funnel,
     };
+    let mut notes = Vec::new();
     if funnel.steps.contains(&None) {
-        shown.note = language.pick(
+        notes.push(language.pick(
             format!(
                 "Steps that would tell of fewer than {} visitors have no number.",
                 funnel.k
@@ -56,8 +59,13 @@ pub(in super::super) fn funnel(
                 "Trin, der ville røbe færre end {} besøgende, har intet tal.",
                 funnel.k
             ),
-        );
+        ));
     }
+    // Only events know in which order something was done.
+    if lost != Lost::Nothing {
+        notes.extend(super::figures::lost(Lost::Days, view).map(str::to_owned));
+    }
+    shown.note = notes.join(" ");
     let percent = |part: Option<u64>, whole: Option<u64>| match (part, whole) {
         (Some(part), Some(whole)) if whole > 0 => {
             format!(

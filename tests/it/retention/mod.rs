@@ -352,6 +352,40 @@ async fn what_daily_counts_is_what_the_query_api_counts() {
     assert_eq!(brine.sql(sums), before);
 }
 
+/// README, "Dashboard": days past their retention are shown from `daily`, and the page says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_year_whose_events_are_gone_is_on_the_page_and_the_page_says_so() {
+    let brine = Builder::new().clock(noon(START)).start();
+    store(&brine, "portal", START - 300, 300, 9).await;
+    store(&brine, "portal", START - 3, 395, 8).await;
+    let page = async |query: &str| {
+        let path = format!("/d/portal?period=12mo&{query}");
+        let answer = brine.admin(Method::GET, &path, &[], "").await;
+        assert_eq!(answer.status, 200);
+        answer.text()
+    };
+    let tile = "<strong>17</strong>";
+    let before = page("lang=en").await;
+    assert!(before.contains(tile), "{before}");
+    assert!(!before.contains("past their retention"), "{before}");
+    done(&brine, json!({ "action": "run" })).await;
+    assert_eq!(brine.count("SELECT count() FROM events"), 8);
+    let after = page("lang=en").await;
+    assert!(after.contains(tile), "{after}");
+    for said in [
+        "past their retention: they are counted from final daily numbers",
+        "past their retention, and are not counted here",
+    ] {
+        assert!(after.contains(said), "{said}: {after}");
+    }
+    let danish = page("lang=da").await;
+    assert!(danish.contains("ældre end opbevaringstiden"), "{danish}");
+    // Who came by which way is known of the events that are left.
+    let filtered = page("lang=en&f=is,event:page,/").await;
+    assert!(!filtered.contains(tile), "{filtered}");
+    assert!(filtered.contains("are not counted here"), "{filtered}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_is_checked_without_a_running_brine() {
     let mut brine = Builder::new().clock(noon(START)).start();
