@@ -21,7 +21,7 @@
 //! The job runs on one of them at a time, and an erasure counts its days on its own. Each counting has a number, which is
 //! on its rows and in `derived_days`: where a month was put in place with a day as it was before, the two differ, nobody
 //! answers from that day, and the next run counts it anew. Of a day that was final by then nobody can: what would be about
-//! few is taken off at once ([`outdated`]).
+//! few is taken off at once (`outdated`).
 //!
 //! # Rebuilding after a kind of event was purged
 //!
