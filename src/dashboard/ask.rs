@@ -19,6 +19,7 @@ use crate::stats::export::{Export, Format, export};
 use crate::stats::funnel::{self, Funnel};
 use crate::stats::request::MAX_EXPORT;
 use crate::stats::rollup::Memo;
+use crate::stats::together::{Answered, bundles};
 use crate::stats::{self, Answer, Beside, QueryError};
 
 /// Statements that run at once. Each may use every core; more of them than this only wait for each other.
@@ -65,6 +66,24 @@ impl Asker<'_> {
         let body = body.as_bytes();
         let (sites, limits, memo) = (self.sites, self.limits, Some(&self.memo));
         stats::answer_with(self.client, sites, limits, body, self.now, beside, memo).await
+    }
+
+    /// Asks several things about the same range: those that read the same in one statement.
+    pub(super) async fn ask_all(&self, queries: &[Value]) -> Vec<Result<Answer, QueryError>> {
+        let bodies: Vec<String> = queries.iter().map(Value::to_string).collect();
+        let bundles = {
+            let _turn = self.turns.acquire().await.ok();
+            let (sites, limits) = (self.sites, self.limits);
+            bundles(self.client, sites, limits, &bodies, self.now, &self.memo).await
+        };
+        let answers = bundles.into_iter().map(|bundle| async {
+            let _turn = self.turns.acquire().await.ok();
+            bundle.answer().await
+        });
+        let mut answers: Vec<Answered> =
+            all(answers.collect()).await.into_iter().flatten().collect();
+        answers.sort_by_key(|(place, _)| *place);
+        answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
     /// Asks for CSV of any length.

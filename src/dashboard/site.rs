@@ -53,9 +53,10 @@ pub(super) async fn one(
             ),
         })
         .collect();
-    let panels = tabs
+    let panels: Vec<Value> = tabs
         .iter()
-        .map(|(_, tab, view)| asker.ask(ask::breakdown(site, view, tab, false), Beside::Nothing));
+        .map(|(_, tab, view)| ask::breakdown(site, view, tab, false))
+        .collect();
     let steps = match (&view.steps[..], site.funnels.first()) {
         ([], Some(funnel)) => funnel.steps.clone(),
         (steps, _) => steps.to_vec(),
@@ -72,7 +73,7 @@ pub(super) async fn one(
             ask::now(site, asker.now, &[], &["visitors"]),
             Beside::Nothing
         ),
-        ask::all(panels.collect()),
+        asker.ask_all(&panels),
         asker.funnel(site, view, &steps),
         asker.ask(ask::consent(site, view, coarse), Beside::Nothing),
         asker.oldest_day(site),

@@ -23,6 +23,7 @@ pub mod request;
 pub mod rollup;
 pub mod schema;
 mod sql;
+pub mod together;
 
 use clickhouse::{Client, Row, RowOwned, RowRead};
 use jiff::Timestamp;
@@ -158,38 +159,46 @@ pub async fn answer_with(
     beside: Beside,
     memo: Option<&Memo>,
 ) -> Result<Answer, QueryError> {
-    let Prepared {
-        asker,
-        query,
-        range,
-        earlier,
-        labels,
-        plans,
-    } = prepare(client, sites, limits, body, now, memo).await?;
-    if query.limit > MAX_ROWS {
-        let reason = format!("at most {MAX_ROWS} rows are answered at once");
-        return Err(Refusal::new("pagination.limit", query.limit, reason).into());
+    let prepared = prepare(client, sites, limits, body, now, memo).await?;
+    prepared.answer(beside).await
+}
+
+impl Prepared<'_> {
+    async fn answer(self, beside: Beside) -> Result<Answer, QueryError> {
+        let (query, plans) = (&self.query, &self.plans);
+        if query.limit > MAX_ROWS {
+            let reason = format!("at most {MAX_ROWS} rows are answered at once");
+            return Err(Refusal::new("pagination.limit", query.limit, reason).into());
+        }
+        let earlier = self.earlier.zip(plans.earlier.as_ref());
+        let (mut counted, around) = tokio::try_join!(
+            self.asker
+                .counted(query, self.range, &plans.range, query.limit, query.offset),
+            self.asker.around(query, self.range, earlier, beside),
+        )?;
+        if let Some(i) = query.place_of(Metric::ConsentRate) {
+            put_choices(&mut counted, i, &around.chosen);
+        }
+        Ok(self.finished(counted, around))
     }
-    let (mut counted, around) = tokio::try_join!(
-        asker.counted(&query, range, &plans.range, query.limit, query.offset),
-        asker.around(&query, range, earlier.zip(plans.earlier.as_ref()), beside),
-    )?;
-    if let Some(i) = query.place_of(Metric::ConsentRate) {
-        put_choices(&mut counted, i, &around.chosen);
+
+    /// The answer that is made of counted rows.
+    fn finished(self, counted: Vec<Counted>, around: Around) -> Answer {
+        let k = self.asker.limits.k;
+        Material {
+            query: self.query,
+            range: self.range,
+            k,
+            counted,
+            compared: around.compared,
+            about: around.about,
+            salt_boundaries: around.salt_boundaries,
+            labels: self.labels,
+            lost: self.plans.lost(),
+            gone: self.plans.warnings(k),
+        }
+        .answer()
     }
-    Ok(Material {
-        query,
-        range,
-        k: limits.k,
-        counted,
-        compared: around.compared,
-        about: around.about,
-        salt_boundaries: around.salt_boundaries,
-        labels,
-        lost: plans.lost(),
-        gone: plans.warnings(limits.k),
-    }
-    .answer())
 }
 
 /// What is asked beside the rows of a query.

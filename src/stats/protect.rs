@@ -31,6 +31,8 @@ pub(super) struct Shape<'a> {
     pub(super) matched: String,
     /// Rows are counts (`n_…`, of them `n_final` of nobody knows whom), and `s_visitors` are the visitors of small ones.
     pub(super) is_counted: bool,
+    /// The first key tells several breakdowns apart, which are protected each by itself.
+    pub(super) is_together: bool,
 }
 
 impl Shape<'_> {
@@ -128,12 +130,16 @@ impl Shape<'_> {
 
         if self.is_protected {
             let keys: String = d_keys.iter().map(|key| format!(", {key}")).collect();
+            let (apart, each) = match self.is_together {
+                true => ("PARTITION BY d0", "d0, "),
+                false => ("", ""),
+            };
             links.push(format!(
                 "low AS (SELECT *, p_visitors > 0 AND p_visitors < {k} AS is_low FROM merged)"
             ));
             links.push(format!(
-                "lowest AS (SELECT *, countIf(is_low) OVER () AS n_low, \
-                 row_number() OVER (PARTITION BY is_low ORDER BY p_visitors{keys}) AS low_rank FROM low)"
+                "lowest AS (SELECT *, countIf(is_low) OVER ({apart}) AS n_low, \
+                 row_number() OVER (PARTITION BY {each}is_low ORDER BY p_visitors{keys}) AS low_rank FROM low)"
             ));
             links.push(
                 "shown AS (SELECT *, is_low OR (n_low = 1 AND low_rank = 1) AS is_hidden FROM lowest)"

@@ -19,6 +19,7 @@
 //! visit did as a whole, the events themselves are the cells.
 
 pub(super) mod events;
+pub(super) mod together;
 
 use self::events::{Events, join, visits, visits_columns, zone};
 use super::dimension::{Dimension, EventField, NOT_SET, VisitField};
@@ -26,7 +27,7 @@ use super::metric::{Metric, Part};
 use super::period::{Range, Step};
 use super::protect;
 use super::request::{Column, Query};
-use super::rollup::{Form, Plan};
+use super::rollup::Plan;
 
 /// One counting: a query over one range.
 pub(super) struct Counting<'a> {
@@ -52,10 +53,7 @@ impl Counting<'_> {
         let mut links = Vec::new();
 
         let events = self.events();
-        let dimensioned = match &self.plan.form {
-            Form::Daily(dimensioned) if self.plan.is_used() => Some(dimensioned),
-            Form::Daily(_) | Form::Visits | Form::Events => None,
-        };
+        let dimensioned = self.plan.dimensioned();
         if let Some(base) = self.base() {
             links.push(format!("({base}) AS base"));
         }
@@ -91,14 +89,9 @@ impl Counting<'_> {
                 (true, Some(_)) => self.whole(&events),
             },
             is_counted: dimensioned.is_some(),
+            is_together: false,
         };
-        let mut merges: Vec<String> = parts
-            .iter()
-            .map(|part| {
-                let (name, (function, _)) = (part.name(), part.aggregate(is_split));
-                format!("{function}Merge{}(s_{name}) AS p_{name}", part.parameters())
-            })
-            .collect();
+        let mut merges = merges(&parts, is_split);
         if query.metrics.contains(&Metric::GroupConversionRate) {
             merges.push("uniqExactMerge(s_base) AS p_base".into());
         }
@@ -109,9 +102,14 @@ impl Counting<'_> {
         }
         links.extend(shape.links(&merges));
         links.push(format!("numbered AS ({})", self.numbered()));
-        let everyone = match query.filter.is_empty() {
+        self.page(&links, &events)
+    }
+
+    /// The statement: the page that is asked for, of the last of these links.
+    fn page(&self, links: &[String], events: &Events<'_>) -> String {
+        let everyone = match self.query.filter.is_empty() {
             true => "toUInt64(matched)".into(),
-            false => self.whole(&events),
+            false => self.whole(events),
         };
         let page = format!(
             "position > {} AND position <= {}",
@@ -419,7 +417,8 @@ impl Counting<'_> {
         }
     }
 
-    fn numbered(&self) -> String {
+    /// The finished metrics, as `m0, m1, …`.
+    fn figures(&self) -> String {
         let query = self.query;
         // A figure that few of a row's visitors have is held to the same bound as the row.
         let least = if self.is_protected() || !query.dimensions.is_empty() {
@@ -440,6 +439,11 @@ impl Counting<'_> {
                 format!("CAST(if(is_hidden, NULL, {sql}), 'Nullable(Float64)') AS m{i}")
             })
             .collect();
+        figures.join(", ")
+    }
+
+    fn numbered(&self) -> String {
+        let query = self.query;
         let currency = match query.metrics.iter().any(|metric| metric.is_money()) {
             true => "arrayStringConcat(arraySort(p_currencies), ' ')",
             false => "''",
@@ -454,7 +458,7 @@ impl Counting<'_> {
             dimensions.join(", "),
             metrics.join(", "),
             self.order(),
-            figures.join(", "),
+            self.figures(),
         )
     }
 
@@ -481,6 +485,18 @@ impl Counting<'_> {
 }
 
 fn rows(keys: &[String], parts: &[Part], is_split: bool) -> String {
+    let select: String = keys.iter().map(|key| format!("{key}, ")).collect();
+    let group = if keys.is_empty() {
+        String::new()
+    } else {
+        format!(" GROUP BY {}", keys.join(", "))
+    };
+    let states = states(parts, is_split);
+    format!("SELECT {select}{states} FROM cells{group}")
+}
+
+/// The aggregate states of a row.
+fn states(parts: &[Part], is_split: bool) -> String {
     let states: Vec<String> = parts
         .iter()
         .map(|part| {
@@ -492,13 +508,16 @@ fn rows(keys: &[String], parts: &[Part], is_split: bool) -> String {
             )
         })
         .collect();
-    let select: String = keys.iter().map(|key| format!("{key}, ")).collect();
-    let group = if keys.is_empty() {
-        String::new()
-    } else {
-        format!(" GROUP BY {}", keys.join(", "))
+    states.join(", ")
+}
+
+/// What becomes of the states of rows that are shown as one.
+fn merges(parts: &[Part], is_split: bool) -> Vec<String> {
+    let merge = |part: &Part| {
+        let (name, (function, _)) = (part.name(), part.aggregate(is_split));
+        format!("{function}Merge{}(s_{name}) AS p_{name}", part.parameters())
     };
-    format!("SELECT {select}{} FROM cells{group}", states.join(", "))
+    parts.iter().map(merge).collect()
 }
 
 /// What a cell is, and what it is made of.

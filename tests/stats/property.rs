@@ -4,12 +4,13 @@ use std::cell::{Cell, RefCell};
 
 use brine::event::Event;
 use brine::salts::period::{day_number, start_of};
-use brine::stats::QueryError;
+use brine::stats::{Answer, QueryError};
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+use serde_json::json;
 
 use super::model::{Filter, Question, Range, Rows};
 use super::support::{Bench, sites_toml};
@@ -309,6 +310,53 @@ fn agree(
     Ok(())
 }
 
+/// Asks the breakdowns of a page together, and each by itself: the answers are the same.
+fn agree_together(
+    bench: &mut Bench,
+    site: &str,
+    questions: &[Question],
+) -> Result<(), TestCaseError> {
+    for question in questions.iter().step_by(6) {
+        bench.limits.k = question.k as u32;
+        let breakdowns = BREAKDOWNS.map(|(dimensions, metrics)| {
+            let mut query = question.json(site);
+            query["dimensions"] = json!(dimensions);
+            query["metrics"] = json!(metrics);
+            query["pagination"] = json!({ "limit": 3 });
+            query
+        });
+        let (together, _) = bench.ask_together(&breakdowns);
+        for (query, answer) in breakdowns.iter().zip(together) {
+            let text = |answer: Result<Answer, QueryError>| match answer {
+                Ok(mut answer) => {
+                    // Asked beside others, nothing is told about the range as such.
+                    for key in ["consent", "newest_event", "salt_boundaries"] {
+                        answer.meta.remove(key);
+                    }
+                    format!("{:#}", answer.to_json())
+                }
+                Err(error) => error.to_string(),
+            };
+            prop_assert_eq!(text(answer), text(bench.ask(query)), "{:#?}", query);
+        }
+    }
+    Ok(())
+}
+
+/// What a page asks about the same events.
+const BREAKDOWNS: [(&[&str], &[&str]); 10] = [
+    (&["visit:source"], &["visitors"]),
+    (&["visit:entry_page"], &["visitors", "visits"]),
+    (&["visit:country"], &["visitors", "events", "pageviews"]),
+    (&["event:page"], &["visitors", "pageviews"]),
+    (&["visit:weekday", "visit:hour"], &["visitors", "visits"]),
+    (&["visit:source", "visit:device"], &["visitors"]),
+    (&["event:goal"], &["visitors", "events", "conversion_rate"]),
+    (&["event:name"], &["visitors", "events"]),
+    (&["event:page"], &["lcp", "visitors"]),
+    (&["visit:utm_term"], &["visitors", "bounce_rate"]),
+];
+
 /// Questions that roll-ups may answer: those above seldom are.
 fn rolled(zone: TimeZone) -> impl Strategy<Value = Question> {
     let metrics = vec![
@@ -414,7 +462,8 @@ fn hold(database: &str, rotation: &str, n_cases: u32, rollups: Rollups) {
         let mut bench = bench.borrow_mut();
         if rollups == Rollups::None {
             bench.insert(&events, 40);
-            return agree(&mut bench, &site, &events, &questions);
+            agree(&mut bench, &site, &events, &questions)?;
+            return agree_together(&mut bench, &site, &questions);
         }
         let n_before = events.len().saturating_sub(n_late);
         let (before, late) = events.split_at(n_before);
@@ -423,8 +472,10 @@ fn hold(database: &str, rotation: &str, n_cases: u32, rollups: Rollups) {
         agree(&mut bench, &site, before, &questions)?;
         bench.insert_behind(late, 40, n_before as u32);
         agree(&mut bench, &site, &events, &questions)?;
+        agree_together(&mut bench, &site, &questions)?;
         bench.derive(TODAY);
-        agree(&mut bench, &site, &events, &questions)
+        agree(&mut bench, &site, &events, &questions)?;
+        agree_together(&mut bench, &site, &questions)
     });
     match outcome {
         Ok(()) => {}

@@ -49,6 +49,53 @@ fn closed_days_come_from_roll_ups_and_open_ones_from_events() {
     assert_eq!(visitors(&bench, json!([]), one_source), whole(18.0));
 }
 
+/// What a page asks of the same days is read once; that the answers are the same stands in `property`.
+#[test]
+fn breakdowns_of_one_range_are_one_statement() {
+    let mut bench = Bench::new("together", 1);
+    two_days(&mut bench);
+    let ask = |dimensions: &[&str], metrics: &[&str], filters: &Value| {
+        json!({
+            "site_id": "s0", "metrics": metrics, "date_range": ["2026-11-01", "2026-11-09"],
+            "dimensions": dimensions, "filters": filters,
+        })
+    };
+    let page = |filters: Value| {
+        [
+            ask(&["visit:source"], &["visitors"], &filters),
+            ask(&["event:page"], &["visitors", "pageviews"], &filters),
+            ask(&["event:page"], &["lcp"], &filters),
+            ask(&["visit:country"], &["visitors", "visits"], &filters),
+            ask(&["event:goal"], &["visitors", "conversion_rate"], &filters),
+            ask(
+                &["visit:browser", "visit:browser_version"],
+                &["visitors"],
+                &filters,
+            ),
+            ask(&["visit:nothing"], &["visitors"], &filters),
+        ]
+    };
+    let (answers, lengths) = bench.ask_together(&page(json!([])));
+    assert_eq!(lengths, [4, 1, 1, 1]);
+    assert_eq!(
+        rows(answers[3].as_ref().unwrap()),
+        [("DK".into(), Some(26.0))]
+    );
+    assert!(
+        answers[6]
+            .as_ref()
+            .unwrap_err()
+            .to_string()
+            .contains("visit:nothing")
+    );
+    let (answers, lengths) = bench.ask_together(&page(json!([["is", "visit:country", ["DK"]]])));
+    assert_eq!(lengths, [3, 1, 1, 1, 1]);
+    assert_eq!(
+        rows(answers[3].as_ref().unwrap()),
+        [("DK".into(), Some(26.0))]
+    );
+}
+
 #[test]
 fn a_late_event_is_in_the_next_answer() {
     let mut bench = Bench::new("late", 1);

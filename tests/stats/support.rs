@@ -16,6 +16,8 @@ use brine::event::{Event, Record, decode, encode, kind};
 use brine::retention::derived;
 use brine::retention::rules::Rules;
 use brine::salts::period::{day_number, start_of};
+use brine::stats::rollup::Memo;
+use brine::stats::together::{Bundle, bundles};
 use brine::stats::{self, Answer, QueryError};
 use brine::store::migrations::migrate;
 use brine::store::{BatchId, Store, Table};
@@ -182,6 +184,29 @@ impl Bench {
 
     pub(crate) fn ask(&self, query: &Value) -> Result<Answer, QueryError> {
         self.ask_at(query, NOW)
+    }
+
+    /// Asks as a page does. Returns the answers in order, and how many questions each statement asked.
+    pub(crate) fn ask_together(
+        &self,
+        queries: &[Value],
+    ) -> (Vec<Result<Answer, QueryError>>, Vec<usize>) {
+        let now: Timestamp = NOW.parse().unwrap();
+        let bodies: Vec<String> = queries.iter().map(Value::to_string).collect();
+        let (client, sites, memo) = (&self.store.client, &self.sites, Memo::default());
+        self.runtime.block_on(async {
+            let bundles = bundles(client, sites, &self.limits, &bodies, now, &memo).await;
+            let lengths = bundles.iter().map(Bundle::n_questions).collect();
+            let mut answers = Vec::new();
+            for bundle in bundles {
+                answers.extend(bundle.answer().await);
+            }
+            answers.sort_by_key(|(place, _)| *place);
+            (
+                answers.into_iter().map(|(_, answer)| answer).collect(),
+                lengths,
+            )
+        })
     }
 
     pub(crate) fn ask_at(&self, query: &Value, now: &str) -> Result<Answer, QueryError> {

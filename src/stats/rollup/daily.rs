@@ -11,14 +11,38 @@ use crate::stats::dimension::{Dimension, EventField, NOT_SET};
 use crate::stats::literal::{list, literal};
 use crate::stats::metric::{Metric, Part};
 use crate::stats::period::Step;
+use crate::stats::request::Query;
 use crate::stats::sql::Counting;
 use crate::stats::sql::events::Events;
+use crate::stats::sql::together::{named, parted};
 
 /// What `daily` is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::stats) enum Dimensioned {
     Whole,
     By(Dimension),
+    /// Several breakdowns in one statement; the first key is their place.
+    Each(Vec<Dimension>),
+}
+
+/// What is counted of the cells of open days, as `o_…`.
+fn opened(parts: &[Part], is_split: bool, is_parted: bool) -> Vec<String> {
+    let mut figures = Vec::new();
+    for part in parts {
+        let (function, arguments) = part.aggregate(is_split);
+        let name = part.name();
+        match part {
+            Part::Scroll => {
+                figures.push(format!("toUInt64(ifNull(sum({arguments}), 0)) AS o_{name}"));
+                figures.push(format!("toUInt64(count({arguments})) AS o_{name}_visits"));
+            }
+            _ => figures.push(format!("toUInt64({function}({arguments})) AS o_{name}")),
+        }
+    }
+    if is_parted {
+        figures.push("uniqExactArrayState([c_visitor]) AS o_who, toUInt64(0) AS o_final, toUInt8(0) AS o_cut".into());
+    }
+    figures
 }
 
 impl Counting<'_> {
@@ -108,9 +132,11 @@ impl Counting<'_> {
     ) -> Vec<String> {
         let plan = self.plan;
         let is_parted = *dimensioned != Dimensioned::Whole;
-        let keys: Vec<String> = (0..self.query.dimensions.len())
-            .map(|i| format!("k{i}"))
-            .collect();
+        let n_keys = match dimensioned {
+            Dimensioned::Each(_) => 2,
+            Dimensioned::Whole | Dimensioned::By(_) => self.query.dimensions.len(),
+        };
+        let keys: Vec<String> = (0..n_keys).map(|i| format!("k{i}")).collect();
         let group = match keys.is_empty() {
             true => String::new(),
             false => format!(" GROUP BY {}", keys.join(", ")),
@@ -118,25 +144,15 @@ impl Counting<'_> {
         let mut links = Vec::new();
         let mut sources = vec![self.closed(dimensioned, parts, &group)];
         if plan.open.as_ref().is_none_or(|open| !open.is_empty()) {
-            let way = self.way(parts);
-            links.extend(self.cells(&way, events));
-            let is_split = way.is_split(self.query);
-            let mut figures: Vec<String> = keys.clone();
-            for part in parts {
-                let (function, arguments) = part.aggregate(is_split);
-                let name = part.name();
-                match part {
-                    Part::Scroll => {
-                        figures.push(format!("toUInt64(ifNull(sum({arguments}), 0)) AS o_{name}"));
-                        figures.push(format!("toUInt64(count({arguments})) AS o_{name}_visits"));
-                    }
-                    _ => figures.push(format!("toUInt64({function}({arguments})) AS o_{name}")),
-                }
+            if let Dimensioned::Each(dimensions) = dimensioned {
+                sources.extend(self.opened_each(dimensions, parts, events));
+            } else {
+                let way = self.way(parts);
+                links.extend(self.cells(&way, events));
+                let mut figures = keys.clone();
+                figures.extend(opened(parts, way.is_split(self.query), is_parted));
+                sources.push(format!("SELECT {} FROM cells{group}", figures.join(", ")));
             }
-            if is_parted {
-                figures.push("uniqExactArrayState([c_visitor]) AS o_who, toUInt64(0) AS o_final, toUInt8(0) AS o_cut".into());
-            }
-            sources.push(format!("SELECT {} FROM cells{group}", figures.join(", ")));
         }
         let mut figures = keys;
         for part in parts {
@@ -157,11 +173,77 @@ impl Counting<'_> {
         links
     }
 
+    /// The counts of open days: one reading for all breakdowns by what visits are, one more for each by what events are.
+    fn opened_each(
+        &self,
+        dimensions: &[Dimension],
+        parts: &[Part],
+        events: &Events<'_>,
+    ) -> Vec<String> {
+        let counted = |dimensions: Vec<Dimension>, from: &str| {
+            let query = Query {
+                dimensions,
+                ..self.query.clone()
+            };
+            let counting = Counting {
+                query: &query,
+                ..*self
+            };
+            let way = counting.way(parts);
+            let links = counting.cells(&way, events).join(", ");
+            let figures = opened(parts, way.is_split(&query), true).join(", ");
+            format!(
+                "SELECT * FROM (WITH {links} SELECT {}, {figures} FROM {} GROUP BY k0, k1)",
+                named("breakdown", 1),
+                from
+            )
+        };
+        let is_of_visits = |dimension: &Dimension| !dimension.is_of_event();
+        let places: Vec<(usize, usize)> = (0..dimensions.len())
+            .filter(|i| is_of_visits(&dimensions[*i]))
+            .map(|i| (i, 1))
+            .collect();
+        let mut sources = Vec::new();
+        if !places.is_empty() {
+            let of_visits: Vec<Dimension> = dimensions
+                .iter()
+                .filter(|d| is_of_visits(d))
+                .cloned()
+                .collect();
+            let cells = parted(places.len(), &places, 1);
+            let from = format!("({cells}) ARRAY JOIN breakdowns AS breakdown");
+            sources.push(counted(of_visits, &from));
+        }
+        for (place, dimension) in dimensions.iter().enumerate() {
+            if !is_of_visits(dimension) {
+                let from = format!(
+                    "(SELECT * EXCEPT (k0), (toUInt8({place}), toString(k0)) AS breakdown FROM cells)"
+                );
+                sources.push(counted(vec![dimension.clone()], &from));
+            }
+        }
+        sources
+    }
+
     fn closed(&self, dimensioned: &Dimensioned, parts: &[Part], group: &str) -> String {
         let plan = self.plan;
         let query = self.query;
         let mut figures: Vec<String> = Vec::new();
-        for (i, dimension) in query.dimensions.iter().enumerate() {
+        if let Dimensioned::Each(dimensions) = dimensioned {
+            let places: Vec<String> = (0..)
+                .zip(dimensions)
+                .map(|(i, dimension): (usize, _)| format!("{}, {i}", self.of_dimension(dimension)))
+                .collect();
+            figures.push(format!(
+                "toUInt8(multiIf({}, 255)) AS k0, if(value = '', '{NOT_SET}', value) AS k1",
+                places.join(", ")
+            ));
+        }
+        let own = match dimensioned {
+            Dimensioned::Each(_) => &[][..],
+            Dimensioned::Whole | Dimensioned::By(_) => &query.dimensions[..],
+        };
+        for (i, dimension) in own.iter().enumerate() {
             figures.push(match dimension.step() {
                 Some(step) => format!("{} AS k{i}", self.clock(step, "day", "")),
                 None => format!("if(value = '', '{NOT_SET}', value) AS k{i}"),
@@ -194,10 +276,17 @@ impl Counting<'_> {
 
     /// The condition for the rows of a dimension.
     fn of_daily(&self, dimensioned: &Dimensioned) -> String {
-        let dimension = match dimensioned {
-            Dimensioned::Whole => return "dimension = ''".into(),
-            Dimensioned::By(dimension) => dimension,
-        };
+        match dimensioned {
+            Dimensioned::Whole => "dimension = ''".into(),
+            Dimensioned::By(dimension) => self.of_dimension(dimension),
+            Dimensioned::Each(dimensions) => {
+                let each: Vec<String> = dimensions.iter().map(|d| self.of_dimension(d)).collect();
+                format!("({})", each.join(" OR "))
+            }
+        }
+    }
+
+    fn of_dimension(&self, dimension: &Dimension) -> String {
         if *dimension != Dimension::Event(EventField::Goal) {
             return format!("dimension = {}", literal(&dimension.to_string()));
         }
@@ -240,7 +329,9 @@ impl Counting<'_> {
             .collect();
         merges.push(match dimensioned {
             Dimensioned::Whole => "toUInt8(0) AS is_inexact".into(),
-            Dimensioned::By(_) => "toUInt8(max(is_folded AND is_cut)) AS is_inexact".into(),
+            Dimensioned::By(_) | Dimensioned::Each(_) => {
+                "toUInt8(max(is_folded AND is_cut)) AS is_inexact".into()
+            }
         });
         merges
     }

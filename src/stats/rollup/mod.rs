@@ -160,6 +160,19 @@ impl Plan {
         !self.counted.is_empty() || self.has_final_rows()
     }
 
+    /// Tells whether another reads the same days from where this one does.
+    pub(super) fn is_same(&self, other: &Plan) -> bool {
+        (&self.counted, &self.gone, &self.open) == (&other.counted, &other.gone, &other.open)
+    }
+
+    /// What `daily` is asked for, where it is.
+    pub(super) fn dimensioned(&self) -> Option<&Dimensioned> {
+        match &self.form {
+            Form::Daily(dimensioned) if self.is_used() => Some(dimensioned),
+            Form::Daily(_) | Form::Visits | Form::Events => None,
+        }
+    }
+
     /// Tells whether final rows are in its answer.
     pub(super) fn has_final_rows(&self) -> bool {
         matches!(self.form, Form::Daily(_)) && !self.gone.is_empty()

@@ -1,0 +1,240 @@
+//! The questions of a page: those that read the same are asked in one statement.
+//!
+//! Comes in: bodies of the query API. Goes out: the answer of each, as it would be by itself. Breakdowns of the same site,
+//! range and filters are counted together where all are of visits, or all stand in `daily`: events and roll-ups are then
+//! read once for all of them ([`super::sql`]). Where they cannot be counted together (memory, a folded row that only `events`
+//! can tell), each is asked alone.
+
+use clickhouse::Client;
+use jiff::Timestamp;
+
+use super::answer::Counted;
+use super::dimension::{Dimension, EventField};
+use super::metric::Metric;
+use super::request::{MAX_ROWS, Query};
+use super::rollup::{Dimensioned, Form, Memo, Plan};
+use super::sql::together::is_natural;
+use super::sql::{Cell, Counting};
+use super::{Answer, Beside, Prepared, QueryError, prepare};
+use crate::config::{Sites, settings};
+
+/// What can be counted beside another breakdown's metrics; each is a sum, or the number of somebody.
+const METRICS: [Metric; 5] = [
+    Metric::ConversionRate,
+    Metric::Events,
+    Metric::Pageviews,
+    Metric::Visitors,
+    Metric::Visits,
+];
+
+/// Questions that are asked in one statement.
+#[allow(missing_debug_implementations)] // Holds a client.
+pub struct Bundle<'a>(Vec<Asked<'a>>);
+
+/// A question, and its place among all.
+struct Asked<'a> {
+    place: usize,
+    prepared: Result<Prepared<'a>, QueryError>,
+}
+
+/// An answer, by the place of its question.
+pub type Answered = (usize, Result<Answer, QueryError>);
+
+/// Reads questions and puts those together that read the same; nothing is counted yet.
+pub async fn bundles<'a>(
+    client: &'a Client,
+    sites: &Sites,
+    limits: &'a settings::Query,
+    bodies: &[String],
+    now: Timestamp,
+    memo: &Memo,
+) -> Vec<Bundle<'a>> {
+    let mut bundles: Vec<Bundle<'a>> = Vec::new();
+    for (place, body) in bodies.iter().enumerate() {
+        let prepared = prepare(client, sites, limits, body.as_bytes(), now, Some(memo)).await;
+        let found = match &prepared {
+            Ok(prepared) => bundles.iter_mut().find(|bundle| bundle.takes(prepared)),
+            Err(_) => None,
+        };
+        let asked = Asked { place, prepared };
+        match found {
+            Some(bundle) => bundle.0.push(asked),
+            None => bundles.push(Bundle(vec![asked])),
+        }
+    }
+    bundles
+}
+
+impl Bundle<'_> {
+    fn takes(&self, other: &Prepared<'_>) -> bool {
+        self.0.iter().all(|asked| match &asked.prepared {
+            Ok(known) => known.fits(other),
+            Err(_) => false,
+        })
+    }
+
+    /// How many questions it asks.
+    pub fn n_questions(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Answers the questions of the bundle.
+    ///
+    /// # Cancel safety
+    /// As [`super::answer()`].
+    pub async fn answer(self) -> Vec<Answered> {
+        let prepared: Vec<&Prepared<'_>> = self
+            .0
+            .iter()
+            .filter_map(|asked| asked.prepared.as_ref().ok())
+            .collect();
+        let counted = match prepared.len() {
+            0 | 1 => None,
+            _ => count(&prepared).await,
+        };
+        let n = self.0.len();
+        let mut counted = counted
+            .map_or_else(
+                || vec![None; n],
+                |counted| counted.into_iter().map(Some).collect(),
+            )
+            .into_iter();
+        let mut answers = Vec::with_capacity(n);
+        for asked in self.0 {
+            let counted: Option<Vec<Counted>> = counted.next().flatten();
+            let answer = match asked.prepared {
+                Ok(prepared) => finish(prepared, counted).await,
+                Err(error) => Err(error),
+            };
+            answers.push((asked.place, answer));
+        }
+        answers
+    }
+}
+
+/// Makes an answer of what was counted, if it was and is exact; otherwise the question is asked by itself.
+async fn finish(
+    prepared: Prepared<'_>,
+    counted: Option<Vec<Counted>>,
+) -> Result<Answer, QueryError> {
+    let is_exact = |rows: &Vec<Counted>| rows.first().is_none_or(|row| row.is_inexact == 0);
+    match counted.filter(is_exact) {
+        None => prepared.answer(Beside::Nothing).await,
+        Some(counted) => {
+            let (query, range) = (&prepared.query, prepared.range);
+            let around = prepared.asker.around(query, range, None, Beside::Nothing);
+            let around = around.await?;
+            Ok(prepared.finished(counted, around))
+        }
+    }
+}
+
+/// Counts breakdowns in one statement; none where that did not do, for whatever reason: asked alone, each says it.
+async fn count(prepared: &[&Prepared<'_>]) -> Option<Vec<Vec<Counted>>> {
+    let first = prepared.first()?;
+    let mut metrics = vec![Metric::Visitors];
+    for metric in prepared.iter().flat_map(|each| &each.query.metrics) {
+        if !metrics.contains(metric) {
+            metrics.push(*metric);
+        }
+    }
+    let sets: Vec<Vec<Dimension>> = prepared
+        .iter()
+        .map(|each| each.query.dimensions.clone())
+        .collect();
+    let query = Query {
+        metrics,
+        dimensions: sets.concat(),
+        ..first.query.clone()
+    };
+    let plan = match first.plans.range.dimensioned() {
+        Some(_) => Plan {
+            form: Form::Daily(Dimensioned::Each(sets.concat())),
+            ..first.plans.range.clone()
+        },
+        None => first.plans.range.clone(),
+    };
+    let limit = prepared.iter().map(|each| each.query.limit).max()?;
+    let sql = first
+        .asker
+        .statement(&query, first.range, &plan, limit, 0)
+        .together(&sets);
+    let rows: Vec<Counted> = match first.asker.ask(sql).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::debug!(error = %error, "breakdowns were not counted together");
+            return None;
+        }
+    };
+    let mut counted = vec![Vec::new(); prepared.len()];
+    for row in rows {
+        let place: usize = row.dimensions.first()?.parse().ok()?;
+        let own = &prepared.get(place)?.query;
+        let values = |metric: &Metric| {
+            let at = query.place_of(*metric)?;
+            row.metrics.get(at).copied()
+        };
+        let metrics: Option<Vec<Option<f64>>> = own.metrics.iter().map(values).collect();
+        let dimensions = row.dimensions.get(1..=own.dimensions.len())?.to_vec();
+        counted[place].push(Counted {
+            dimensions,
+            metrics: metrics?,
+            ..row
+        });
+    }
+    Some(counted)
+}
+
+impl Prepared<'_> {
+    fn counting<'q>(&'q self, plan: &'q Plan) -> Counting<'q> {
+        self.asker.statement(&self.query, self.range, plan, 0, 0)
+    }
+
+    /// Tells whether it can be counted beside others.
+    fn is_plain(&self) -> bool {
+        let query = &self.query;
+        let is_breakdown =
+            !query.dimensions.is_empty() && query.dimensions.iter().all(|d| d.step().is_none());
+        let is_of_visits = || {
+            let counting = self.counting(&self.plans.range);
+            counting.way(&counting.parts()).cell == Cell::Visit
+                && !query.dimensions.iter().any(Dimension::is_of_event)
+        };
+        is_breakdown
+            && self.earlier.is_none()
+            && query.offset == 0
+            && query.limit <= MAX_ROWS
+            && query.metrics.iter().all(|metric| METRICS.contains(metric))
+            && is_natural(&query.order, &query.metrics)
+            && match self.plans.range.dimensioned() {
+                Some(_) => query.dimensions.len() == 1,
+                None => is_of_visits(),
+            }
+    }
+
+    /// Tells whether two questions can be counted together.
+    fn fits(&self, other: &Prepared<'_>) -> bool {
+        let spans = |each: &Prepared<'_>| {
+            let plan = &each.plans.range;
+            (plan.is_used(), plan.dimensioned().is_some())
+        };
+        let is_same_plan = || {
+            let (own, others) = (&self.plans.range, &other.plans.range);
+            !own.is_used() || own.is_same(others)
+        };
+        // A row of `daily` is of one of them.
+        let is_of_names = |each: &Prepared<'_>| {
+            use EventField::{Goal, Name};
+            matches!(each.query.dimensions[..], [Dimension::Event(Goal | Name)])
+        };
+        self.query.site.id == other.query.site.id
+            && self.range == other.range
+            && self.query.filter == other.query.filter
+            && self.is_plain()
+            && other.is_plain()
+            && self.query.dimensions != other.query.dimensions
+            && !(is_of_names(self) && is_of_names(other))
+            && spans(self) == spans(other)
+            && is_same_plan()
+    }
+}
