@@ -64,7 +64,7 @@ impl Asker<'_> {
         let _turn = self.turns.acquire().await.ok();
         let body = query.to_string();
         let body = body.as_bytes();
-        let (sites, limits, memo) = (self.sites, self.limits, Some(&self.memo));
+        let (sites, limits, memo) = (self.sites, self.limits, &self.memo);
         stats::answer_with(self.client, sites, limits, body, self.now, beside, memo).await
     }
 
@@ -120,7 +120,8 @@ impl Asker<'_> {
         let _turn = self.turns.acquire().await.ok();
         let body = question(site, view, &[], &["visitors"], |_| ());
         let (sites, limits) = (self.sites, self.limits);
-        Some(funnel::funnel(self.client, sites, limits, &body, steps, self.now).await)
+        let memo = &self.memo;
+        Some(funnel::funnel(self.client, sites, limits, &body, steps, self.now, memo).await)
     }
 
     /// The first local date of which the site has events.
@@ -129,7 +130,7 @@ impl Asker<'_> {
     /// As the query API.
     pub(super) async fn oldest_day(&self, site: &Site) -> Result<Option<u16>, QueryError> {
         let _turn = self.turns.acquire().await.ok();
-        stats::oldest_day(self.client, self.limits, site, self.now).await
+        stats::oldest_day(self.client, self.limits, site, self.now, &self.memo).await
     }
 
     /// Asks what the query API has no words for.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clickhouse::query::RowCursor;
 use clickhouse::{Client, RowOwned, RowRead};
 
+use super::rollup::Memo;
 use super::{QueryError, request};
 use crate::config::settings;
 
@@ -15,6 +16,8 @@ const LATE: Duration = Duration::from_secs(5);
 pub(super) struct Asker<'a> {
     pub(super) client: &'a Client,
     pub(super) limits: &'a settings::Query,
+    /// What was found out about days, for the questions of one page.
+    pub(super) memo: &'a Memo,
 }
 
 impl Asker<'_> {

@@ -14,6 +14,7 @@ use super::answer::{Comparing, Counted, Material, dimensions};
 use super::csv;
 use super::metric::Metric;
 use super::request::MAX_ROWS;
+use super::rollup::Memo;
 use super::{Beside, Choices, Prepared, QueryError, Refusal, prepare, put_choices};
 use crate::config::{Sites, settings};
 
@@ -67,6 +68,7 @@ pub async fn export(
     now: Timestamp,
     format: Format,
 ) -> Result<Export, QueryError> {
+    let memo = Memo::default();
     let Prepared {
         asker,
         query,
@@ -74,7 +76,7 @@ pub async fn export(
         earlier,
         labels,
         plans,
-    } = prepare(client, sites, limits, body, now, None).await?;
+    } = prepare(client, sites, limits, body, now, &memo).await?;
     let earlier = earlier.filter(|_| format == Format::Json);
     if earlier.is_some() && query.limit > MAX_ROWS {
         let reason = format!("with a comparison at most {MAX_ROWS} rows are answered at once");
@@ -101,7 +103,7 @@ pub async fn export(
     };
     let earlier = earlier.zip(plans.earlier.as_ref());
     let ((cursor, first), around) =
-        tokio::try_join!(count(), asker.around(&query, range, earlier, beside))?;
+        tokio::try_join!(count(), asker.around(&query, range, &plans.range, earlier, beside))?;
     let consent = query.place_of(Metric::ConsentRate);
     let material = Material {
         query,

@@ -15,8 +15,10 @@ use serde_json::{Value, json};
 use super::dimension::{AT, goals_sql};
 use super::protect::is_gated;
 use super::request::{self, Query, Refusal, Unread};
+use super::rollup::{Memo, Spans};
+use super::sql::Counting;
 use super::sql::events::{Events, join, visits};
-use super::{Asker, QueryError, period::Range};
+use super::{Asker, QueryError};
 use crate::config::{Sites, settings};
 
 /// Fewest and most steps.
@@ -51,6 +53,7 @@ pub async fn funnel(
     body: &Value,
     steps: &[String],
     now: Timestamp,
+    memo: &Memo,
 ) -> Result<Funnel, QueryError> {
     if !STEPS.contains(&steps.len()) {
         return Err(Refusal::new("steps", steps.len(), "a funnel has 2 to 8 steps").into());
@@ -64,9 +67,17 @@ pub async fn funnel(
             Unread::Refused(refusal) => QueryError::BadRequest(refusal),
             Unread::UnknownSite => QueryError::UnknownSite,
         })?;
-    let asker = Asker { client, limits };
+    let asker = Asker {
+        client,
+        limits,
+        memo,
+    };
     let range = asker.range(&query, now).await?;
-    let counted: Vec<Counted> = asker.ask(sql(&query, range, steps)).await?;
+    let mut plan = asker.plans(&query, range, None, now).await?.range;
+    // Nobody knows how far those came whose events are gone.
+    plan.gone = Spans::default();
+    let sql = sql(&asker.statement(&query, range, &plan, 1, 0), steps);
+    let counted: Vec<Counted> = asker.ask(sql).await?;
     let Some(counted) = counted.into_iter().next() else {
         return Ok(protected(&vec![0; steps.len()], 0, 0, &query, limits.k));
     };
@@ -79,11 +90,12 @@ pub async fn funnel(
     ))
 }
 
-fn sql(query: &Query, range: Range, steps: &[String]) -> String {
+/// The counting is of visitors, by nothing.
+fn sql(counting: &Counting<'_>, steps: &[String]) -> String {
+    let query = counting.query;
     let events = Events {
-        site: &query.site,
-        range,
         only: None,
+        ..counting.events()
     };
     let mut fields = Vec::new();
     query.filter.visit_fields(&mut fields);
@@ -103,17 +115,21 @@ fn sql(query: &Query, range: Range, steps: &[String]) -> String {
     let reached: Vec<String> = (1..=steps.len())
         .map(|n| format!("countIf(level >= {n})"))
         .collect();
-    let selected = events.selected();
+    let everyone = counting.whole(&counting.events());
+    // Without a filter everybody fits, and only events that are a step need be read.
+    let (matched, steps) = match query.filter.is_empty() {
+        true => (everyone.as_str(), goals_sql(steps.iter().map(String::as_str))),
+        false => ("count()", query.filter.sql(&events.whole())),
+    };
     format!(
-        "SELECT [{reached}] AS reached, count() AS matched, \
-         assumeNotNull((SELECT uniqExact(visitor) FROM events WHERE {selected})) AS everyone FROM (\
+        "SELECT [{reached}] AS reached, {matched} AS matched, {everyone} AS everyone FROM (\
          SELECT visitor, arrayFold((level, mask) -> toUInt8(level + bitTest(mask, level)), \
          arrayMap(pair -> pair.2, arraySort(groupArrayIf((at, mask), mask != 0))), toUInt8(0)) AS level FROM (\
-         SELECT visitor, {AT} AS at, {mask} AS mask FROM events{join} WHERE {selected} AND {filter}) \
+         SELECT visitor, {AT} AS at, {mask} AS mask FROM events{join} WHERE {selected} AND {steps}) \
          GROUP BY visitor)",
         reached = reached.join(", "),
         mask = mask.join(" + "),
-        filter = query.filter.sql(&events.whole()),
+        selected = events.selected(),
     )
 }
 

@@ -26,8 +26,8 @@ pub(crate) fn literal(text: &str) -> String {
 }
 
 /// Returns `texts` as a parenthesised list of literals.
-pub(super) fn list(texts: &[String]) -> String {
-    let literals: Vec<String> = texts.iter().map(|text| literal(text)).collect();
+pub(super) fn list<T: AsRef<str>>(texts: &[T]) -> String {
+    let literals: Vec<String> = texts.iter().map(|text| literal(text.as_ref())).collect();
     format!("({})", literals.join(", "))
 }
 

@@ -38,7 +38,7 @@ pub(crate) use self::literal::literal;
 use self::metric::Metric;
 use self::period::{Asked, Made, Range};
 use self::request::{Comparison, MAX_ROWS, Query, Refusal, Unread};
-use self::rollup::{Form, Lost, Memo, Plan};
+use self::rollup::{Form, Lost, Memo, Plan, Stored};
 use self::sql::Counting;
 use crate::config::{Site, Sites, settings};
 use crate::salts::period::local_day;
@@ -130,7 +130,8 @@ pub async fn answer(
     body: &[u8],
     now: Timestamp,
 ) -> Result<Answer, QueryError> {
-    answer_with(client, sites, limits, body, now, Beside::About, None).await
+    let memo = Memo::default();
+    answer_with(client, sites, limits, body, now, Beside::About, &memo).await
 }
 
 /// What is answered besides the rows.
@@ -157,7 +158,7 @@ pub async fn answer_with(
     body: &[u8],
     now: Timestamp,
     beside: Beside,
-    memo: Option<&Memo>,
+    memo: &Memo,
 ) -> Result<Answer, QueryError> {
     let prepared = prepare(client, sites, limits, body, now, memo).await?;
     prepared.answer(beside).await
@@ -174,7 +175,8 @@ impl Prepared<'_> {
         let (mut counted, around) = tokio::try_join!(
             self.asker
                 .counted(query, self.range, &plans.range, query.limit, query.offset),
-            self.asker.around(query, self.range, earlier, beside),
+            self.asker
+                .around(query, self.range, &plans.range, earlier, beside),
         )?;
         if let Some(i) = query.place_of(Metric::ConsentRate) {
             put_choices(&mut counted, i, &around.chosen);
@@ -249,13 +251,17 @@ async fn prepare<'a>(
     limits: &'a settings::Query,
     body: &[u8],
     now: Timestamp,
-    memo: Option<&Memo>,
+    memo: &'a Memo,
 ) -> Result<Prepared<'a>, QueryError> {
     let query = request::parse(body, sites, now).map_err(|unread| match unread {
         Unread::Refused(refusal) => QueryError::BadRequest(refusal),
         Unread::UnknownSite => QueryError::UnknownSite,
     })?;
-    let asker = Asker { client, limits };
+    let asker = Asker {
+        client,
+        limits,
+        memo,
+    };
     let range = asker.range(&query, now).await?;
     let labels = match query.dimensions.iter().find_map(Dimension::step) {
         Some(step) if query.is_labelled => {
@@ -269,7 +275,7 @@ async fn prepare<'a>(
         Comparison::Previous { match_weekday } => range.previous(match_weekday),
         Comparison::YearBefore { match_weekday } => range.year_before(match_weekday),
     });
-    let plans = asker.plans(&query, range, earlier, now, memo).await?;
+    let plans = asker.plans(&query, range, earlier, now).await?;
     Ok(Prepared {
         asker,
         query,
@@ -289,8 +295,14 @@ pub async fn oldest_day(
     limits: &settings::Query,
     site: &Site,
     now: Timestamp,
+    memo: &Memo,
 ) -> Result<Option<u16>, QueryError> {
-    Asker { client, limits }.oldest_day(site, now).await
+    let asker = Asker {
+        client,
+        limits,
+        memo,
+    };
+    asker.oldest_day(site, now).await
 }
 
 /// Consent choices of one point of time.
@@ -345,7 +357,13 @@ pub(crate) async fn read<T>(
 where
     T: RowOwned + RowRead,
 {
-    Asker { client, limits }.ask(sql.to_owned()).await
+    let memo = &Memo::default();
+    let asker = Asker {
+        client,
+        limits,
+        memo,
+    };
+    asker.ask(sql.to_owned()).await
 }
 
 impl Asker<'_> {
@@ -374,10 +392,9 @@ impl Asker<'_> {
         range: Range,
         earlier: Option<Range>,
         now: Timestamp,
-        memo: Option<&Memo>,
     ) -> Result<Plans, QueryError> {
         let site = &query.site;
-        let nothing = Plan::events();
+        let nothing = Plan::events(rollup::stored(self, site).await?);
         let closed = rollup::last_closed(local_day(now, &site.time_zone));
         let spans: Vec<(u16, u16)> = [Some(range), earlier]
             .into_iter()
@@ -396,9 +413,11 @@ impl Asker<'_> {
         let form = |range| self.statement(query, range, &nothing, 0, 0).form();
         let ranges = [Some(range), earlier].into_iter().flatten();
         let with_visits = ranges.map(form).any(|form| form == Form::Visits);
-        let days = rollup::days(self, memo, site, (first, last), with_visits).await?;
+        let days = rollup::days(self, site, (first, last), with_visits).await?;
         let plan = |range: Range| match range {
-            Range::Days { first, last } => days.plan(form(range), first, last),
+            Range::Days { first, last } => {
+                days.plan(form(range), first, last, nothing.stored.clone())
+            }
             Range::Instants { .. } => nothing.clone(),
         };
         Ok(Plans {
@@ -462,12 +481,13 @@ impl Asker<'_> {
         &self,
         query: &Query,
         range: Range,
+        plan: &Plan,
         earlier: Option<(Range, &Plan)>,
         beside: Beside,
     ) -> Result<Around, QueryError> {
         let (mut compared, (about, salt_boundaries), chosen, chosen_before) = tokio::try_join!(
             self.compared(query, earlier),
-            self.about(query, range, beside),
+            self.about(query, range, plan.stored.as_deref(), beside),
             self.choices(query, Some(range)),
             self.choices(query, earlier.map(|(range, _)| range)),
         )?;
@@ -482,8 +502,13 @@ impl Asker<'_> {
         })
     }
 
-    /// Looks first where the oldest day of a site lies that has been measured for as long as its events are kept.
+    /// Known by the parts, unless visitors are restricted. Otherwise it looks first where the oldest day of a site lies that
+    /// has been measured for as long as its events are kept.
     async fn oldest_day(&self, site: &Site, now: Timestamp) -> Result<Option<u16>, QueryError> {
+        let stored = rollup::stored(self, site).await?;
+        if let Some(stored) = stored.filter(|stored| !stored.has_restrictions) {
+            return Ok(stored.ends().map(|(first, _)| first));
+        }
         let soon_over = local_day(now, &site.time_zone)
             .saturating_sub(site.retention_days)
             .saturating_add(7);
@@ -501,16 +526,24 @@ impl Asker<'_> {
         Ok(found.first().copied().filter(|day| *day != 0))
     }
 
-    /// Looks first where the newest event lies of a site that is still being measured.
-    async fn newest(&self, site: &Site, range: Range) -> Result<Vec<About>, QueryError> {
-        let (_, last) = range.days(&site.time_zone);
-        let about: Vec<About> = self
-            .ask(sql::events::about(site, range, last.saturating_sub(1)))
-            .await?;
-        match about.first() {
-            Some(About { newest_ms: 0, .. }) => self.ask(sql::events::about(site, range, 0)).await,
-            _ => Ok(about),
+    /// Looks first at the last day that has events.
+    async fn newest(
+        &self,
+        site: &Site,
+        range: Range,
+        stored: Option<&Stored>,
+    ) -> Result<Vec<About>, QueryError> {
+        if let Some(stored) = stored {
+            let about: Vec<About> = self
+                .ask(sql::events::about(site, range, Some(stored)))
+                .await?;
+            let is_found = |about: &About| about.newest_ms != 0;
+            if stored.ends().is_none() || about.first().is_some_and(is_found) {
+                return Ok(about);
+            }
         }
+        // The visitors of that day are all restricted.
+        self.ask(sql::events::about(site, range, None)).await
     }
 
     /// Facts about site and range, and the instants at which its salt changed.
@@ -518,13 +551,14 @@ impl Asker<'_> {
         &self,
         query: &Query,
         range: Range,
+        stored: Option<&Stored>,
         beside: Beside,
     ) -> Result<(About, Vec<Timestamp>), QueryError> {
         let site = &query.site;
         let (about, made) = match beside {
             Beside::Nothing => (Vec::new(), Vec::new()),
             Beside::About => tokio::try_join!(
-                self.newest(site, range),
+                self.newest(site, range, stored),
                 self.ask::<MadeRow>(sql::events::salts(site, range)),
             )?,
         };

@@ -132,7 +132,7 @@ impl Counting<'_> {
     }
 
     /// The events of its range; of a divided one those of open days.
-    fn events(&self) -> Events<'_> {
+    pub(super) fn events(&self) -> Events<'_> {
         let only = match self.plan.is_used() {
             true => self.plan.open.as_ref(),
             false => None,
@@ -141,6 +141,7 @@ impl Counting<'_> {
             site: &self.query.site,
             range: self.range,
             only,
+            stored: self.plan.stored.as_deref(),
         }
     }
 

@@ -47,11 +47,11 @@ pub async fn bundles<'a>(
     limits: &'a settings::Query,
     bodies: &[String],
     now: Timestamp,
-    memo: &Memo,
+    memo: &'a Memo,
 ) -> Vec<Bundle<'a>> {
     let mut bundles: Vec<Bundle<'a>> = Vec::new();
     for (place, body) in bodies.iter().enumerate() {
-        let prepared = prepare(client, sites, limits, body.as_bytes(), now, Some(memo)).await;
+        let prepared = prepare(client, sites, limits, body.as_bytes(), now, memo).await;
         let found = match &prepared {
             Ok(prepared) => bundles.iter_mut().find(|bundle| bundle.takes(prepared)),
             Err(_) => None,
@@ -122,7 +122,10 @@ async fn finish(
         None => prepared.answer(Beside::Nothing).await,
         Some(counted) => {
             let (query, range) = (&prepared.query, prepared.range);
-            let around = prepared.asker.around(query, range, None, Beside::Nothing);
+            let plan = &prepared.plans.range;
+            let around = prepared
+                .asker
+                .around(query, range, plan, None, Beside::Nothing);
             let around = around.await?;
             Ok(prepared.finished(counted, around))
         }

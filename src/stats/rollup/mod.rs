@@ -39,6 +39,8 @@ use crate::salts::period::date_of;
 use crate::stats::literal::literal;
 
 pub(super) use self::daily::Dimensioned;
+pub(super) use self::parts::Stored;
+use self::parts::{Table, countings};
 
 /// How a query can be answered for closed days.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +81,10 @@ impl Spans {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub(super) fn all(&self) -> &[(u16, u16)] {
+        &self.0
     }
 
     /// The condition for a row of one of these days.
@@ -133,16 +139,19 @@ pub(super) struct Plan {
     pub(super) gone: Spans,
     /// The others; none: all of the range.
     pub(super) open: Option<Spans>,
+    /// Which events there are; none: not known.
+    pub(super) stored: Option<Arc<Stored>>,
 }
 
 impl Plan {
     /// Everything from `events`.
-    pub(super) fn events() -> Plan {
+    pub(super) fn events(stored: Option<Arc<Stored>>) -> Plan {
         Plan {
             form: Form::Events,
             counted: Spans::default(),
             gone: Spans::default(),
             open: None,
+            stored,
         }
     }
 
@@ -223,7 +232,13 @@ pub(super) struct Days(BTreeMap<u16, Source>);
 
 impl Days {
     /// Divides a range.
-    pub(super) fn plan(&self, form: Form, first: u16, last: u16) -> Plan {
+    pub(super) fn plan(
+        &self,
+        form: Form,
+        first: u16,
+        last: u16,
+        stored: Option<Arc<Stored>>,
+    ) -> Plan {
         let of = |is_in: &dyn Fn(Source) -> bool| {
             let days = self
                 .0
@@ -255,16 +270,17 @@ impl Days {
             counted,
             gone,
             open: Some(open),
+            stored,
         }
     }
 }
 
+/// A row of `derived_days`.
 #[derive(Debug, Row, Deserialize)]
-struct Found {
-    day: u16,
-    kind: u8,
-    n: u64,
-    beside: u64,
+struct Noted {
+    on_day: u16,
+    n_events: u64,
+    n_beside: u64,
     k: u32,
     form: u8,
     counting: u64,
@@ -284,28 +300,44 @@ struct Facts {
 
 /// What was found out about days, for the questions of one page.
 #[derive(Debug, Default)]
-pub struct Memo(tokio::sync::Mutex<Vec<Asked>>);
+pub struct Memo {
+    days: tokio::sync::Mutex<Vec<Asked>>,
+    stored: tokio::sync::Mutex<Vec<(String, Option<Arc<Stored>>)>>,
+}
 
 /// A site, first and last day, whether `visits` were looked at, and what is known of the days between.
 type Asked = (String, u16, u16, bool, Arc<Days>);
 
-/// Finds out about the days of a range; `memo` may know it. `visits` is a part a day, and looked at only where it is needed.
+/// Returns which events a site has, by day; none where parts come and go too quickly to tell.
+///
+/// # Errors
+/// As the query API.
+pub(super) async fn stored(
+    asker: &Asker<'_>,
+    site: &Site,
+) -> Result<Option<Arc<Stored>>, QueryError> {
+    // The first of a page's questions asks, the others wait for it.
+    let mut known = asker.memo.stored.lock().await;
+    if let Some((_, stored)) = known.iter().find(|(of, _)| of == site.id.as_str()) {
+        return Ok(stored.clone());
+    }
+    let stored = parts::stored(asker, site.id.as_str()).await?.map(Arc::new);
+    known.push((site.id.to_string(), stored.clone()));
+    Ok(stored)
+}
+
+/// Finds out about the days of a range. `visits` is a part a day, and looked at only where it is needed.
 ///
 /// # Errors
 /// As the query API.
 pub(super) async fn days(
     asker: &Asker<'_>,
-    memo: Option<&Memo>,
     site: &Site,
     (first, last): (u16, u16),
     with_visits: bool,
 ) -> Result<Arc<Days>, QueryError> {
-    let Some(memo) = memo else {
-        let days = ask(asker, site, first, last, with_visits).await;
-        return days.map(Arc::new);
-    };
-    // The first of a page's questions asks, the others wait for it.
-    let mut known = memo.0.lock().await;
+    // As above.
+    let mut known = asker.memo.days.lock().await;
     let found = known.iter().find(|(of, from, to, visits, _)| {
         of == site.id.as_str() && *from <= first && last <= *to && (*visits || !with_visits)
     });
@@ -362,45 +394,41 @@ async fn ask(
         date_of(first),
         date_of(last)
     );
-    let in_place = |kind: u8, table: &str, more: &str| {
-        format!(
-            "SELECT toUInt16(day) AS on_day, toUInt8({kind}) AS kind, toUInt64(0) AS n, toUInt64(0) AS beside, toUInt32(0) AS least, \
-             toUInt8(0) AS shape, min(counting) AS of FROM {table} WHERE {within}{more} GROUP BY day"
-        )
-    };
     let sql = format!(
-        "SELECT on_day AS day, kind, n, beside, least AS k, shape AS form, of AS counting FROM (\
-         SELECT toUInt16(day) AS on_day, toUInt8(0) AS kind, n_events AS n, n_beside AS beside, k AS least, form AS shape, \
-         counting AS of FROM derived_days FINAL WHERE {within} UNION ALL {} UNION ALL {} \
-         UNION ALL SELECT 0, 3, count(), 0, 0, 0, 0 FROM restrictions WHERE site = {id})",
-        in_place(1, "daily", " AND dimension = ''"),
-        match with_visits {
-            true => in_place(2, "visits", ""),
-            false => in_place(2, "visits", " AND 0"),
-        },
+        "SELECT toUInt16(day) AS on_day, n_events, n_beside, k, form, counting FROM derived_days FINAL WHERE {within}"
     );
-    let mut facts: BTreeMap<u16, Facts> = BTreeMap::new();
-    let mut is_restricted = false;
-    for found in asker.ask::<Found>(sql).await? {
-        if found.kind == 3 {
-            is_restricted = found.n > 0;
-            continue;
-        }
-        let day = facts.entry(found.day).or_default();
-        match found.kind {
-            0 => {
-                (day.n_events, day.n_beside) = (found.n, found.beside);
-                (day.k, day.form, day.counting) = (found.k, found.form, found.counting);
+    let (noted, stored, in_daily, in_visits) = tokio::try_join!(
+        asker.ask::<Noted>(sql),
+        stored(asker, site),
+        in_place(asker, site, Table::Daily, &within),
+        async {
+            match with_visits {
+                true => in_place(asker, site, Table::Visits, &within).await,
+                false => Ok(BTreeMap::new()),
             }
-            1 => day.daily = Some(found.counting),
-            _ => day.visits = Some(found.counting),
-        }
+        },
+    )?;
+    let is_restricted = stored.as_ref().is_none_or(|stored| stored.has_restrictions);
+    let mut facts: BTreeMap<u16, Facts> = BTreeMap::new();
+    for noted in noted.iter().filter(|noted| noted.counting > 0) {
+        let day = Facts {
+            n_events: noted.n_events,
+            n_beside: noted.n_beside,
+            k: noted.k,
+            form: noted.form,
+            counting: noted.counting,
+            daily: in_daily.get(&noted.on_day).copied(),
+            visits: in_visits.get(&noted.on_day).copied(),
+        };
+        facts.insert(noted.on_day, day);
     }
-    facts.retain(|_, facts| facts.counting > 0);
     if facts.is_empty() {
         return Ok(Days::default());
     }
-    let n_stored = parts::events_by_day(asker, site.id.as_str(), first, last).await?;
+    let n_stored = match stored {
+        Some(stored) => facts.keys().map(|day| (*day, stored.n_events(*day))).collect(),
+        None => counts(asker, &within).await?,
+    };
     let n_restricted = match is_restricted {
         true => {
             counts(
@@ -446,6 +474,26 @@ async fn ask(
     Ok(days)
 }
 
+/// Which counting a site's days are of in a table.
+async fn in_place(
+    asker: &Asker<'_>,
+    site: &Site,
+    table: Table,
+    within: &str,
+) -> Result<BTreeMap<u16, u64>, QueryError> {
+    if let Some(countings) = countings(asker, table, site.id.as_str()).await? {
+        return Ok(countings);
+    }
+    let (name, whole) = match table {
+        Table::Daily => ("daily", " AND dimension = ''"),
+        Table::Visits | Table::Events => ("visits", ""),
+    };
+    let sql = format!(
+        "SELECT toUInt16(day) AS on_day, min(counting) AS n FROM {name} WHERE {within}{whole} GROUP BY day"
+    );
+    Ok(asker.ask::<(u16, u64)>(sql).await?.into_iter().collect())
+}
+
 /// Counts events by day.
 async fn counts(asker: &Asker<'_>, condition: &str) -> Result<BTreeMap<u16, u64>, QueryError> {
     let sql = format!(
@@ -488,12 +536,12 @@ mod tests {
             ]
             .into(),
         );
-        let plan = days.plan(Form::Daily(Dimensioned::Whole), 9, 15);
+        let plan = days.plan(Form::Daily(Dimensioned::Whole), 9, 15, None);
         assert_eq!(plan.gone, Spans(vec![(10, 10)]));
         assert_eq!(plan.counted, Spans(vec![(11, 12), (14, 14)]));
         assert_eq!(plan.open, Some(Spans(vec![(9, 9), (13, 13), (15, 15)])));
         assert_eq!(plan.recounted().open, Some(Spans(vec![(9, 9), (11, 15)])));
-        let plan = days.plan(Form::Visits, 9, 15);
+        let plan = days.plan(Form::Visits, 9, 15, None);
         assert_eq!(plan.open, Some(Spans(vec![(9, 9), (11, 15)])));
     }
 }

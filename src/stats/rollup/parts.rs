@@ -1,35 +1,67 @@
-//! How many events there are of a site's day: known by part.
+//! What there is of a site's days, known by part.
 //!
-//! Comes in: the parts of `events` that are in use. Goes out: the number of their rows by day. A part never changes, and its
-//! name and the hash of its files say which it is: it is counted once, and each question after that asks for no more than
-//! which parts there are.
+//! Comes in: the parts of a table that are in use. Goes out: by site and day, how many events there are and in which
+//! partitions, and which counting `daily` and `visits` are of. A part never changes, and its name and the hash of its files
+//! say which it is: it is looked into once, and each question after that asks for no more than which parts there are.
 //!
 //! Bounded: what is not in use any more is forgotten at the next question.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::counts;
-use crate::salts::period::date_of;
 use crate::stats::literal::{list, literal};
 use crate::stats::{Asker, QueryError};
 
-/// How often the parts are asked for anew that were merged away while they were counted.
+/// How often the parts are asked for anew that were merged away while they were looked into.
 const ATTEMPTS: usize = 4;
 
-/// Of each part the rows of a site's day.
-type Known = HashMap<String, Arc<[(String, u16, u64)]>>;
+/// Partitions that a condition names; of more days every part is looked at anyway.
+const MOST_PARTITIONS: usize = 100;
 
-/// By name and hash, so that it may be one for all tables of events that this process sees.
-static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
+/// A table that is looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    Events,
+    Daily,
+    Visits,
+}
+
+impl Table {
+    fn name(self) -> &'static str {
+        match self {
+            Table::Events => "events",
+            Table::Daily => "daily",
+            Table::Visits => "visits",
+        }
+    }
+
+    /// What is known of a site's day in a part.
+    fn figure(self) -> &'static str {
+        match self {
+            Table::Events => "count()",
+            // 0: the whole site has no row.
+            Table::Daily => "minIf(counting, dimension = '')",
+            Table::Visits => "min(counting)",
+        }
+    }
+}
+
+/// Of a part its partition, and of each site's day in it what is known.
+type Looked = (Arc<str>, Arc<[(String, u16, u64)]>);
+
+/// By name and hash, so that it may be one for all tables of a kind that this process sees.
+type Known = HashMap<String, Looked>;
+
+static KNOWN: [Mutex<Option<Known>>; 3] = [Mutex::new(None), Mutex::new(None), Mutex::new(None)];
 
 #[derive(Debug, Row, Deserialize)]
 struct Part {
     name: String,
     hash: String,
+    partition: String,
     n_rows: u64,
 }
 
@@ -38,57 +70,120 @@ struct PartDay {
     part: String,
     of_site: String,
     of_day: u16,
+    known: u64,
     n: u64,
 }
 
-/// Returns how many events of each day there are, those of restricted visitors with them.
+/// The events of a site, by day: how many, those of restricted visitors with them, and in which partitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::stats) struct Stored {
+    days: BTreeMap<u16, (u64, BTreeSet<Arc<str>>)>,
+    /// Visitors of the site are restricted, or were.
+    pub(in crate::stats) has_restrictions: bool,
+}
+
+impl Stored {
+    /// How many events a day has.
+    pub(super) fn n_events(&self, day: u16) -> u64 {
+        self.days.get(&day).map_or(0, |(n, _)| *n)
+    }
+
+    /// The first and the last day that has any.
+    pub(in crate::stats) fn ends(&self) -> Option<(u16, u16)> {
+        let (first, _) = self.days.first_key_value()?;
+        let (last, _) = self.days.last_key_value()?;
+        Some((*first, *last))
+    }
+
+    /// The condition for the partitions that have events of these days (first and last included), with ` AND ` before it;
+    /// empty where they are many. ClickHouse finds them by their names, and else by looking at every part.
+    pub(in crate::stats) fn sql(&self, spans: &[(u16, u16)]) -> String {
+        let mut ids: BTreeSet<&str> = BTreeSet::new();
+        for (first, last) in spans.iter().filter(|(first, last)| first <= last) {
+            let days = self.days.range(first..=last);
+            ids.extend(days.flat_map(|(_, (_, ids))| ids.iter().map(|id| &**id)));
+        }
+        if ids.len() > MOST_PARTITIONS {
+            return String::new();
+        }
+        // No partition has an empty name.
+        let ids: Vec<&str> = ids.into_iter().chain([""]).collect();
+        format!(" AND _partition_id IN {}", list(&ids))
+    }
+}
+
+/// Returns what events there are of a site; none where parts come and go quicker than they can be looked into.
 ///
 /// # Errors
 /// As the query API.
-pub(super) async fn events_by_day(
-    asker: &Asker<'_>,
-    site: &str,
-    first: u16,
-    last: u16,
-) -> Result<BTreeMap<u16, u64>, QueryError> {
-    for _ in 0..ATTEMPTS {
-        if let Some(known) = in_use(asker).await? {
-            let mut days = BTreeMap::new();
-            for (_, day, n) in known
-                .iter()
-                .flat_map(|part| part.iter())
-                .filter(|of| of.0 == site && (first..=last).contains(&of.1))
-            {
-                *days.entry(*day).or_default() += n;
-            }
-            return Ok(days);
+pub(super) async fn stored(asker: &Asker<'_>, site: &str) -> Result<Option<Stored>, QueryError> {
+    let restrictions = format!("SELECT count() FROM restrictions WHERE site = {}", literal(site));
+    let (parts, n_restrictions) = tokio::try_join!(
+        in_use(asker, Table::Events),
+        asker.ask::<u64>(restrictions),
+    )?;
+    let Some(parts) = parts else {
+        return Ok(None);
+    };
+    let mut stored = Stored {
+        days: BTreeMap::new(),
+        has_restrictions: n_restrictions != [0],
+    };
+    for (partition, days) in parts {
+        for (_, day, n) in days.iter().filter(|(of, ..)| of == site) {
+            let (sum, ids) = stored.days.entry(*day).or_default();
+            *sum += n;
+            ids.insert(partition.clone());
         }
     }
-    // Parts come and go quicker than they can be counted one by one.
-    counts(
-        asker,
-        &format!(
-            "site = {} AND day BETWEEN '{}' AND '{}'",
-            literal(site),
-            date_of(first),
-            date_of(last)
-        ),
-    )
-    .await
+    Ok(Some(stored))
 }
 
-/// The rows of all parts that are in use; none where one of them has gone meanwhile.
-async fn in_use(asker: &Asker<'_>) -> Result<Option<Vec<Arc<[(String, u16, u64)]>>>, QueryError> {
+/// Returns which counting each of a site's days is of in a table; the least, where it holds several. None where its parts
+/// come and go quicker than they can be looked into.
+///
+/// # Errors
+/// As the query API.
+pub(super) async fn countings(
+    asker: &Asker<'_>,
+    table: Table,
+    site: &str,
+) -> Result<Option<BTreeMap<u16, u64>>, QueryError> {
+    let Some(parts) = in_use(asker, table).await? else {
+        return Ok(None);
+    };
+    let mut countings = BTreeMap::new();
+    for (_, days) in parts {
+        for (_, day, counting) in days.iter().filter(|(of, ..)| of == site) {
+            let least = countings.entry(*day).or_insert(*counting);
+            *least = (*least).min(*counting);
+        }
+    }
+    Ok(Some(countings))
+}
+
+async fn in_use(asker: &Asker<'_>, table: Table) -> Result<Option<Vec<Looked>>, QueryError> {
+    for _ in 0..ATTEMPTS {
+        if let Some(parts) = look(asker, table).await? {
+            return Ok(Some(parts));
+        }
+    }
+    Ok(None)
+}
+
+/// All parts that are in use; none where one of them has gone meanwhile.
+async fn look(asker: &Asker<'_>, table: Table) -> Result<Option<Vec<Looked>>, QueryError> {
+    let name = table.name();
     let parts: Vec<Part> = asker
-        .ask(
-            "SELECT name, hash_of_all_files AS hash, rows AS n_rows FROM system.parts \
-             WHERE database = currentDatabase() AND table = 'events' AND active"
-                .into(),
-        )
+        .ask(format!(
+            "SELECT name, hash_of_all_files AS hash, partition_id AS partition, rows AS n_rows FROM system.parts \
+             WHERE database = currentDatabase() AND table = '{name}' AND active"
+        ))
         .await?;
     let key = |part: &Part| format!("{} {}", part.name, part.hash);
+    let all = &KNOWN[table as usize];
     let mut known = {
-        let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.lock().unwrap_or_else(PoisonError::into_inner);
         known.clone().unwrap_or_default()
     };
     let new: Vec<&Part> = parts
@@ -98,21 +193,26 @@ async fn in_use(asker: &Asker<'_>) -> Result<Option<Vec<Arc<[(String, u16, u64)]
     if !new.is_empty() {
         let names: Vec<String> = new.iter().map(|part| part.name.clone()).collect();
         let sql = format!(
-            "SELECT _part AS part, toString(site) AS of_site, toUInt16(day) AS of_day, count() AS n FROM events \
-             WHERE _part IN {} GROUP BY part, of_site, of_day",
+            "SELECT _part AS part, toString(site) AS of_site, toUInt16(day) AS of_day, toUInt64({}) AS known, count() AS n \
+             FROM {name} WHERE _part IN {} GROUP BY part, of_site, of_day",
+            table.figure(),
             list(&names)
         );
-        let mut counted: HashMap<String, Vec<(String, u16, u64)>> = HashMap::new();
+        let mut looked: HashMap<String, (u64, Vec<(String, u16, u64)>)> = HashMap::new();
         for row in asker.ask::<PartDay>(sql).await? {
-            let days = counted.entry(row.part).or_default();
-            days.push((row.of_site, row.of_day, row.n));
+            let (n_rows, days) = looked.entry(row.part).or_default();
+            *n_rows += row.n;
+            if row.known > 0 {
+                days.push((row.of_site, row.of_day, row.known));
+            }
         }
         for part in new {
-            let days = counted.remove(&part.name).unwrap_or_default();
-            if days.iter().map(|(.., n)| n).sum::<u64>() != part.n_rows {
+            let (n_rows, days) = looked.remove(&part.name).unwrap_or_default();
+            if n_rows != part.n_rows {
                 return Ok(None);
             }
-            known.insert(key(part), days.into());
+            let partition = part.partition.as_str().into();
+            known.insert(key(part), (partition, days.into()));
         }
     }
     let in_use: Known = parts
@@ -120,7 +220,7 @@ async fn in_use(asker: &Asker<'_>) -> Result<Option<Vec<Arc<[(String, u16, u64)]
         .map(key)
         .filter_map(|key| known.remove_entry(&key))
         .collect();
-    let rows = in_use.values().cloned().collect();
-    *KNOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_use);
-    Ok(Some(rows))
+    let looked = in_use.values().cloned().collect();
+    *all.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_use);
+    Ok(Some(looked))
 }

@@ -9,7 +9,7 @@ use crate::salts::period::date_of;
 use crate::stats::dimension::{AT, VisitField};
 use crate::stats::literal::literal;
 use crate::stats::period::{Range, Step};
-use crate::stats::rollup::Spans;
+use crate::stats::rollup::{Spans, Stored};
 
 /// The events a counting is about.
 pub(in crate::stats) struct Events<'a> {
@@ -17,6 +17,8 @@ pub(in crate::stats) struct Events<'a> {
     pub(in crate::stats) range: Range,
     /// Days of it, where not all are asked for.
     pub(in crate::stats) only: Option<&'a Spans>,
+    /// Where the site's days lie.
+    pub(in crate::stats) stored: Option<&'a Stored>,
 }
 
 impl Events<'_> {
@@ -60,10 +62,23 @@ impl Events<'_> {
             None => format!("day BETWEEN '{}' AND '{}'", date_of(first), date_of(last)),
         };
         // Those whose visitors had them restricted are kept, but not counted.
+        let partitions = match (self.stored, self.only) {
+            (None, _) => String::new(),
+            (Some(stored), Some(spans)) => stored.sql(spans.all()),
+            (Some(stored), None) => stored.sql(&[(first, last)]),
+        };
         format!(
-            "site = {id} AND {days} AND visitor NOT IN ({})",
-            restricted(&id)
+            "site = {id} AND {days}{partitions}{}",
+            unrestricted(&id, self.stored)
         )
+    }
+}
+
+/// The condition for visitors who are not restricted, with ` AND ` before it; empty where none is.
+fn unrestricted(id: &str, stored: Option<&Stored>) -> String {
+    match stored {
+        Some(stored) if !stored.has_restrictions => String::new(),
+        Some(_) | None => format!(" AND visitor NOT IN ({})", restricted(id)),
     }
 }
 
@@ -136,24 +151,30 @@ pub(in crate::stats) fn zone(site: &Site) -> String {
     literal(site.time_zone.iana_name().unwrap_or("UTC"))
 }
 
-/// Asks how many said yes and no, and how new the newest event is; 0 where none is of `since` (a local date as days since
-/// 1970-01-01) or later.
-pub(in crate::stats) fn about(site: &Site, range: Range, since: u16) -> String {
+/// Asks how many said yes and no, and how new the newest event is; 0: there is none. Where `stored` is given, that is looked
+/// for on the last day that has events.
+pub(in crate::stats) fn about(site: &Site, range: Range, stored: Option<&Stored>) -> String {
     let id = literal(site.id.as_str());
     let (first, last) = range.days(&site.time_zone);
     let (from, until) = Range::Days { first, last }.instants(&site.time_zone);
+    let newest = match stored.map(|stored| (stored, stored.ends())) {
+        None => format!("day = {}", edge_day(&id, "1", "DESC")),
+        Some((_, None)) => "0".into(),
+        Some((stored, Some((_, last)))) => {
+            format!("day = '{}'{}", date_of(last), stored.sql(&[(last, last)]))
+        }
+    };
     format!(
         "SELECT \
          assumeNotNull((SELECT count() FROM consents WHERE site = {id} AND choice = 'grant' AND {})) AS grants, \
          toUInt64(ifNull((SELECT sum(denials) FROM denials WHERE site = {id} AND day BETWEEN '{}' AND '{}'), 0)) \
          AS denials, \
-         toInt64(ifNull((SELECT max(toUnixTimestamp64Milli(ts)) FROM events WHERE site = {id} AND day = {} \
-         AND visitor NOT IN ({})), 0)) AS newest_ms",
+         toInt64(ifNull((SELECT max(toUnixTimestamp64Milli(ts)) FROM events WHERE site = {id} AND {newest}{}), 0)) \
+         AS newest_ms",
         between(from, until),
         date_of(first),
         date_of(last),
-        edge_day(&id, &format!("day >= '{}'", date_of(since)), "DESC"),
-        restricted(&id),
+        unrestricted(&id, stored),
     )
 }
 

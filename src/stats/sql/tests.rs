@@ -22,7 +22,7 @@ fn sql(more: &Value) -> String {
         panic!("a known range")
     };
     let (query, k, limit, offset) = (&query, 5, 10, 0);
-    let plan = &Plan::events();
+    let plan = &Plan::events(None);
     Counting {
         query,
         range,
