@@ -159,6 +159,7 @@ struct SiteRule {
     id: String,
     scope: String,
     keep: Keep,
+    time_zone: String,
     is_held: bool,
 }
 
@@ -181,6 +182,7 @@ impl Rules {
             id: site.id.to_string(),
             scope: site.scope.clone(),
             keep: site.keep,
+            time_zone: site.time_zone.iana_name().unwrap_or("UTC").to_owned(),
             is_held: site.legal_hold.is_some(),
         };
         Rules {
@@ -222,6 +224,12 @@ impl Rules {
     pub fn held(&self) -> Vec<String> {
         let held = self.sites.iter().filter(|site| site.is_held);
         held.map(|site| site.id.clone()).collect()
+    }
+
+    /// Returns the name of a site's time zone (IANA); of a site that is not configured, UTC.
+    pub(super) fn time_zone(&self, site: &str) -> &str {
+        let rule = self.sites.iter().find(|rule| rule.id == site);
+        rule.map_or("UTC", |rule| &rule.time_zone)
     }
 
     /// Returns how long visits and daily of a site are kept, and its engagement events.

@@ -102,8 +102,10 @@ pub async fn export(
         Ok((cursor, first))
     };
     let earlier = earlier.zip(plans.earlier.as_ref());
-    let ((cursor, first), around) =
-        tokio::try_join!(count(), asker.around(&query, range, &plans.range, earlier, beside))?;
+    let ((cursor, first), around) = tokio::try_join!(
+        count(),
+        asker.around(&query, range, &plans.range, earlier, beside)
+    )?;
     let consent = query.place_of(Metric::ConsentRate);
     let material = Material {
         query,

@@ -118,7 +118,10 @@ fn sql(counting: &Counting<'_>, steps: &[String]) -> String {
     let everyone = counting.whole(&counting.events());
     // Without a filter everybody fits, and only events that are a step need be read.
     let (matched, steps) = match query.filter.is_empty() {
-        true => (everyone.as_str(), goals_sql(steps.iter().map(String::as_str))),
+        true => (
+            everyone.as_str(),
+            goals_sql(steps.iter().map(String::as_str)),
+        ),
         false => ("count()", query.filter.sql(&events.whole())),
     };
     format!(

@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(literal("'; DROP"), r"'\x27\x3B DROP'");
         assert_eq!(literal("\\'?{p:String}"), r"'\x5C\x27\x3F\x7Bp:String\x7D'");
         assert_eq!(literal("å\0\n"), r"'\xC3\xA5\x00\x0A'");
-        assert_eq!(list(&["a".into(), "'".into()]), r"('a', '\x27')");
+        assert_eq!(list(&["a", "'"]), r"('a', '\x27')");
     }
 
     proptest! {

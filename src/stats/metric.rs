@@ -371,7 +371,7 @@ impl Part {
 }
 
 impl Vital {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Vital::Cls => "cls",
             Vital::Fcp => "fcp",
@@ -381,7 +381,8 @@ impl Vital {
         }
     }
 
-    fn column(self) -> &'static str {
+    /// Returns its column in `events`, and in `daily`.
+    pub(super) fn column(self) -> &'static str {
         match self {
             Vital::Cls => "cls",
             Vital::Fcp => "fcp_ms",

@@ -232,7 +232,7 @@ struct Plans {
 
 impl Plans {
     fn lost(&self) -> Lost {
-        self.range.lost()
+        self.range.what_is_lost()
     }
 
     /// What a reader must know of days whose events are gone.
@@ -240,7 +240,7 @@ impl Plans {
         [Some(&self.range), self.earlier.as_ref()]
             .into_iter()
             .flatten()
-            .filter_map(|plan| plan.warning(k))
+            .flat_map(|plan| plan.warnings(k))
             .collect()
     }
 }

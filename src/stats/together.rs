@@ -12,7 +12,7 @@ use super::answer::Counted;
 use super::dimension::{Dimension, EventField};
 use super::metric::Metric;
 use super::request::{MAX_ROWS, Query};
-use super::rollup::{Dimensioned, Form, Memo, Plan};
+use super::rollup::{Dimensioned, Form, Memo, Needs, Plan};
 use super::sql::together::is_natural;
 use super::sql::{Cell, Counting};
 use super::{Answer, Beside, Prepared, QueryError, prepare};
@@ -152,7 +152,7 @@ async fn count(prepared: &[&Prepared<'_>]) -> Option<Vec<Vec<Counted>>> {
     };
     let plan = match first.plans.range.dimensioned() {
         Some(_) => Plan {
-            form: Form::Daily(Dimensioned::Each(sets.concat())),
+            form: Form::Daily(Dimensioned::Each(sets.clone()), Needs::default()),
             ..first.plans.range.clone()
         },
         None => first.plans.range.clone(),
@@ -209,10 +209,7 @@ impl Prepared<'_> {
             && query.limit <= MAX_ROWS
             && query.metrics.iter().all(|metric| METRICS.contains(metric))
             && is_natural(&query.order, &query.metrics)
-            && match self.plans.range.dimensioned() {
-                Some(_) => query.dimensions.len() == 1,
-                None => is_of_visits(),
-            }
+            && (self.plans.range.dimensioned().is_some() || is_of_visits())
     }
 
     /// Tells whether two questions can be counted together.

@@ -40,6 +40,10 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         "0011_rollups",
         include_str!("../../schema/0011_rollups.sql"),
     ),
+    (
+        "0012_breakdowns",
+        include_str!("../../schema/0012_breakdowns.sql"),
+    ),
 ];
 
 /// Begins the line that says when the statement below it is due.

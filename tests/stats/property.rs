@@ -344,7 +344,7 @@ fn agree_together(
 }
 
 /// What a page asks about the same events.
-const BREAKDOWNS: [(&[&str], &[&str]); 10] = [
+const BREAKDOWNS: [(&[&str], &[&str]); 11] = [
     (&["visit:source"], &["visitors"]),
     (&["visit:entry_page"], &["visitors", "visits"]),
     (&["visit:country"], &["visitors", "events", "pageviews"]),
@@ -353,6 +353,7 @@ const BREAKDOWNS: [(&[&str], &[&str]); 10] = [
     (&["visit:source", "visit:device"], &["visitors"]),
     (&["event:goal"], &["visitors", "events", "conversion_rate"]),
     (&["event:name"], &["visitors", "events"]),
+    (&["event:name", "event:props"], &["visitors", "events"]),
     (&["event:page"], &["lcp", "visitors"]),
     (&["visit:utm_term"], &["visitors", "bounce_rate"]),
 ];
@@ -370,6 +371,8 @@ fn rolled(zone: TimeZone) -> impl Strategy<Value = Question> {
         "engagement_time",
         "scroll_depth",
         "percentage",
+        "lcp",
+        "cls",
     ];
     let dimensions = select(vec![
         vec![],
@@ -384,6 +387,7 @@ fn rolled(zone: TimeZone) -> impl Strategy<Value = Question> {
         vec!["event:hostname"],
         vec!["event:name"],
         vec!["event:goal"],
+        vec!["event:name", "event:props"],
         vec!["time:week", "visit:source"],
         vec!["time:day", "event:page"],
         vec!["visit:hour"],
@@ -407,7 +411,17 @@ fn rolled(zone: TimeZone) -> impl Strategy<Value = Question> {
         .prop_map(|(question, dimensions, filter, mut metrics)| {
             let is_of_events = dimensions.iter().any(|d| d.starts_with("event:"));
             if is_of_events {
-                metrics.retain(|m| ["visitors", "pageviews", "events", "percentage"].contains(m));
+                metrics.retain(|m| {
+                    [
+                        "visitors",
+                        "pageviews",
+                        "events",
+                        "percentage",
+                        "lcp",
+                        "cls",
+                    ]
+                    .contains(m)
+                });
                 if metrics.is_empty() {
                     metrics.push("visitors");
                 }

@@ -11,8 +11,8 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::month::{Month, counting, is_meant};
-use super::sql::{AT, FIRST, SHORT};
-use super::{Print, Work, note};
+use super::sql::{AT, FIRST, HOURS, NAMED_PROPS, PROPS, SHORT, hours_sql};
+use super::{Note, Print, Work, note, zones};
 use crate::retention::rules::Rules;
 use crate::rights::rows::all_restricted;
 use crate::store::change::pressure;
@@ -71,6 +71,7 @@ pub(super) async fn fold(
     let fold = Fold {
         k: rules.k,
         prints: group.iter().flat_map(|(_, work)| &work.prints).collect(),
+        rules,
     };
     let stored = fold.wholes(store, "daily", 0).await?;
     let is_counted = fold.prints.iter().all(|print| {
@@ -97,20 +98,33 @@ pub(super) async fn fold(
         return Err(differs());
     }
     // Behind the table: killed in between, the days are folded once more, which changes nothing.
-    let prints = fold.prints.iter().map(|print| (*print, rules.k));
-    store.run(&note(counting, prints)).await?;
+    let notes = fold.prints.iter().map(|print| Note {
+        print,
+        k: rules.k,
+        time_zone: rules.time_zone(&print.site),
+        has_vitals: false,
+    });
+    store.run(&note(counting, notes)).await?;
     Ok(true)
 }
 
 struct Fold<'a> {
     k: u32,
     prints: Vec<&'a Print>,
+    rules: &'a Rules,
 }
 
 impl Fold<'_> {
     /// SQL: the sites' days that are folded.
     fn is_meant(&self) -> String {
         is_meant(self.prints.iter().map(|p| (p.site.as_str(), p.day)))
+    }
+
+    fn zones(&self) -> Vec<(String, String)> {
+        zones(
+            self.rules,
+            self.prints.iter().map(|print| print.site.as_str()),
+        )
     }
 
     /// Events of whole sites; without those that fall away under `k`.
@@ -151,6 +165,7 @@ impl Fold<'_> {
             all_restricted()
         );
         let (mut columns, mut of_visits, mut of_events) = (Vec::new(), Vec::new(), Vec::new());
+        let mut has_props = false;
         for dimension in small {
             let of_event = |value: &str| format!("('{dimension}', {value})");
             match dimension.as_str() {
@@ -159,6 +174,14 @@ impl Fold<'_> {
                 "event:name" => of_events.push(of_event("toString(name)")),
                 "event:goal" => of_events.push(of_event("concat('Visit ', path)")),
                 "event:currency" => of_events.push(of_event("toString(currency)")),
+                PROPS => has_props = true,
+                HOURS => {
+                    columns.push(format!(
+                        "{} AS v_hours",
+                        hours_sql(&self.zones(), "min(ts)")
+                    ));
+                    of_visits.push(of_event("v_hours"));
+                }
                 _ => {
                     let name = dimension.trim_start_matches("visit:");
                     let value = match name {
@@ -189,11 +212,15 @@ impl Fold<'_> {
                 of_visits.join(", ")
             ));
         }
-        if !of_events.is_empty() {
+        if !of_events.is_empty() || has_props {
+            let props = match has_props {
+                true => format!("arrayMap(named -> ('{PROPS}', named), {NAMED_PROPS})"),
+                false => "[]".into(),
+            };
             parts.push(format!(
                 "SELECT toString(site) AS site, day, visitor, visit, pair.1 AS dimension, pair.2 AS value \
-                 FROM events ARRAY JOIN [{}] AS pair WHERE {meant} \
-                 AND (pair.1 NOT IN ('event:name', 'event:currency') OR name NOT IN {SHORT}) \
+                 FROM events ARRAY JOIN arrayConcat([{}], {props}) AS pair WHERE {meant} \
+                 AND (pair.1 NOT IN ('event:name', 'event:currency', '{PROPS}') OR name NOT IN {SHORT}) \
                  AND (pair.1 != 'event:goal' OR name = 'pageview') \
                  SETTINGS prefer_column_name_to_alias = 1",
                 of_events.join(", ")
@@ -230,7 +257,7 @@ impl Fold<'_> {
              FROM plan LEFT JOIN together USING (site, day, dimension)) \
              SELECT site, day, dimension, shown, any(if(is_folded, n_visitors, visitors)) AS n, \
              any(if(is_folded, n_visits, visits)), sum(pageviews), sum(events), sum(bounces), sum(duration_ms), \
-             sum(engagement_ms), sum(revenue), sum(depths), sum(visits_deep), sum(visitors_deep), [], {counting} FROM \
+             sum(engagement_ms), sum(revenue), sum(depths), sum(visits_deep), sum(visitors_deep), [], {counting}, [], [], [], [], [], [], [] FROM \
              (SELECT *, dimension != '' AND (is_small OR (takes_least AND value = least)) AS is_folded, \
              if(is_folded, '(other)', value) AS shown FROM stored LEFT JOIN decided USING (site, day, dimension)) \
              GROUP BY site, day, dimension, shown HAVING n >= {k}",

@@ -46,6 +46,7 @@ use super::rules::{Kept, Rules, literal};
 use crate::collector::Collector;
 use crate::consent::token_day;
 use crate::rights::rows::all_restricted;
+use crate::stats::literal as text;
 use crate::store::change::pressure;
 use crate::store::{Store, StoreError, within};
 
@@ -85,6 +86,8 @@ struct Counted {
     k: u32,
     counting: u64,
     form: u8,
+    time_zone: String,
+    has_vitals: u8,
 }
 
 /// Which counting a site's day is of, in a table.
@@ -116,7 +119,10 @@ struct Work {
 }
 
 /// What a counting holds (`derived_days.form`); days of an older form are counted anew. Grows with the tables' columns.
-pub(crate) const FORM: u8 = 1;
+pub(crate) const FORM: u8 = 2;
+
+/// From this form on `daily` has breakdowns by two dimensions.
+pub(crate) const PAIRED: u8 = 2;
 
 /// Days of a month that are put in place at once. Each time, the rest of the month is copied; what was counted and is not in
 /// place is lost where one of them fails.
@@ -223,7 +229,8 @@ async fn stale(
     // Reads some columns of every event: longer than a statement may usually take.
     let prints: Vec<Print> =
         within(store.timeout * 10, store.client.query(&sql).fetch_all()).await?;
-    let sql = "SELECT toString(site) AS site, toUInt16(day) AS day, n_events, checksum, n_beside, k, counting, form \
+    let sql = "SELECT toString(site) AS site, toUInt16(day) AS day, n_events, checksum, n_beside, k, counting, form, \
+               toString(time_zone) AS time_zone, has_vitals \
                FROM derived_days FINAL SETTINGS prefer_column_name_to_alias = 1";
     let counted: Vec<Counted> = within(store.timeout, store.client.query(sql).fetch_all()).await?;
     let mut counted: BTreeMap<(u16, String), Counted> = counted
@@ -243,6 +250,8 @@ async fn stale(
             (before.n_events, before.checksum) == (print.n_events, print.checksum)
                 && before.n_beside >= print.n_beside
                 && before.form >= FORM
+                && before.time_zone == rules.time_zone(&print.site)
+                && (before.has_vitals == 0 || keeps_vitals(rules, &print))
                 && is_in_place(&in_place, before)
         });
         if is_same && !is_going {
@@ -371,13 +380,18 @@ async fn build(
         verify(store, plan, work, "").await?;
     }
     // Behind the tables: killed in between, the days are counted once more.
-    let prints = plans.iter().flat_map(|(plan, work)| {
+    let notes = plans.iter().flat_map(|(plan, work)| {
         work.prints.iter().map(|print| {
             let is_final = plan.final_sites.contains(&print.site);
-            (print, if is_final { rules.k } else { 0 })
+            Note {
+                print,
+                k: if is_final { rules.k } else { 0 },
+                time_zone: rules.time_zone(&print.site),
+                has_vitals: plan.vitals.contains(&print.site),
+            }
         })
     });
-    let note = note(counting, prints);
+    let note = note(counting, notes);
     store.run(&note).await
 }
 
@@ -422,25 +436,52 @@ async fn plan(
         daily: sites(&|p| daily_kept(&p.site) && !purged_daily.contains(&p.site)),
         final_sites: work.final_sites.iter().cloned().collect(),
         carried: work.carried.iter().cloned().collect(),
+        vitals: sites(&|p| !work.final_sites.contains(&p.site) && keeps_vitals(rules, p)),
+        zones: zones(rules, work.prints.iter().map(|print| print.site.as_str())),
     })
 }
 
-/// SQL: notes what days were counted from; with `k` above 0 they are final.
-fn note<'a>(counting: u64, prints: impl Iterator<Item = (&'a Print, u32)>) -> String {
-    let rows: Vec<String> = prints
-        .map(|(print, k)| {
+/// Tells whether web vitals of a day are still kept.
+fn keeps_vitals(rules: &Rules, print: &Print) -> bool {
+    let keep = rules.keep(&print.site);
+    keep.is_none_or(|keep| print.day.saturating_add(keep.web_vitals) > rules.today)
+}
+
+/// Sites with their time zones.
+fn zones<'a>(rules: &Rules, sites: impl Iterator<Item = &'a str>) -> Vec<(String, String)> {
+    let sites: BTreeSet<&str> = sites.collect();
+    let zone = |site: &str| (site.to_owned(), rules.time_zone(site).to_owned());
+    sites.into_iter().map(zone).collect()
+}
+
+/// What is noted of a site's day that was counted.
+struct Note<'a> {
+    print: &'a Print,
+    /// Above 0: the day is final.
+    k: u32,
+    time_zone: &'a str,
+    has_vitals: bool,
+}
+
+/// SQL: notes what days were counted from.
+fn note<'a>(counting: u64, notes: impl Iterator<Item = Note<'a>>) -> String {
+    let rows: Vec<String> = notes
+        .map(|note| {
+            let Note { print, k, .. } = note;
             format!(
-                "({}, toDate({}), {counting}, {}, {}, {}, {k}, {FORM})",
+                "({}, toDate({}), {counting}, {}, {}, {}, {k}, {FORM}, {}, {})",
                 literal(&print.site),
                 print.day,
                 print.n_events,
                 print.checksum,
-                print.n_beside
+                print.n_beside,
+                text(note.time_zone),
+                u8::from(note.has_vitals),
             )
         })
         .collect();
     format!(
-        "INSERT INTO derived_days SELECT t.1, t.2, t.3, t.4, t.5, t.6, t.7, t.8 FROM (SELECT arrayJoin([{}]) AS t)",
+        "INSERT INTO derived_days SELECT t.1, t.2, t.3, t.4, t.5, t.6, t.7, t.8, t.9, t.10 FROM (SELECT arrayJoin([{}]) AS t)",
         rows.join(", ")
     )
 }

@@ -8,6 +8,7 @@
 use clickhouse::Row;
 use serde::Deserialize;
 
+use super::sql::VITALS;
 use crate::retention::rules::literal;
 use crate::secret::random_bytes;
 use crate::store::{Store, StoreError, within};
@@ -43,6 +44,7 @@ pub(super) async fn reduce(store: &Store) -> Result<bool, StoreError> {
         );
         let marker = format!("{0} = {0}", u64::from_le_bytes(random_bytes()));
         let k = day.k;
+        let vitals = VITALS.map(|name| format!("{name} = []")).join(", ");
         tracing::warn!(
             site = day.on_site,
             day = day.on_day,
@@ -50,7 +52,7 @@ pub(super) async fn reduce(store: &Store) -> Result<bool, StoreError> {
         );
         let changes = format!(
             "DELETE WHERE ({marker}) AND {rows} AND (dimension != '' OR visitors < {k}), \
-             UPDATE few = [], scroll = if(scroll_visitors < {k}, 0, scroll), \
+             UPDATE few = [], {vitals}, vital_visitors = [], vital_few = [], scroll = if(scroll_visitors < {k}, 0, scroll), \
              scroll_visits = if(scroll_visitors < {k}, 0, scroll_visits), \
              scroll_visitors = if(scroll_visitors < {k}, 0, scroll_visitors), counting = 0 WHERE {rows}"
         );

@@ -1,7 +1,10 @@
 //! The statements that count a day. Meanings are those of `src/stats/`: a test holds the two together.
 
+use std::collections::BTreeMap;
+
 use crate::retention::rules::list;
 use crate::rights::rows::all_restricted;
+use crate::stats::literal as text;
 
 /// Orders the events of one visit, as in `stats`: by time, and within a millisecond by arrival.
 pub(super) const AT: &str =
@@ -38,6 +41,40 @@ pub(super) const FIRST: [&str; 21] = [
     "days_since_last",
 ];
 
+/// The web vitals of an event, in the order of their bits in `vital_few`.
+pub(crate) const VITALS: [&str; 5] = ["lcp_ms", "inp_ms", "cls", "fcp_ms", "ttfb_ms"];
+
+/// The dimension of the hours of the week: weekday and hour, as in the query API, with a space between.
+pub(crate) const HOURS: &str = "visit:weekday visit:hour";
+
+/// The dimension of properties: an event's name, URL-encoded, and after a space a property that it carries.
+pub(crate) const PROPS: &str = "event:name event:props";
+
+/// SQL: the properties of an event as values of [`PROPS`].
+pub(super) const NAMED_PROPS: &str = "arrayMap(key -> concat(encodeURLComponent(toString(name)), ' ', toString(key)), mapKeys(props))";
+
+/// SQL: the hour of the week in which a visit of a site began, by the time zones of the sites.
+pub(super) fn hours_sql(zones: &[(String, String)], began: &str) -> String {
+    let mut sites_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (site, zone) in zones {
+        sites_of.entry(zone).or_default().push(site);
+    }
+    let branches: String = sites_of
+        .iter()
+        .map(|(zone, sites)| {
+            let zone = text(zone);
+            format!(
+                "site IN ({}), concat(toString(toDayOfWeek({began}, 0, {zone})), ' ', leftPad(toString(toHour({began}, {zone})), 2, '0')), ",
+                list(sites)
+            )
+        })
+        .collect();
+    match branches.is_empty() {
+        true => "''".into(),
+        false => format!("multiIf({branches}'')"),
+    }
+}
+
 /// One day's counting.
 pub(super) struct Day {
     pub(super) day: u16,
@@ -53,6 +90,10 @@ pub(super) struct Day {
     pub(super) final_sites: Vec<String>,
     /// Those that keep the engagement they had.
     pub(super) carried: Vec<String>,
+    /// Those whose web vitals are kept.
+    pub(super) vitals: Vec<String>,
+    /// Time zones of the sites.
+    pub(super) zones: Vec<(String, String)>,
 }
 
 /// `site IN (…)`; nothing is in an empty list.
@@ -122,6 +163,7 @@ impl Day {
             .iter()
             .map(|column| format!(", ('visit:{column}', toString(v_{column}))"))
             .collect();
+        let hours = hours_sql(&self.zones, "v_began");
         // Small rows are folded as `stats::protect` does, so that neither a row nor what is missing from the whole
         // is about fewer than k.
         let k = format!("if({}, {}, 0)", is_in(&self.final_sites), self.k);
@@ -133,14 +175,14 @@ impl Day {
              v_events AS n_events, toUInt64(v_bounce) AS bounces, v_duration AS duration, toUInt64(v_engaged) AS engaged, \
              toFloat64(0) AS amount, if(pair.1 = '', v_scroll, NULL) AS depth FROM of_visits ARRAY JOIN [('', ''), ('visit:entry_page', v_entry_page), \
              ('visit:exit_page', v_exit_page), ('visit:entry_page_hostname', toString(v_entry_hostname)), \
-             ('visit:exit_page_hostname', toString(v_exit_hostname)){firsts}] AS pair \
+             ('visit:exit_page_hostname', toString(v_exit_hostname)), ('{HOURS}', {hours}){firsts}] AS pair \
              UNION ALL SELECT site, number, visit, pair.1, pair.2, toUInt64(name = 'pageview'), \
              toUInt64(name NOT IN {SHORT}), toUInt64(0), toUInt64(0), toUInt64(engagement_ms), \
              if(pair.1 = 'event:currency', revenue, 0.), CAST(NULL, 'Nullable(UInt8)') \
-             FROM {events} ARRAY JOIN [('event:page', path), ('event:hostname', toString(hostname)), \
+             FROM {events} ARRAY JOIN arrayConcat([('event:page', path), ('event:hostname', toString(hostname)), \
              ('event:name', toString(name)), ('event:goal', concat('Visit ', path)), \
-             ('event:currency', toString(currency))] AS pair \
-             WHERE (pair.1 NOT IN ('event:name', 'event:currency') OR name NOT IN {SHORT}) \
+             ('event:currency', toString(currency))], arrayMap(named -> ('{PROPS}', named), {NAMED_PROPS})) AS pair \
+             WHERE (pair.1 NOT IN ('event:name', 'event:currency', '{PROPS}') OR name NOT IN {SHORT}) \
              AND (pair.1 != 'event:goal' OR name = 'pageview') AND (pair.1 != 'event:currency' OR pair.2 != '')), \
              counted AS (SELECT site, dimension, value, uniqExactState(visitor) AS s_visitors, uniqExactState(visit) AS s_visits, \
              sum(pageviews) AS pageviews, sum(n_events) AS n_events, sum(bounces) AS bounces, sum(duration) AS duration, \
@@ -163,14 +205,47 @@ impl Day {
              sum(all_engaged) AS time_engaged, sum(amount) AS all_amount, sum(all_depth) AS depth, sum(all_n_deep) AS visits_deep, \
              if(any(is_carried), sum(old_visitors_deep), uniqExactIfMerge(s_deep)) AS visitors_deep, \
              if({k} = 0 AND n < {FEW}, arraySort(groupUniqArrayMerge({FEW})(s_few)), []) AS few \
-             FROM folded GROUP BY site, dimension, shown) \
+             FROM folded GROUP BY site, dimension, shown), \
+             told AS ({vitals}) \
              SELECT site, toDate({day}), dimension, shown, n, n_visits, all_views, all_events, all_bounces, all_duration, time_engaged, \
-             all_amount, if(visitors_deep < {k}, 0, depth), if(visitors_deep < {k}, 0, visits_deep), if(visitors_deep < {k}, 0, visitors_deep), few, {counting} \
-             FROM summed WHERE n >= {k} AND (dimension != '' OR shown = '')",
+             all_amount, if(visitors_deep < {k}, 0, depth), if(visitors_deep < {k}, 0, visits_deep), if(visitors_deep < {k}, 0, visitors_deep), few, {counting}, \
+             {told}, vital_visitors, if({k} = 0 AND n < {FEW}, vital_few, []) \
+             FROM summed LEFT JOIN told USING (site, dimension, shown) WHERE n >= {k} AND (dimension != '' OR shown = '')",
             counting = self.counting,
             visits = self.visits_of(&self.daily),
             events = self.numbered(&self.daily),
             carried = is_in(&self.carried),
+            vitals = self.vitals_sql(),
+            told = VITALS.join(", "),
+        )
+    }
+
+    /// Web vitals of the whole site and of its pages.
+    fn vitals_sql(&self) -> String {
+        let each = |of: &dyn Fn(usize, &str) -> String| -> Vec<String> {
+            VITALS
+                .iter()
+                .enumerate()
+                .map(|(bit, name)| of(bit, name))
+                .collect()
+        };
+        let some = each(&|_, name| format!("isNotNull({name})"));
+        let bits = each(&|bit, name| format!("toUInt64({}) * max(isNotNull({name}))", 1u32 << bit));
+        let values = each(&|_, name| format!("groupArray({name}) AS a_{name}"));
+        let all = each(&|_, name| format!("arraySort(groupArrayArray(a_{name})) AS {name}"));
+        let visitors = each(&|bit, _| format!("toUInt32(countIf(bitTest(bits, {bit})))"));
+        format!(
+            "SELECT site, dimension, shown, {}, [{}] AS vital_visitors, arraySort(groupArray(toUInt64(number) * 32 + bits)) \
+             AS vital_few FROM (SELECT site, pair.1 AS dimension, pair.2 AS shown, number, {}, {} AS bits \
+             FROM {} ARRAY JOIN [('', ''), ('event:page', path)] AS pair WHERE {} AND ({}) \
+             GROUP BY site, dimension, shown, number) GROUP BY site, dimension, shown",
+            all.join(", "),
+            visitors.join(", "),
+            values.join(", "),
+            bits.join(" + "),
+            self.numbered(&self.daily),
+            is_in(&self.vitals),
+            some.join(" OR "),
         )
     }
 

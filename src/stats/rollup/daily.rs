@@ -5,11 +5,11 @@
 //! asked again of `events`.
 
 use super::visits::numbered;
-use super::{Form, adds_up, daily_column};
-use crate::retention::derived::sql::FEW;
-use crate::stats::dimension::{Dimension, EventField, NOT_SET};
+use super::{Form, Needs, adds_up, daily_column};
+use crate::retention::derived::sql::{FEW, HOURS, PROPS, VITALS};
+use crate::stats::dimension::{Dimension, EventField, NOT_SET, VisitField};
 use crate::stats::literal::{list, literal};
-use crate::stats::metric::{Metric, Part};
+use crate::stats::metric::{Metric, Part, Vital};
 use crate::stats::period::Step;
 use crate::stats::request::Query;
 use crate::stats::sql::Counting;
@@ -20,9 +20,49 @@ use crate::stats::sql::together::{named, parted};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::stats) enum Dimensioned {
     Whole,
-    By(Dimension),
-    /// Several breakdowns in one statement; the first key is their place.
-    Each(Vec<Dimension>),
+    /// One breakdown, by one or two dimensions.
+    By(Vec<Dimension>),
+    /// Several of them in one statement; the first key is their place.
+    Each(Vec<Vec<Dimension>>),
+}
+
+impl Dimensioned {
+    /// Keys of a row, besides time.
+    fn width(&self) -> usize {
+        match self {
+            Dimensioned::Whole => 0,
+            Dimensioned::By(dimensions) => dimensions.len(),
+            Dimensioned::Each(sets) => sets.iter().map(Vec::len).max().unwrap_or(1),
+        }
+    }
+}
+
+/// The hours of the week.
+const WEEK: [Dimension; 2] = [
+    Dimension::Visit(VisitField::Weekday),
+    Dimension::Visit(VisitField::Hour),
+];
+
+/// The properties of all events.
+const NAMED_PROPS: [Dimension; 2] = [
+    Dimension::Event(EventField::Name),
+    Dimension::Event(EventField::Props),
+];
+
+/// The first and the second value of a row by two dimensions: what was folded has no space in it.
+const PAIR: [&str; 2] = [
+    "if(value = '(other)', value, decodeURLComponent(substring(value, 1, position(value, ' ') - 1)))",
+    "if(value = '(other)', value, substring(value, position(value, ' ') + 1))",
+];
+
+fn named_or_not(value: &str) -> String {
+    format!("if({value} = '', '{NOT_SET}', {value})")
+}
+
+/// Where a vital stands in `vital_visitors` and `vital_few`.
+fn bit(vital: Vital) -> usize {
+    let column = vital.column();
+    VITALS.iter().position(|name| *name == column).unwrap_or(0)
 }
 
 /// What is counted of the cells of open days, as `o_…`.
@@ -36,13 +76,53 @@ fn opened(parts: &[Part], is_split: bool, is_parted: bool) -> Vec<String> {
                 figures.push(format!("toUInt64(ifNull(sum({arguments}), 0)) AS o_{name}"));
                 figures.push(format!("toUInt64(count({arguments})) AS o_{name}_visits"));
             }
+            Part::Vital(_) => figures.push(format!(
+                "{function}State{}({arguments}) AS o_{name}",
+                part.parameters()
+            )),
             _ => figures.push(format!("toUInt64({function}({arguments})) AS o_{name}")),
+        }
+        if let (Part::VitalVisitors(vital), true) = (part, is_parted) {
+            figures.push(format!(
+                "uniqExactArrayState(if(notEmpty(c_{0}), [c_visitor], [])) AS o_who_{0}",
+                vital.name()
+            ));
         }
     }
     if is_parted {
         figures.push("uniqExactArrayState([c_visitor]) AS o_who, toUInt64(0) AS o_final, toUInt8(0) AS o_cut".into());
     }
     figures
+}
+
+/// What is added up of the rows of closed days, as `o_…`.
+fn closed(part: Part, is_parted: bool) -> Vec<String> {
+    let name = part.name();
+    match part {
+        Part::Vital(vital) => vec![format!(
+            "quantileExactArrayState{}({}) AS o_{name}",
+            part.parameters(),
+            vital.column()
+        )],
+        Part::VitalVisitors(vital) => {
+            let bit = bit(vital);
+            let sum = format!("toUInt64(sum(vital_visitors[{}])) AS o_{name}", bit + 1);
+            let who = format!(
+                "uniqExactArrayState(arrayMap(told -> {}, arrayFilter(told -> bitTest(told, {bit}), vital_few))) AS o_who_{}",
+                numbered("bitShiftRight(told, 5)"),
+                vital.name()
+            );
+            [sum].into_iter().chain(is_parted.then_some(who)).collect()
+        }
+        // Nothing else is asked for: `dimensioned`.
+        _ => {
+            let column = daily_column(part).unwrap_or("0");
+            let sum = format!("sum({column}) AS o_{name}");
+            let visits = "sum(scroll_visits) AS o_scroll_visits".to_owned();
+            let is_deep = part == Part::Scroll;
+            [sum].into_iter().chain(is_deep.then_some(visits)).collect()
+        }
+    }
 }
 
 impl Counting<'_> {
@@ -54,7 +134,14 @@ impl Counting<'_> {
         }
         let parts = self.parts();
         if let Some(dimensioned) = self.dimensioned(&parts) {
-            return Form::Daily(dimensioned);
+            let is_by =
+                |pair: &[Dimension]| matches!(&dimensioned, Dimensioned::By(of) if of == pair);
+            let needs = Needs {
+                vitals: parts.iter().any(|part| matches!(part, Part::Vital(_))),
+                pairs: is_by(&NAMED_PROPS),
+                hours: is_by(&WEEK),
+            };
+            return Form::Daily(dimensioned, needs);
         }
         match self.is_of_visits(&self.way(&parts), &parts) {
             true => Form::Visits,
@@ -64,39 +151,47 @@ impl Counting<'_> {
 
     fn dimensioned(&self, parts: &[Part]) -> Option<Dimensioned> {
         let query = self.query;
-        let mut others = query.dimensions.iter().filter(|d| d.step().is_none());
-        let by = others.next();
+        let others: Vec<Dimension> = query
+            .dimensions
+            .iter()
+            .filter(|d| d.step().is_none())
+            .cloned()
+            .collect();
         let is_coarse = query
             .dimensions
             .iter()
             .filter_map(Dimension::step)
             .all(|step| step >= Step::Day);
-        if !query.filter.is_empty() || others.next().is_some() || !is_coarse {
+        if !query.filter.is_empty() || !is_coarse {
             return None;
         }
-        let Some(by) = by else {
-            let is_kept = parts.iter().all(|part| daily_column(*part).is_some());
-            return is_kept.then_some(Dimensioned::Whole);
-        };
+        let is_vital = |part: &Part| matches!(part, Part::Vital(_) | Part::VitalVisitors(_));
+        let is_kept = |part: &Part| daily_column(*part).is_some() || is_vital(part);
+        if others.is_empty() {
+            return parts.iter().all(is_kept).then_some(Dimensioned::Whole);
+        }
         use EventField::{Currency, Goal, Hostname, Name, Page, Prop, Props};
-        let is_there = |part: &Part| match by {
+        let is_of_event = others.iter().any(|d| matches!(d, Dimension::Event(_)));
+        let is_there = |part: &Part| match part {
             // Whoever scrolled in several folded rows is not known.
-            _ if matches!(part, Part::Scroll | Part::ScrollVisitors) => false,
-            Dimension::Event(_) => {
-                // A visit may have several pages: those of folded rows cannot be added up.
-                matches!(part, Part::Visitors | Part::Pageviews | Part::Events)
-            }
-            Dimension::Visit(_) | Dimension::Time(_) => daily_column(*part).is_some(),
+            Part::Scroll | Part::ScrollVisitors => false,
+            Part::Vital(_) | Part::VitalVisitors(_) => others == [Dimension::Event(Page)],
+            // A visit may have several pages: those of folded rows cannot be added up.
+            _ if is_of_event => matches!(part, Part::Visitors | Part::Pageviews | Part::Events),
+            _ => daily_column(*part).is_some(),
         };
-        let is_known = match by {
-            Dimension::Event(Page | Hostname) => true,
-            // Visitors of all rows together are not the whole.
-            Dimension::Event(Name | Goal) => !query.metrics.contains(&Metric::Percentage),
-            Dimension::Event(Currency | Prop(_) | Props) => false,
-            Dimension::Visit(field) => field.is_daily(),
-            Dimension::Time(_) => false,
+        // Visitors of all rows together are not the whole.
+        let is_share = query.metrics.contains(&Metric::Percentage);
+        let is_known = match &others[..] {
+            [Dimension::Event(Page | Hostname)] => true,
+            [Dimension::Event(Name | Goal)] => !is_share,
+            [Dimension::Event(Currency | Prop(_) | Props)] => false,
+            [Dimension::Visit(field)] => field.is_daily(),
+            pair if pair == WEEK => true,
+            pair if pair == NAMED_PROPS => !is_share,
+            _ => false,
         };
-        (is_known && parts.iter().all(is_there)).then(|| Dimensioned::By(by.clone()))
+        (is_known && parts.iter().all(is_there)).then_some(Dimensioned::By(others))
     }
 
     /// Visitors of the whole site.
@@ -109,10 +204,7 @@ impl Counting<'_> {
                 events.selected()
             ),
         };
-        let days = match plan.has_final_rows() {
-            true => plan.counted.and(&plan.gone),
-            false => plan.counted.clone(),
-        };
+        let days = plan.counted.and(&plan.gone);
         if days.is_empty() {
             return open;
         }
@@ -133,7 +225,7 @@ impl Counting<'_> {
         let plan = self.plan;
         let is_parted = *dimensioned != Dimensioned::Whole;
         let n_keys = match dimensioned {
-            Dimensioned::Each(_) => 2,
+            Dimensioned::Each(_) => dimensioned.width() + 1,
             Dimensioned::Whole | Dimensioned::By(_) => self.query.dimensions.len(),
         };
         let keys: Vec<String> = (0..n_keys).map(|i| format!("k{i}")).collect();
@@ -144,8 +236,8 @@ impl Counting<'_> {
         let mut links = Vec::new();
         let mut sources = vec![self.closed(dimensioned, parts, &group)];
         if plan.open.as_ref().is_none_or(|open| !open.is_empty()) {
-            if let Dimensioned::Each(dimensions) = dimensioned {
-                sources.extend(self.opened_each(dimensions, parts, events));
+            if let Dimensioned::Each(sets) = dimensioned {
+                sources.extend(self.opened_each(sets, dimensioned.width(), parts, events, &group));
             } else {
                 let way = self.way(parts);
                 links.extend(self.cells(&way, events));
@@ -157,9 +249,20 @@ impl Counting<'_> {
         let mut figures = keys;
         for part in parts {
             let name = part.name();
-            figures.push(format!("sum(o_{name}) AS n_{name}"));
-            if *part == Part::Scroll {
-                figures.push(format!("sum(o_{name}_visits) AS n_{name}_visits"));
+            match part {
+                Part::Vital(_) => figures.push(format!(
+                    "quantileExactArrayMergeState{}(o_{name}) AS s_{name}",
+                    part.parameters()
+                )),
+                _ => figures.push(format!("sum(o_{name}) AS n_{name}")),
+            }
+            match part {
+                Part::Scroll => figures.push(format!("sum(o_{name}_visits) AS n_{name}_visits")),
+                Part::VitalVisitors(vital) if is_parted => figures.push(format!(
+                    "uniqExactArrayMergeState(o_who_{0}) AS s_who_{0}",
+                    vital.name()
+                )),
+                _ => {}
             }
         }
         if is_parted {
@@ -176,11 +279,20 @@ impl Counting<'_> {
     /// The counts of open days: one reading for all breakdowns by what visits are, one more for each by what events are.
     fn opened_each(
         &self,
-        dimensions: &[Dimension],
+        sets: &[Vec<Dimension>],
+        width: usize,
         parts: &[Part],
         events: &Events<'_>,
+        group: &str,
     ) -> Vec<String> {
-        let counted = |dimensions: Vec<Dimension>, from: &str| {
+        let counted = |those: &[(usize, &Vec<Dimension>)]| {
+            let dimensions: Vec<Dimension> =
+                those.iter().flat_map(|(_, set)| (*set).clone()).collect();
+            let lengths: Vec<(usize, usize)> = those
+                .iter()
+                .map(|(place, set)| (*place, set.len()))
+                .collect();
+            let cells = parted(dimensions.len(), &lengths, width);
             let query = Query {
                 dimensions,
                 ..self.query.clone()
@@ -192,36 +304,22 @@ impl Counting<'_> {
             let way = counting.way(parts);
             let links = counting.cells(&way, events).join(", ");
             let figures = opened(parts, way.is_split(&query), true).join(", ");
+            let keys = named("breakdown", width);
             format!(
-                "SELECT * FROM (WITH {links} SELECT {}, {figures} FROM {} GROUP BY k0, k1)",
-                named("breakdown", 1),
-                from
+                "SELECT * FROM (WITH {links} SELECT {keys}, {figures} FROM ({cells}) \
+                 ARRAY JOIN breakdowns AS breakdown{group})"
             )
         };
-        let is_of_visits = |dimension: &Dimension| !dimension.is_of_event();
-        let places: Vec<(usize, usize)> = (0..dimensions.len())
-            .filter(|i| is_of_visits(&dimensions[*i]))
-            .map(|i| (i, 1))
-            .collect();
+        let is_of_visits = |set: &Vec<Dimension>| !set.iter().any(Dimension::is_of_event);
+        let (of_visits, of_events): (Vec<_>, Vec<_>) = sets
+            .iter()
+            .enumerate()
+            .partition(|(_, set)| is_of_visits(set));
         let mut sources = Vec::new();
-        if !places.is_empty() {
-            let of_visits: Vec<Dimension> = dimensions
-                .iter()
-                .filter(|d| is_of_visits(d))
-                .cloned()
-                .collect();
-            let cells = parted(places.len(), &places, 1);
-            let from = format!("({cells}) ARRAY JOIN breakdowns AS breakdown");
-            sources.push(counted(of_visits, &from));
+        if !of_visits.is_empty() {
+            sources.push(counted(&of_visits));
         }
-        for (place, dimension) in dimensions.iter().enumerate() {
-            if !is_of_visits(dimension) {
-                let from = format!(
-                    "(SELECT * EXCEPT (k0), (toUInt8({place}), toString(k0)) AS breakdown FROM cells)"
-                );
-                sources.push(counted(vec![dimension.clone()], &from));
-            }
-        }
+        sources.extend(of_events.iter().map(|each| counted(&[*each])));
         sources
     }
 
@@ -229,35 +327,42 @@ impl Counting<'_> {
         let plan = self.plan;
         let query = self.query;
         let mut figures: Vec<String> = Vec::new();
-        if let Dimensioned::Each(dimensions) = dimensioned {
+        if let Dimensioned::Each(sets) = dimensioned {
             let places: Vec<String> = (0..)
-                .zip(dimensions)
-                .map(|(i, dimension): (usize, _)| format!("{}, {i}", self.of_dimension(dimension)))
+                .zip(sets)
+                .map(|(i, set): (usize, _)| format!("{}, {i}", self.of_dimensions(set)))
                 .collect();
             figures.push(format!(
-                "toUInt8(multiIf({}, 255)) AS k0, if(value = '', '{NOT_SET}', value) AS k1",
+                "toUInt8(multiIf({}, 255)) AS k0",
                 places.join(", ")
             ));
-        }
-        let own = match dimensioned {
-            Dimensioned::Each(_) => &[][..],
-            Dimensioned::Whole | Dimensioned::By(_) => &query.dimensions[..],
-        };
-        for (i, dimension) in own.iter().enumerate() {
-            figures.push(match dimension.step() {
-                Some(step) => format!("{} AS k{i}", self.clock(step, "day", "")),
-                None => format!("if(value = '', '{NOT_SET}', value) AS k{i}"),
-            });
-        }
-        for part in parts {
-            // Nothing else is asked for: `dimensioned`.
-            let column = daily_column(*part).unwrap_or("0");
-            figures.push(format!("sum({column}) AS o_{}", part.name()));
-            if *part == Part::Scroll {
-                figures.push("sum(scroll_visits) AS o_scroll_visits".into());
+            let is_pair = format!("dimension IN ('{HOURS}', '{PROPS}')");
+            let [first, second] = PAIR.map(named_or_not);
+            figures.push(format!(
+                "if({is_pair}, {first}, {}) AS k1",
+                named_or_not("value")
+            ));
+            if dimensioned.width() > 1 {
+                figures.push(format!("if({is_pair}, {second}, '') AS k2"));
+            }
+        } else {
+            let mut values: Vec<String> = match dimensioned {
+                Dimensioned::By(dimensions) if dimensions.len() > 1 => {
+                    PAIR.map(named_or_not).to_vec()
+                }
+                _ => vec![named_or_not("value")],
+            };
+            for (i, dimension) in query.dimensions.iter().enumerate() {
+                let key = match dimension.step() {
+                    Some(step) => self.clock(step, "day", ""),
+                    None => values.remove(0),
+                };
+                figures.push(format!("{key} AS k{i}"));
             }
         }
-        if *dimensioned != Dimensioned::Whole {
+        let is_parted = *dimensioned != Dimensioned::Whole;
+        figures.extend(parts.iter().flat_map(|part| closed(*part, is_parted)));
+        if is_parted {
             let gone = plan.gone.sql();
             figures.push(format!(
                 "uniqExactArrayState(arrayMap(who -> {}, few)) AS o_who, sumIf(visitors, {gone}) AS o_final, \
@@ -274,21 +379,23 @@ impl Counting<'_> {
         )
     }
 
-    /// The condition for the rows of a dimension.
+    /// The condition for the rows that are asked for.
     fn of_daily(&self, dimensioned: &Dimensioned) -> String {
         match dimensioned {
             Dimensioned::Whole => "dimension = ''".into(),
-            Dimensioned::By(dimension) => self.of_dimension(dimension),
-            Dimensioned::Each(dimensions) => {
-                let each: Vec<String> = dimensions.iter().map(|d| self.of_dimension(d)).collect();
+            Dimensioned::By(dimensions) => self.of_dimensions(dimensions),
+            Dimensioned::Each(sets) => {
+                let each: Vec<String> = sets.iter().map(|set| self.of_dimensions(set)).collect();
                 format!("({})", each.join(" OR "))
             }
         }
     }
 
-    fn of_dimension(&self, dimension: &Dimension) -> String {
-        if *dimension != Dimension::Event(EventField::Goal) {
-            return format!("dimension = {}", literal(&dimension.to_string()));
+    /// The condition for the rows of one breakdown.
+    fn of_dimensions(&self, dimensions: &[Dimension]) -> String {
+        if *dimensions != [Dimension::Event(EventField::Goal)] {
+            let names: Vec<String> = dimensions.iter().map(Dimension::to_string).collect();
+            return format!("dimension = {}", literal(&names.join(" ")));
         }
         let goals = &self.query.site.goals;
         if goals.is_empty() {
@@ -296,18 +403,17 @@ impl Counting<'_> {
         }
         let (pages, names): (Vec<&String>, Vec<&String>) =
             goals.iter().partition(|goal| goal.starts_with("Visit "));
-        let texts = |goals: Vec<&String>| list(&goals.into_iter().cloned().collect::<Vec<_>>());
         let mut either = vec!["0".to_owned()];
         if !pages.is_empty() {
             either.push(format!(
                 "(dimension = 'event:goal' AND value IN {})",
-                texts(pages)
+                list(&pages)
             ));
         }
         if !names.is_empty() {
             either.push(format!(
                 "(dimension = 'event:name' AND value IN {} AND value NOT IN ('pageview', 'engagement', 'web_vitals'))",
-                texts(names)
+                list(&names)
             ));
         }
         format!("({})", either.join(" OR "))
@@ -315,11 +421,20 @@ impl Counting<'_> {
 
     /// The parts of rows that were folded together, or stand by themselves.
     pub(in crate::stats) fn daily_merges(dimensioned: &Dimensioned, parts: &[Part]) -> Vec<String> {
+        let is_parted = *dimensioned != Dimensioned::Whole;
         let mut merges: Vec<String> = parts
             .iter()
             .map(|part| match (part, part.name()) {
-                (Part::Visitors, name) if *dimensioned != Dimensioned::Whole => format!(
+                (Part::Visitors, name) if is_parted => format!(
                     "if(is_folded, uniqExactArrayMerge(s_visitors) + sum(n_final), sum(n_{name})) AS p_{name}"
+                ),
+                (Part::VitalVisitors(vital), name) if is_parted => format!(
+                    "if(is_folded, uniqExactArrayMerge(s_who_{}), sum(n_{name})) AS p_{name}",
+                    vital.name()
+                ),
+                (Part::Vital(_), name) => format!(
+                    "quantileExactArrayMerge{}(s_{name}) AS p_{name}",
+                    part.parameters()
                 ),
                 (Part::Scroll, name) => format!(
                     "if(sum(n_{name}_visits) = 0, NULL, sum(n_{name}) / sum(n_{name}_visits)) AS p_{name}"
@@ -327,12 +442,27 @@ impl Counting<'_> {
                 (_, name) => format!("sum(n_{name}) AS p_{name}"),
             })
             .collect();
-        merges.push(match dimensioned {
-            Dimensioned::Whole => "toUInt8(0) AS is_inexact".into(),
-            Dimensioned::By(_) | Dimensioned::Each(_) => {
-                "toUInt8(max(is_folded AND is_cut)) AS is_inexact".into()
-            }
+        merges.push(match is_parted {
+            false => "toUInt8(0) AS is_inexact".into(),
+            true => "toUInt8(max(is_folded AND is_cut)) AS is_inexact".into(),
         });
         merges
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::protect::OTHER;
+
+    #[test]
+    fn what_stands_in_daily_is_named_as_its_dimensions_are() {
+        let names = |pair: &[Dimension; 2]| format!("{} {}", pair[0], pair[1]);
+        assert_eq!(names(&WEEK), HOURS);
+        assert_eq!(names(&NAMED_PROPS), PROPS);
+        assert!(
+            PAIR.iter()
+                .all(|value| value.contains(&format!("'{OTHER}'")))
+        );
     }
 }

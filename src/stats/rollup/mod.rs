@@ -33,7 +33,7 @@ use super::period::Range;
 use super::{Asker, QueryError};
 use crate::config::Site;
 use crate::config::settings::Rotation;
-use crate::retention::derived::{CLOSED_AFTER, FORM};
+use crate::retention::derived::{CLOSED_AFTER, FORM, PAIRED};
 use crate::rights::rows::restricted;
 use crate::salts::period::date_of;
 use crate::stats::literal::literal;
@@ -45,9 +45,20 @@ use self::parts::{Table, countings};
 /// How a query can be answered for closed days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    Daily(Dimensioned),
+    Daily(Dimensioned, Needs),
     Visits,
     Events,
+}
+
+/// What a day's rows in `daily` must have besides the usual for an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// Web vitals; final rows have none.
+    pub(super) vitals: bool,
+    /// Breakdowns by two dimensions, which rows of the first form have not.
+    pub(super) pairs: bool,
+    /// Hours by the site's clock as it is now.
+    pub(super) hours: bool,
 }
 
 /// What an answer lacks because events are gone.
@@ -135,8 +146,10 @@ pub(super) struct Plan {
     pub(super) form: Form,
     /// Closed days, from roll-ups.
     pub(super) counted: Spans,
-    /// Days whose events are gone.
+    /// Days whose events are gone, from final rows.
     pub(super) gone: Spans,
+    /// Days whose events are gone, and whose final rows cannot answer this.
+    pub(super) lost: Spans,
     /// The others; none: all of the range.
     pub(super) open: Option<Spans>,
     /// Which events there are; none: not known.
@@ -150,6 +163,7 @@ impl Plan {
             form: Form::Events,
             counted: Spans::default(),
             gone: Spans::default(),
+            lost: Spans::default(),
             open: None,
             stored,
         }
@@ -166,51 +180,57 @@ impl Plan {
 
     /// Tells whether anything is read from roll-ups.
     pub(super) fn is_used(&self) -> bool {
-        !self.counted.is_empty() || self.has_final_rows()
+        !self.counted.is_empty() || !self.gone.is_empty()
     }
 
     /// Tells whether another reads the same days from where this one does.
     pub(super) fn is_same(&self, other: &Plan) -> bool {
-        (&self.counted, &self.gone, &self.open) == (&other.counted, &other.gone, &other.open)
+        let spans = |plan: &Plan| {
+            let Plan {
+                counted,
+                gone,
+                lost,
+                open,
+                ..
+            } = plan.clone();
+            (counted, gone, lost, open)
+        };
+        spans(self) == spans(other)
     }
 
     /// What `daily` is asked for, where it is.
     pub(super) fn dimensioned(&self) -> Option<&Dimensioned> {
         match &self.form {
-            Form::Daily(dimensioned) if self.is_used() => Some(dimensioned),
-            Form::Daily(_) | Form::Visits | Form::Events => None,
+            Form::Daily(dimensioned, _) if self.is_used() => Some(dimensioned),
+            Form::Daily(..) | Form::Visits | Form::Events => None,
         }
     }
 
-    /// Tells whether final rows are in its answer.
-    pub(super) fn has_final_rows(&self) -> bool {
-        matches!(self.form, Form::Daily(_)) && !self.gone.is_empty()
-    }
-
     /// How days whose events are gone stand in its answer.
-    pub(super) fn lost(&self) -> Lost {
-        match (self.gone.is_empty(), self.has_final_rows()) {
-            (true, _) => Lost::Nothing,
+    pub(super) fn what_is_lost(&self) -> Lost {
+        match (self.gone.is_empty(), self.lost.is_empty()) {
+            (true, true) => Lost::Nothing,
             (false, true) => Lost::Details,
-            (false, false) => Lost::Days,
+            (_, false) => Lost::Days,
         }
     }
 
     /// What a reader must know about days whose events are gone.
-    pub(super) fn warning(&self, k: u32) -> Option<String> {
-        if self.gone.is_empty() {
-            return None;
-        }
-        let days = self.gone.text();
-        Some(match self.has_final_rows() {
-            true => format!(
-                "the events of {days} are gone: these days are counted from final roll-ups, in which what is about fewer \
-                 than {k} visitors a day stands under (other)"
-            ),
-            false => {
-                format!("the events of {days} are gone: nothing of these days is counted here")
-            }
-        })
+    pub(super) fn warnings(&self, k: u32) -> Vec<String> {
+        let told = (!self.gone.is_empty()).then(|| {
+            format!(
+                "the events of {} are gone: these days are counted from final roll-ups, in which what is about fewer \
+                 than {k} visitors a day stands under (other)",
+                self.gone.text()
+            )
+        });
+        let lost = (!self.lost.is_empty()).then(|| {
+            format!(
+                "the events of {} are gone: nothing of these days is counted here",
+                self.lost.text()
+            )
+        });
+        told.into_iter().chain(lost).collect()
     }
 }
 
@@ -221,9 +241,17 @@ enum Source {
     Counted {
         is_in_daily: bool,
         is_in_visits: bool,
+        has: Needs,
     },
     /// Its events are gone.
-    Gone,
+    Gone { has: Needs },
+}
+
+impl Needs {
+    /// Tells whether a day that has this has what is needed.
+    fn are_met(self, has: Needs) -> bool {
+        (has.vitals || !self.vitals) && (has.pairs || !self.pairs) && (has.hours || !self.hours)
+    }
 }
 
 /// What is known of a site's days; those that are not in it are open.
@@ -247,28 +275,41 @@ impl Days {
             Spans::of(days.map(|(day, _)| *day))
         };
         let is_counted = |source: Source| match (source, &form) {
-            (Source::Counted { is_in_daily, .. }, Form::Daily(_)) => is_in_daily,
+            (
+                Source::Counted {
+                    is_in_daily, has, ..
+                },
+                Form::Daily(_, needs),
+            ) => is_in_daily && needs.are_met(has),
             // Whoever a filter spares is the rest of the whole, and that stands in `daily`.
             (
                 Source::Counted {
                     is_in_daily,
                     is_in_visits,
+                    ..
                 },
                 Form::Visits,
             ) => is_in_daily && is_in_visits,
             _ => false,
         };
         let counted = of(&is_counted);
-        let gone = of(&|source| source == Source::Gone);
+        let is_told = |source: Source| match (source, &form) {
+            (Source::Gone { has }, Form::Daily(_, needs)) => needs.are_met(has),
+            _ => false,
+        };
+        let is_gone = |source: Source| matches!(source, Source::Gone { .. });
+        let gone = of(&is_told);
+        let lost = of(&|source| is_gone(source) && !is_told(source));
         let is_open = |day: &u16| {
             let source = self.0.get(day).copied();
-            !source.is_some_and(|source| is_counted(source) || source == Source::Gone)
+            !source.is_some_and(|source| is_counted(source) || is_gone(source))
         };
         let open = Spans::of((first..=last).filter(is_open));
         Plan {
             form,
             counted,
             gone,
+            lost,
             open: Some(open),
             stored,
         }
@@ -284,6 +325,8 @@ struct Noted {
     k: u32,
     form: u8,
     counting: u64,
+    time_zone: String,
+    has_vitals: u8,
 }
 
 /// What `derived_days` says of a day, and which countings the tables hold.
@@ -294,6 +337,7 @@ struct Facts {
     k: u32,
     form: u8,
     counting: u64,
+    has: Needs,
     daily: Option<u64>,
     visits: Option<u64>,
 }
@@ -395,7 +439,8 @@ async fn ask(
         date_of(last)
     );
     let sql = format!(
-        "SELECT toUInt16(day) AS on_day, n_events, n_beside, k, form, counting FROM derived_days FINAL WHERE {within}"
+        "SELECT toUInt16(day) AS on_day, n_events, n_beside, k, form, counting, \
+         toString(time_zone) AS time_zone, has_vitals FROM derived_days FINAL WHERE {within}"
     );
     let (noted, stored, in_daily, in_visits) = tokio::try_join!(
         asker.ask::<Noted>(sql),
@@ -408,6 +453,7 @@ async fn ask(
             }
         },
     )?;
+    let zone = site.time_zone.iana_name().or(Some("UTC"));
     let is_restricted = stored.as_ref().is_none_or(|stored| stored.has_restrictions);
     let mut facts: BTreeMap<u16, Facts> = BTreeMap::new();
     for noted in noted.iter().filter(|noted| noted.counting > 0) {
@@ -417,6 +463,11 @@ async fn ask(
             k: noted.k,
             form: noted.form,
             counting: noted.counting,
+            has: Needs {
+                vitals: noted.has_vitals > 0,
+                pairs: noted.form >= PAIRED,
+                hours: noted.form >= PAIRED && Some(noted.time_zone.as_str()) == zone,
+            },
             daily: in_daily.get(&noted.on_day).copied(),
             visits: in_visits.get(&noted.on_day).copied(),
         };
@@ -426,7 +477,10 @@ async fn ask(
         return Ok(Days::default());
     }
     let n_stored = match stored {
-        Some(stored) => facts.keys().map(|day| (*day, stored.n_events(*day))).collect(),
+        Some(stored) => facts
+            .keys()
+            .map(|day| (*day, stored.n_events(*day)))
+            .collect(),
         None => counts(asker, &within).await?,
     };
     let n_restricted = match is_restricted {
@@ -445,10 +499,11 @@ async fn ask(
         let of = |counts: &BTreeMap<u16, u64>| counts.get(day).copied().unwrap_or(0);
         let n_now = of(&n_stored).saturating_sub(of(&n_restricted));
         if facts.k > 0 && of(&n_stored) == 0 && facts.n_events > 0 {
-            days.0.insert(*day, Source::Gone);
+            let has = facts.has;
+            days.0.insert(*day, Source::Gone { has });
         } else if facts.k == 0 && facts.form >= FORM {
             match n_now.cmp(&(facts.n_events + facts.n_beside)) {
-                Ordering::Equal => days.put(*day, facts),
+                Ordering::Equal => days.put(*day, facts, facts.has),
                 Ordering::Less => doubtful.push(*day),
                 Ordering::Greater => {}
             }
@@ -468,7 +523,12 @@ async fn ask(
         if let Some(facts) = facts.get(&day)
             && main.get(&day).copied().unwrap_or(0) == facts.n_events
         {
-            days.put(day, facts);
+            // And so may the vitals that stand in it.
+            let has = Needs {
+                vitals: false,
+                ..facts.has
+            };
+            days.put(day, facts, has);
         }
     }
     Ok(days)
@@ -504,13 +564,14 @@ async fn counts(asker: &Asker<'_>, condition: &str) -> Result<BTreeMap<u16, u64>
 
 impl Days {
     /// Each table by itself must hold what was noted: they have retentions of their own.
-    fn put(&mut self, day: u16, facts: &Facts) {
+    fn put(&mut self, day: u16, facts: &Facts, has: Needs) {
         let is_in_daily = facts.daily == Some(facts.counting);
         let is_in_visits = facts.visits == Some(facts.counting);
         if is_in_daily || is_in_visits {
             let counted = Source::Counted {
                 is_in_daily,
                 is_in_visits,
+                has,
             };
             self.0.insert(day, counted);
         }
@@ -523,25 +584,47 @@ mod tests {
 
     #[test]
     fn a_range_is_divided_without_gap_or_overlap() {
+        let has = Needs::default();
         let counted = Source::Counted {
             is_in_daily: true,
             is_in_visits: false,
+            has,
+        };
+        let with_vitals = Source::Counted {
+            is_in_daily: true,
+            is_in_visits: false,
+            has: Needs {
+                vitals: true,
+                ..has
+            },
         };
         let days = Days(
             [
-                (10, Source::Gone),
-                (11, counted),
+                (10, Source::Gone { has }),
+                (11, with_vitals),
                 (12, counted),
                 (14, counted),
             ]
             .into(),
         );
-        let plan = days.plan(Form::Daily(Dimensioned::Whole), 9, 15, None);
+        let plan = days.plan(Form::Daily(Dimensioned::Whole, has), 9, 15, None);
         assert_eq!(plan.gone, Spans(vec![(10, 10)]));
         assert_eq!(plan.counted, Spans(vec![(11, 12), (14, 14)]));
         assert_eq!(plan.open, Some(Spans(vec![(9, 9), (13, 13), (15, 15)])));
         assert_eq!(plan.recounted().open, Some(Spans(vec![(9, 9), (11, 15)])));
         let plan = days.plan(Form::Visits, 9, 15, None);
         assert_eq!(plan.open, Some(Spans(vec![(9, 9), (11, 15)])));
+        assert_eq!(plan.lost, Spans(vec![(10, 10)]));
+        let needs = Needs {
+            vitals: true,
+            ..has
+        };
+        let plan = days.plan(Form::Daily(Dimensioned::Whole, needs), 9, 15, None);
+        assert_eq!(plan.counted, Spans(vec![(11, 11)]));
+        assert_eq!(
+            (plan.gone, plan.lost),
+            (Spans::default(), Spans(vec![(10, 10)]))
+        );
+        assert_eq!(plan.open, Some(Spans(vec![(9, 9), (12, 15)])));
     }
 }

@@ -117,11 +117,12 @@ impl Stored {
 /// # Errors
 /// As the query API.
 pub(super) async fn stored(asker: &Asker<'_>, site: &str) -> Result<Option<Stored>, QueryError> {
-    let restrictions = format!("SELECT count() FROM restrictions WHERE site = {}", literal(site));
-    let (parts, n_restrictions) = tokio::try_join!(
-        in_use(asker, Table::Events),
-        asker.ask::<u64>(restrictions),
-    )?;
+    let restrictions = format!(
+        "SELECT count() FROM restrictions WHERE site = {}",
+        literal(site)
+    );
+    let (parts, n_restrictions) =
+        tokio::try_join!(in_use(asker, Table::Events), asker.ask::<u64>(restrictions),)?;
     let Some(parts) = parts else {
         return Ok(None);
     };
