@@ -166,6 +166,17 @@ pub(super) fn graph(site: &Site, view: &View, step: &str) -> Value {
     })
 }
 
+/// The main graph with consent coverage beside it, where these are of the same points of time; filters do not apply to
+/// those who said no.
+pub(super) fn graph_with_consent(site: &Site, view: &View, step: &str) -> Option<Value> {
+    let is_same = !matches!(step, "minute" | "hour") && view.filters.is_empty();
+    is_same.then(|| {
+        let mut query = graph(site, view, step);
+        query["metrics"] = json!([view.metric.as_str(), "consent_rate"]);
+        query
+    })
+}
+
 /// One tab of a panel.
 pub(super) fn breakdown(site: &Site, view: &View, tab: &Tab<'_>, is_whole: bool) -> Value {
     let metrics = if is_whole {

@@ -66,16 +66,15 @@ pub(super) async fn one(
     } else {
         step
     };
-    let (top, graph, now, panels, funnel, consent, oldest, marks) = tokio::join!(
+    let (top, (graph, consent), now, panels, funnel, oldest, marks) = tokio::join!(
         asker.ask(ask::top(site, view), Beside::About),
-        asker.ask(ask::graph(site, view, step), Beside::Nothing),
+        graph_and_consent(asker, site, view, step, coarse),
         asker.ask(
             ask::now(site, asker.now, &[], &["visitors"]),
             Beside::Nothing
         ),
         asker.ask_all(&panels),
         asker.funnel(site, view, &steps),
-        asker.ask(ask::consent(site, view, coarse), Beside::Nothing),
         asker.oldest_day(site),
         marks::read(asker, site),
     );
@@ -154,6 +153,26 @@ pub(super) async fn one(
         fault,
     };
     reply::page(status, &shown, view.language, head)
+}
+
+/// Counts the main graph, and consent coverage over the same time: by one statement where they fit.
+async fn graph_and_consent(
+    asker: &Asker<'_>,
+    site: &Site,
+    view: &View,
+    step: &str,
+    coarse: &str,
+) -> (Result<Answer, QueryError>, Result<Answer, QueryError>) {
+    if let Some(query) = ask::graph_with_consent(site, view, step)
+        && let Ok(both) = asker.ask(query, Beside::Nothing).await
+        && let (Some(graph), Some(consent)) = (both.only(0), both.only(1))
+    {
+        return (Ok(graph), Ok(consent));
+    }
+    tokio::join!(
+        asker.ask(ask::graph(site, view, step), Beside::Nothing),
+        asker.ask(ask::consent(site, view, coarse), Beside::Nothing),
+    )
 }
 
 /// One panel in full, or as CSV; none where there is no such panel.

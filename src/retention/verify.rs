@@ -7,6 +7,8 @@
 //!
 //! What it cannot see: backups, snapshots, other replicas, and blocks that a device keeps after an unlink.
 
+use std::collections::BTreeMap;
+
 use clickhouse::Row;
 use serde::Deserialize;
 
@@ -65,6 +67,7 @@ impl Job {
                 date_of(due.last_day)
             ));
         }
+        self.vitals(rules, &mut found).await?;
         self.parts(rules, &mut found).await?;
         self.mutations(&mut found).await?;
         self.files(rules, &mut found).await?;
@@ -83,6 +86,32 @@ impl Job {
                 .push(format!("{site}: under legal hold, nothing of it is purged"));
         }
         Ok(found)
+    }
+
+    /// Web vitals in `daily` are kept no longer than the events that told them.
+    async fn vitals(&self, rules: &Rules, found: &mut Verified) -> Result<(), RunError> {
+        let sql = "SELECT DISTINCT toString(site), toUInt16(day) FROM daily WHERE dimension = '' AND notEmpty(vital_visitors)";
+        let query = self.store.client.query(sql);
+        let days: Vec<(String, u16)> = within(self.store.timeout, query.fetch_all()).await?;
+        let mut due: BTreeMap<String, (u16, u16)> = BTreeMap::new();
+        let is_due = |site: &str, day: u16| {
+            let keep = rules.keep(site);
+            keep.is_some_and(|keep| day.saturating_add(keep.web_vitals) <= rules.today)
+        };
+        for (site, day) in days.into_iter().filter(|(site, day)| is_due(site, *day)) {
+            let (first, last) = due.entry(site).or_insert((day, day));
+            (*first, *last) = ((*first).min(day), (*last).max(day));
+        }
+        found
+            .findings
+            .extend(due.into_iter().map(|(site, (first, last))| {
+                format!(
+                    "daily: web vitals of {site} ({} to {})",
+                    date_of(first),
+                    date_of(last)
+                )
+            }));
+        Ok(())
     }
 
     /// Parts that ClickHouse does not use any more keep their rows on the disk until they are removed.

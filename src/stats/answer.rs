@@ -182,6 +182,31 @@ impl Answer {
         }
     }
 
+    /// Returns the answer of one of its metrics, by its position; none where there is none.
+    pub fn only(&self, i: usize) -> Option<Answer> {
+        let rows = |rows: &[AnswerRow]| -> Option<Vec<AnswerRow>> {
+            let one = |row: &AnswerRow| {
+                let comparison = row.comparison.as_ref().map(|compared| Compared {
+                    dimensions: compared.dimensions.clone(),
+                    metrics: compared.metrics.get(i).copied().into_iter().collect(),
+                    change: compared.change.get(i).copied().into_iter().collect(),
+                });
+                Some(AnswerRow {
+                    metrics: vec![*row.metrics.get(i)?],
+                    comparison,
+                    ..row.clone()
+                })
+            };
+            rows.iter().map(one).collect()
+        };
+        Some(Answer {
+            metrics: vec![*self.metrics.get(i)?],
+            rows: rows(&self.rows)?,
+            earlier: rows(&self.earlier)?,
+            ..self.clone()
+        })
+    }
+
     /// Returns the date range that was understood, or that it is compared with: first and last instant (RFC 3339).
     pub fn range(&self, key: &str) -> Option<(&str, &str)> {
         let ends = self.written.get(key)?;

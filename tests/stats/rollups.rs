@@ -49,6 +49,67 @@ fn closed_days_come_from_roll_ups_and_open_ones_from_events() {
     assert_eq!(visitors(&bench, json!([]), one_source), whole(18.0));
 }
 
+/// The control for what `property` compares: these, too, are read from `daily`, and as long as they hold.
+#[test]
+fn vitals_hours_and_properties_of_closed_days_come_from_daily() {
+    let mut bench = Bench::new("from_daily", 1);
+    let mut events = moved(views("s0", "/", 0..20), -4);
+    for event in &mut events {
+        event.lcp_ms = Some(200.0);
+        event.name = "Sign up".into();
+        event.props = [("plan".into(), "free".into())].into_iter().collect();
+    }
+    bench.insert(&events, 100);
+    assert_eq!(bench.derive(TODAY), 1);
+    let ask = |bench: &Bench, metric: &str, dimensions: &[&str]| {
+        let query = json!({
+            "site_id": "s0", "metrics": [metric], "date_range": ["2026-11-01", "2026-11-09"], "dimensions": dimensions,
+        });
+        rows(&bench.ask(&query).unwrap())
+    };
+    let one = |name: &str, n: f64| vec![(name.to_owned(), Some(n))];
+    let week = ["visit:weekday", "visit:hour"];
+    let props = ["event:name", "event:props"];
+    let found = |bench: &Bench| {
+        [
+            ask(bench, "lcp", &[]),
+            ask(bench, "lcp", &["event:page"]),
+            ask(bench, "visitors", &week),
+            ask(bench, "visitors", &props),
+        ]
+    };
+    let counted = [
+        one("", 200.0),
+        one("/", 200.0),
+        one("3|10", 20.0),
+        one("Sign up|plan", 20.0),
+    ];
+    assert_eq!(found(&bench), counted);
+    bench.execute(
+        "ALTER TABLE daily UPDATE visitors = visitors + 100, lcp_ms = arrayMap(ms -> ms + 100, lcp_ms) WHERE 1 \
+         SETTINGS mutations_sync = 1",
+    );
+    let of_daily = [
+        one("", 300.0),
+        one("/", 300.0),
+        one("3|10", 120.0),
+        one("Sign up|plan", 120.0),
+    ];
+    assert_eq!(found(&bench), of_daily);
+    // Hours are by another clock, and vitals are not kept any more: both are counted from events.
+    bench.execute(
+        "ALTER TABLE derived_days UPDATE time_zone = 'UTC', has_vitals = 0 WHERE 1 SETTINGS mutations_sync = 1",
+    );
+    let [whole, page, hours, props] = counted;
+    assert_eq!(found(&bench), [whole, page, hours, of_daily[3].clone()]);
+    assert_eq!(bench.derive(TODAY), 1, "counted by the site's clock");
+    assert_eq!(
+        ask(&bench, "visitors", &["event:name", "event:props"]),
+        props
+    );
+    assert_eq!(bench.derive(TODAY), 0);
+}
+
 /// What a page asks of the same days is read once; that the answers are the same stands in `property`.
 #[test]
 fn breakdowns_of_one_range_are_one_statement() {

@@ -276,7 +276,7 @@ impl Counting<'_> {
         links
     }
 
-    /// The counts of open days: one reading for all breakdowns by what visits are, one more for each by what events are.
+    /// The counts of open days: one reading for all breakdowns by what visits are, and one for all by what events are.
     fn opened_each(
         &self,
         sets: &[Vec<Dimension>],
@@ -285,10 +285,26 @@ impl Counting<'_> {
         events: &Events<'_>,
         group: &str,
     ) -> Vec<String> {
-        let counted = |those: &[(usize, &Vec<Dimension>)]| {
-            let dimensions: Vec<Dimension> =
-                those.iter().flat_map(|(_, set)| (*set).clone()).collect();
-            let lengths: Vec<(usize, usize)> = those
+        let is_of_events = |set: &Vec<Dimension>| set.iter().any(Dimension::is_of_event);
+        let (of_events, of_visits): (Vec<_>, Vec<_>) = sets
+            .iter()
+            .enumerate()
+            .partition(|(_, set)| is_of_events(set));
+        let counted = |links: &str, cells: &str, is_split: bool| {
+            let figures = opened(parts, is_split, true).join(", ");
+            let keys = named("breakdown", width);
+            format!(
+                "SELECT * FROM ({links}SELECT {keys}, {figures} FROM ({cells}) \
+                 ARRAY JOIN breakdowns AS breakdown{group})"
+            )
+        };
+        let mut sources = Vec::new();
+        if !of_visits.is_empty() {
+            let dimensions: Vec<Dimension> = of_visits
+                .iter()
+                .flat_map(|(_, set)| (*set).clone())
+                .collect();
+            let lengths: Vec<(usize, usize)> = of_visits
                 .iter()
                 .map(|(place, set)| (*place, set.len()))
                 .collect();
@@ -302,25 +318,60 @@ impl Counting<'_> {
                 ..*self
             };
             let way = counting.way(parts);
-            let links = counting.cells(&way, events).join(", ");
-            let figures = opened(parts, way.is_split(&query), true).join(", ");
-            let keys = named("breakdown", width);
-            format!(
-                "SELECT * FROM (WITH {links} SELECT {keys}, {figures} FROM ({cells}) \
-                 ARRAY JOIN breakdowns AS breakdown{group})"
-            )
-        };
-        let is_of_visits = |set: &Vec<Dimension>| !set.iter().any(Dimension::is_of_event);
-        let (of_visits, of_events): (Vec<_>, Vec<_>) = sets
-            .iter()
-            .enumerate()
-            .partition(|(_, set)| is_of_visits(set));
-        let mut sources = Vec::new();
-        if !of_visits.is_empty() {
-            sources.push(counted(&of_visits));
+            let links = format!("WITH {} ", counting.cells(&way, events).join(", "));
+            sources.push(counted(&links, &cells, way.is_split(&query)));
         }
-        sources.extend(of_events.iter().map(|each| counted(&[*each])));
+        if !of_events.is_empty() {
+            let columns = parts.iter().filter_map(|part| part.event()).flatten();
+            let mut columns: Vec<String> = columns
+                .map(|(name, sql)| format!("{sql} AS {name}"))
+                .collect();
+            columns.sort();
+            columns.dedup();
+            let breakdowns: Vec<String> = of_events
+                .iter()
+                .map(|(place, set)| self.breakdowns_of_event(*place, set, width))
+                .collect();
+            let cells = format!(
+                "SELECT visit, {}, arrayConcat({}) AS breakdowns FROM events WHERE {}",
+                columns.join(", "),
+                breakdowns.join(", "),
+                events.selected()
+            );
+            sources.push(counted("", &cells, true));
+        }
         sources
+    }
+
+    /// In which rows of a breakdown an event is: an array of its place and the values.
+    fn breakdowns_of_event(&self, place: usize, set: &[Dimension], width: usize) -> String {
+        let mut names: Option<&str> = None;
+        let mut values = Vec::new();
+        let mut only = Vec::new();
+        for dimension in set {
+            let Dimension::Event(field) = dimension else {
+                continue;
+            };
+            only.extend(field.only(&self.query.site.goals));
+            let value = match field {
+                EventField::Props => {
+                    names = Some("mapKeys(props)");
+                    "property".to_owned()
+                }
+                field => field.sql(),
+            };
+            values.push(format!("toString({})", named_or_not(&value)));
+        }
+        values.resize(width, "''".into());
+        let row = format!("(toUInt8({place}), {})", values.join(", "));
+        let rows = match names {
+            Some(names) => format!("arrayMap(property -> {row}, {names})"),
+            None => format!("[{row}]"),
+        };
+        match only.is_empty() {
+            true => rows,
+            false => format!("if({}, {rows}, [])", only.join(" AND ")),
+        }
     }
 
     fn closed(&self, dimensioned: &Dimensioned, parts: &[Part], group: &str) -> String {

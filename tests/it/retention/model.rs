@@ -55,7 +55,7 @@ impl Model {
         }
     }
 
-    /// Notes that `n` visitors have one page view each on a day, and an engagement event each.
+    /// Notes that `n` visitors have one page view each on a day, and an engagement event each, which tells a web vital.
     pub(crate) fn insert(&mut self, site: usize, day: i64, n: u64) {
         for name in 0..NAMES.len() {
             let expires = day + self.keep[site].of(name);
@@ -82,10 +82,10 @@ impl Model {
             .expect("writes to memory");
         }
         format!(
-            "INSERT INTO brine.events (site, day, ts, name, visitor, visit, interactive, hostname, path, engagement_ms, expires, \
+            "INSERT INTO brine.events (site, day, ts, name, visitor, visit, interactive, hostname, path, engagement_ms, lcp_ms, expires, \
              batch_id, seq) SELECT t.1, toDate(t.2), fromUnixTimestamp64Milli(toInt64(t.2) * 86400000 + 43200000 + n), t.3, \
              cityHash64(t.1, t.2, n), cityHash64('v', t.1, t.2, n), 1, 'h', concat('/', toString(n % 2)), \
-             if(t.3 = 'engagement', 1000, 0), toDate(t.4), toUInt128(t.2), n FROM \
+             if(t.3 = 'engagement', 1000, 0), if(t.3 = 'engagement', 900, NULL), toDate(t.4), toUInt128(t.2), n FROM \
              (SELECT arrayJoin([{}]) AS t) ARRAY JOIN range(toUInt64(t.5)) AS n SETTINGS max_partitions_per_insert_block = 0",
             tuples.trim_end_matches(',')
         )
@@ -162,7 +162,7 @@ impl Model {
             text = text.replace(
                 &id,
                 &format!(
-                    "{id}retention_days = {}\nretention = {{ engagement = {engagement} }}\n{hold}",
+                    "{id}retention_days = {}\nretention = {{ engagement = {engagement}, web_vitals = {engagement} }}\n{hold}",
                     days.events
                 ),
             );

@@ -18,6 +18,10 @@ const WHOLE: &str = "SELECT site, toUInt16(day), visitors, pageviews FROM daily 
 const TOO_SMALL: &str = "SELECT count() FROM daily WHERE (visitors < 5 OR notEmpty(few) OR scroll_visitors BETWEEN 1 AND 4) AND (site, day) NOT IN \
     (SELECT site, day FROM events WHERE name = 'pageview')";
 
+/// Web vitals in daily, of days whose events that told them are gone.
+const VITALS: &str = "SELECT count() FROM daily WHERE (notEmpty(lcp_ms) OR notEmpty(vital_visitors) OR notEmpty(vital_few)) \
+    AND (site, day) NOT IN (SELECT site, day FROM events WHERE name = 'engagement')";
+
 fn keep(events: i64, engagement: i64) -> Days {
     Days {
         events,
@@ -61,6 +65,7 @@ fn compare(brine: &Brine, model: &Model, today: i64) {
         0,
         "roll-ups about few on day {today}"
     );
+    assert_eq!(brine.count(VITALS), 0, "vitals on day {today}");
 }
 
 /// Promise 7. 400 days, six sites, retentions that change, kill -9 of brine and of the engine in the middle of purges.
@@ -80,6 +85,7 @@ async fn four_hundred_days_leave_what_the_model_says_and_a_record_of_the_rest() 
         .clock(noon(START))
         .start();
     let mut today = START;
+    let mut n_vitals = 0;
     for round in 0..10 {
         let changed = match round {
             2 => Some((0, keep(100, 50))),
@@ -129,7 +135,9 @@ async fn four_hundred_days_leave_what_the_model_says_and_a_record_of_the_rest() 
         let run = done(&brine, json!({ "action": "run" })).await;
         assert_eq!(run["findings"], json!([]), "round {round}: {run}");
         compare(&brine, &model, today);
+        n_vitals += brine.count("SELECT count() FROM daily WHERE notEmpty(lcp_ms)");
     }
+    assert!(n_vitals > 0, "as long as they are there, daily has them");
     // Every row that went is in a record, once, though runs were cut short.
     let recorded = "SELECT sum(n_rows) FROM purges WHERE table_name = 'events'";
     brine.wait_for(recorded, model.gone);
