@@ -454,8 +454,17 @@ impl Asker<'_> {
         limit: u64,
         offset: u64,
     ) -> Result<Vec<Counted>, QueryError> {
-        let sql = self.statement(query, range, plan, limit, offset).sql();
-        let counted: Vec<Counted> = self.ask(sql).await?;
+        let counting = self.statement(query, range, plan, limit, offset);
+        if let Some(dimensioned) = plan.dimensioned() {
+            let found = self.ask(counting.found(dimensioned)).await?;
+            if !rollup::are_too_many(&found) {
+                let counted = counting.shown(found, &counting.parts());
+                if counted.first().is_none_or(|row| row.is_inexact == 0) {
+                    return Ok(counted);
+                }
+            }
+        }
+        let counted: Vec<Counted> = self.ask(counting.sql()).await?;
         if counted.first().is_none_or(|row| row.is_inexact == 0) {
             return Ok(counted);
         }

@@ -29,7 +29,7 @@ pub(super) struct Shape<'a> {
     pub(super) is_protected: bool,
     /// The expression for the visitors of all rows together.
     pub(super) matched: String,
-    /// Rows are counts (`n_…`, of them `n_final` of nobody knows whom), and `s_visitors` are the visitors of small ones.
+    /// Rows are counts (`n_…`, of them `n_final` of nobody knows whom), and `s_visitors` lists the visitors of small ones.
     pub(super) is_counted: bool,
     /// The first key tells several breakdowns apart, which are protected each by itself.
     pub(super) is_together: bool,
@@ -91,7 +91,7 @@ impl Shape<'_> {
                 here = within(""),
                 together = match self.is_counted {
                     true => format!(
-                        "uniqExactArrayMergeIf(s_visitors, is_small) OVER ({here}) + sumIf(n_final, is_small) OVER ({here})",
+                        "uniqExactArrayIf(s_visitors, is_small) OVER ({here}) + sumIf(n_final, is_small) OVER ({here})",
                         here = within("")
                     ),
                     false => format!("uniqExactMergeIf(s_visitors, is_small) OVER ({})", within("")),

@@ -12,7 +12,7 @@ use super::answer::Counted;
 use super::dimension::{Dimension, EventField};
 use super::metric::Metric;
 use super::request::{MAX_ROWS, Query};
-use super::rollup::{Dimensioned, Form, Memo, Needs, Plan};
+use super::rollup::{Dimensioned, Form, Memo, Needs, Plan, apart, are_too_many};
 use super::sql::together::is_natural;
 use super::sql::{Cell, Counting};
 use super::{Answer, Beside, Prepared, QueryError, prepare};
@@ -158,17 +158,19 @@ async fn count(prepared: &[&Prepared<'_>]) -> Option<Vec<Vec<Counted>>> {
         None => first.plans.range.clone(),
     };
     let limit = prepared.iter().map(|each| each.query.limit).max()?;
-    let sql = first
-        .asker
-        .statement(&query, first.range, &plan, limit, 0)
-        .together(&sets);
-    let rows: Vec<Counted> = match first.asker.ask(sql).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            tracing::debug!(error = %error, "breakdowns were not counted together");
-            return None;
-        }
-    };
+    let counting = first.asker.statement(&query, first.range, &plan, limit, 0);
+    if let Some(dimensioned) = plan.dimensioned() {
+        let found = first.asker.ask(counting.found(dimensioned)).await;
+        let found = said(found).filter(|found| !are_too_many(found))?;
+        let parts = counting.parts();
+        let shown = apart(found, &sets).into_iter().zip(prepared);
+        return Some(
+            shown
+                .map(|(rows, each)| each.counting().shown(rows, &parts))
+                .collect(),
+        );
+    }
+    let rows: Vec<Counted> = said(first.asker.ask(counting.together(&sets)).await)?;
     let mut counted = vec![Vec::new(); prepared.len()];
     for row in rows {
         let place: usize = row.dimensions.first()?.parse().ok()?;
@@ -188,9 +190,18 @@ async fn count(prepared: &[&Prepared<'_>]) -> Option<Vec<Vec<Counted>>> {
     Some(counted)
 }
 
+fn said<T>(rows: Result<T, QueryError>) -> Option<T> {
+    rows.inspect_err(
+        |error| tracing::debug!(error = %error, "breakdowns were not counted together"),
+    )
+    .ok()
+}
+
 impl Prepared<'_> {
-    fn counting<'q>(&'q self, plan: &'q Plan) -> Counting<'q> {
-        self.asker.statement(&self.query, self.range, plan, 0, 0)
+    fn counting(&self) -> Counting<'_> {
+        let (query, plan) = (&self.query, &self.plans.range);
+        self.asker
+            .statement(query, self.range, plan, query.limit, query.offset)
     }
 
     /// Tells whether it can be counted beside others.
@@ -199,7 +210,7 @@ impl Prepared<'_> {
         let is_breakdown =
             !query.dimensions.is_empty() && query.dimensions.iter().all(|d| d.step().is_none());
         let is_of_visits = || {
-            let counting = self.counting(&self.plans.range);
+            let counting = self.counting();
             counting.way(&counting.parts()).cell == Cell::Visit
                 && !query.dimensions.iter().any(Dimension::is_of_event)
         };

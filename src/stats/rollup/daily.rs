@@ -37,6 +37,12 @@ impl Dimensioned {
     }
 }
 
+/// Visitors of a row are listed up to so many: only rows that are folded need it, and these are small.
+const MOST_LISTED: u64 = 1_000;
+
+/// The aggregate function that lists them.
+const LISTED: &str = "groupArrayArray(1000)";
+
 /// The hours of the week.
 const WEEK: [Dimension; 2] = [
     Dimension::Visit(VisitField::Weekday),
@@ -76,21 +82,20 @@ fn opened(parts: &[Part], is_split: bool, is_parted: bool) -> Vec<String> {
                 figures.push(format!("toUInt64(ifNull(sum({arguments}), 0)) AS o_{name}"));
                 figures.push(format!("toUInt64(count({arguments})) AS o_{name}_visits"));
             }
-            Part::Vital(_) => figures.push(format!(
-                "{function}State{}({arguments}) AS o_{name}",
-                part.parameters()
-            )),
+            Part::Vital(_) => figures.push(format!("groupArrayArray({arguments}) AS o_{name}")),
             _ => figures.push(format!("toUInt64({function}({arguments})) AS o_{name}")),
         }
         if let (Part::VitalVisitors(vital), true) = (part, is_parted) {
             figures.push(format!(
-                "uniqExactArrayState(if(notEmpty(c_{0}), [c_visitor], [])) AS o_who_{0}",
+                "{LISTED}(if(notEmpty(c_{0}), [c_visitor], [])) AS o_who_{0}",
                 vital.name()
             ));
         }
     }
     if is_parted {
-        figures.push("uniqExactArrayState([c_visitor]) AS o_who, toUInt64(0) AS o_final, toUInt8(0) AS o_cut".into());
+        figures.push(format!(
+            "{LISTED}([c_visitor]) AS o_who, toUInt64(0) AS o_final, toUInt8(0) AS o_cut"
+        ));
     }
     figures
 }
@@ -99,16 +104,12 @@ fn opened(parts: &[Part], is_split: bool, is_parted: bool) -> Vec<String> {
 fn closed(part: Part, is_parted: bool) -> Vec<String> {
     let name = part.name();
     match part {
-        Part::Vital(vital) => vec![format!(
-            "quantileExactArrayState{}({}) AS o_{name}",
-            part.parameters(),
-            vital.column()
-        )],
+        Part::Vital(vital) => vec![format!("groupArrayArray({}) AS o_{name}", vital.column())],
         Part::VitalVisitors(vital) => {
             let bit = bit(vital);
             let sum = format!("toUInt64(sum(vital_visitors[{}])) AS o_{name}", bit + 1);
             let who = format!(
-                "uniqExactArrayState(arrayMap(told -> {}, arrayFilter(told -> bitTest(told, {bit}), vital_few))) AS o_who_{}",
+                "{LISTED}(arrayMap(told -> {}, arrayFilter(told -> bitTest(told, {bit}), vital_few))) AS o_who_{}",
                 numbered("bitShiftRight(told, 5)"),
                 vital.name()
             );
@@ -215,6 +216,14 @@ impl Counting<'_> {
         )
     }
 
+    /// Keys of a row.
+    pub(super) fn n_keys(&self, dimensioned: &Dimensioned) -> usize {
+        match dimensioned {
+            Dimensioned::Each(_) => dimensioned.width() + 1,
+            Dimensioned::Whole | Dimensioned::By(_) => self.query.dimensions.len(),
+        }
+    }
+
     /// The link `rows`, of counts, and the links before it.
     pub(in crate::stats) fn daily_rows(
         &self,
@@ -224,11 +233,9 @@ impl Counting<'_> {
     ) -> Vec<String> {
         let plan = self.plan;
         let is_parted = *dimensioned != Dimensioned::Whole;
-        let n_keys = match dimensioned {
-            Dimensioned::Each(_) => dimensioned.width() + 1,
-            Dimensioned::Whole | Dimensioned::By(_) => self.query.dimensions.len(),
-        };
-        let keys: Vec<String> = (0..n_keys).map(|i| format!("k{i}")).collect();
+        let keys: Vec<String> = (0..self.n_keys(dimensioned))
+            .map(|i| format!("k{i}"))
+            .collect();
         let group = match keys.is_empty() {
             true => String::new(),
             false => format!(" GROUP BY {}", keys.join(", ")),
@@ -250,23 +257,23 @@ impl Counting<'_> {
         for part in parts {
             let name = part.name();
             match part {
-                Part::Vital(_) => figures.push(format!(
-                    "quantileExactArrayMergeState{}(o_{name}) AS s_{name}",
-                    part.parameters()
-                )),
+                Part::Vital(_) => figures.push(format!("groupArrayArray(o_{name}) AS s_{name}")),
                 _ => figures.push(format!("sum(o_{name}) AS n_{name}")),
             }
             match part {
                 Part::Scroll => figures.push(format!("sum(o_{name}_visits) AS n_{name}_visits")),
                 Part::VitalVisitors(vital) if is_parted => figures.push(format!(
-                    "uniqExactArrayMergeState(o_who_{0}) AS s_who_{0}",
+                    "groupArrayArray(o_who_{0}) AS s_who_{0}",
                     vital.name()
                 )),
                 _ => {}
             }
         }
         if is_parted {
-            figures.push("uniqExactArrayMergeState(o_who) AS s_visitors, sum(o_final) AS n_final, max(o_cut) AS is_cut".into());
+            figures.push(format!(
+                "groupArrayArray(o_who) AS s_visitors, sum(o_final) AS n_final, \
+                 max(o_cut) OR sum(o_visitors) >= {MOST_LISTED} AS is_cut"
+            ));
         }
         links.push(format!(
             "rows AS (SELECT {} FROM ({}){group})",
@@ -416,7 +423,7 @@ impl Counting<'_> {
         if is_parted {
             let gone = plan.gone.sql();
             figures.push(format!(
-                "uniqExactArrayState(arrayMap(who -> {}, few)) AS o_who, sumIf(visitors, {gone}) AS o_final, \
+                "{LISTED}(arrayMap(who -> {}, few)) AS o_who, sumIf(visitors, {gone}) AS o_final, \
                  toUInt8(max(visitors >= {FEW} AND NOT {gone})) AS o_cut",
                 numbered("who"),
             ));
@@ -477,14 +484,14 @@ impl Counting<'_> {
             .iter()
             .map(|part| match (part, part.name()) {
                 (Part::Visitors, name) if is_parted => format!(
-                    "if(is_folded, uniqExactArrayMerge(s_visitors) + sum(n_final), sum(n_{name})) AS p_{name}"
+                    "if(is_folded, uniqExactArrayIf(s_visitors, is_folded) + sum(n_final), sum(n_{name})) AS p_{name}"
                 ),
                 (Part::VitalVisitors(vital), name) if is_parted => format!(
-                    "if(is_folded, uniqExactArrayMerge(s_who_{}), sum(n_{name})) AS p_{name}",
+                    "if(is_folded, uniqExactArrayIf(s_who_{}, is_folded), sum(n_{name})) AS p_{name}",
                     vital.name()
                 ),
                 (Part::Vital(_), name) => format!(
-                    "quantileExactArrayMerge{}(s_{name}) AS p_{name}",
+                    "quantileExactArray{}(s_{name}) AS p_{name}",
                     part.parameters()
                 ),
                 (Part::Scroll, name) => format!(

@@ -18,6 +18,7 @@
 //! of the counting that was noted last.
 
 mod daily;
+mod fold;
 mod parts;
 mod visits;
 
@@ -39,6 +40,7 @@ use crate::salts::period::date_of;
 use crate::stats::literal::literal;
 
 pub(super) use self::daily::Dimensioned;
+pub(super) use self::fold::{apart, are_too_many};
 pub(super) use self::parts::Stored;
 use self::parts::{Table, countings};
 

@@ -16,7 +16,7 @@ fn keys(width: usize) -> Vec<String> {
 
 impl Counting<'_> {
     /// Returns the statement. The query's dimensions are those of all breakdowns, one after the other; every one is of
-    /// visits, or `daily` answers them.
+    /// visits.
     pub(in crate::stats) fn together(&self, sets: &[Vec<Dimension>]) -> String {
         let parts = self.parts();
         let events = self.events();
@@ -25,33 +25,21 @@ impl Counting<'_> {
         if let Some(base) = self.base() {
             links.push(format!("({base}) AS base"));
         }
-        let dimensioned = self.plan.dimensioned();
-        let mut merges = match dimensioned {
-            Some(dimensioned) => {
-                links.extend(self.daily_rows(dimensioned, &parts, &events));
-                Counting::daily_merges(dimensioned, &parts)
-            }
-            None => {
-                links.extend(self.rows_of_visits(sets, width, &parts, &events));
-                merges(&parts, false)
-            }
-        };
-        if dimensioned.is_none() {
-            merges.push("toUInt8(0) AS is_inexact".into());
-        }
+        links.extend(self.rows_of_visits(sets, width, &parts, &events));
+        let mut merges = merges(&parts, false);
+        merges.push("toUInt8(0) AS is_inexact".into());
         // The breakdown is as a point of time: within it, rows are folded.
         let is_apart: Vec<bool> = (0..=width).map(|i| i == 0).collect();
         let shape = protect::Shape {
             keys: &is_apart,
             k: self.k,
             is_protected: self.is_protected(),
-            matched: match (self.query.filter.is_empty(), dimensioned) {
-                (true, _) => "toUInt64(0)".into(),
+            matched: match self.query.filter.is_empty() {
+                true => "toUInt64(0)".into(),
                 // Every visit is in each of them.
-                (false, None) => "uniqExactMergeIf(s_visitors, k0 = 0) OVER ()".into(),
-                (false, Some(_)) => self.whole(&events),
+                false => "uniqExactMergeIf(s_visitors, k0 = 0) OVER ()".into(),
             },
-            is_counted: dimensioned.is_some(),
+            is_counted: false,
             is_together: true,
         };
         links.extend(shape.links(&merges));
