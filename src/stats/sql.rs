@@ -524,7 +524,7 @@ fn merges(parts: &[Part], is_split: bool) -> Vec<String> {
 /// What a cell is, and what it is made of.
 pub(super) struct Way {
     pub(super) cell: Cell,
-    columns: Vec<String>,
+    pub(super) columns: Vec<String>,
     /// What must be known of each visit.
     pub(super) fields: Vec<VisitField>,
     /// Its bounce, duration and beginning must be known, too.

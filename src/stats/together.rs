@@ -209,10 +209,12 @@ impl Prepared<'_> {
         let query = &self.query;
         let is_breakdown =
             !query.dimensions.is_empty() && query.dimensions.iter().all(|d| d.step().is_none());
-        let is_of_visits = || {
+        // All of visits that are read whole, or all of events by themselves.
+        let is_of_one_kind = || {
             let counting = self.counting();
-            counting.way(&counting.parts()).cell == Cell::Visit
-                && !query.dimensions.iter().any(Dimension::is_of_event)
+            let cell = counting.way(&counting.parts()).cell;
+            let are = |of_event| query.dimensions.iter().all(|d| d.is_of_event() == of_event);
+            (cell == Cell::Visit && are(false)) || (cell == Cell::Event && are(true))
         };
         is_breakdown
             && self.earlier.is_none()
@@ -220,20 +222,22 @@ impl Prepared<'_> {
             && query.limit <= MAX_ROWS
             && query.metrics.iter().all(|metric| METRICS.contains(metric))
             && is_natural(&query.order, &query.metrics)
-            && (self.plans.range.dimensioned().is_some() || is_of_visits())
+            && (self.plans.range.dimensioned().is_some() || is_of_one_kind())
     }
 
     /// Tells whether two questions can be counted together.
     fn fits(&self, other: &Prepared<'_>) -> bool {
         let spans = |each: &Prepared<'_>| {
             let plan = &each.plans.range;
-            (plan.is_used(), plan.dimensioned().is_some())
+            let is_of_event = each.query.dimensions.iter().any(Dimension::is_of_event);
+            let is_daily = plan.dimensioned().is_some();
+            (plan.is_used(), is_daily, is_of_event && !is_daily)
         };
         let is_same_plan = || {
             let (own, others) = (&self.plans.range, &other.plans.range);
             !own.is_used() || own.is_same(others)
         };
-        // A row of `daily` is of one of them.
+        // A row of `daily` is of one of them alone.
         let is_of_names = |each: &Prepared<'_>| {
             use EventField::{Goal, Name};
             matches!(each.query.dimensions[..], [Dimension::Event(Goal | Name)])

@@ -7,14 +7,14 @@
 use super::visits::numbered;
 use super::{Form, Needs, adds_up, daily_column};
 use crate::retention::derived::sql::{FEW, HOURS, PROPS, VITALS};
-use crate::stats::dimension::{Dimension, EventField, NOT_SET, VisitField};
+use crate::stats::dimension::{Dimension, EventField, VisitField};
 use crate::stats::literal::{list, literal};
 use crate::stats::metric::{Metric, Part, Vital};
 use crate::stats::period::Step;
 use crate::stats::request::Query;
 use crate::stats::sql::Counting;
 use crate::stats::sql::events::Events;
-use crate::stats::sql::together::{named, parted};
+use crate::stats::sql::together::{named, named_or_not, parted};
 
 /// What `daily` is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,14 +61,24 @@ const PAIR: [&str; 2] = [
     "if(value = '(other)', value, substring(value, position(value, ' ') + 1))",
 ];
 
-fn named_or_not(value: &str) -> String {
-    format!("if({value} = '', '{NOT_SET}', {value})")
-}
-
 /// Where a vital stands in `vital_visitors` and `vital_few`.
 fn bit(vital: Vital) -> usize {
     let column = vital.column();
     VITALS.iter().position(|name| *name == column).unwrap_or(0)
+}
+
+/// The vitals that are asked for.
+pub(super) fn vitals(parts: &[Part]) -> impl Iterator<Item = Vital> {
+    parts.iter().filter_map(|part| match part {
+        Part::Vital(vital) => Some(*vital),
+        _ => None,
+    })
+}
+
+/// Of the visitors of a small row, those who told a vital.
+pub(super) fn who_told(vital: Vital) -> String {
+    let bit = bit(vital);
+    format!("arrayMap(told -> told.1, arrayFilter(told -> bitTest(told.2, {bit}), s_told))")
 }
 
 /// What is counted of the cells of open days, as `o_…`.
@@ -85,12 +95,15 @@ fn opened(parts: &[Part], is_split: bool, is_parted: bool) -> Vec<String> {
             Part::Vital(_) => figures.push(format!("groupArrayArray({arguments}) AS o_{name}")),
             _ => figures.push(format!("toUInt64({function}({arguments})) AS o_{name}")),
         }
-        if let (Part::VitalVisitors(vital), true) = (part, is_parted) {
-            figures.push(format!(
-                "{LISTED}(if(notEmpty(c_{0}), [c_visitor], [])) AS o_who_{0}",
-                vital.name()
-            ));
-        }
+    }
+    let bits: Vec<String> = vitals(parts)
+        .map(|vital| format!("{} * notEmpty(c_{})", 1u32 << bit(vital), vital.name()))
+        .collect();
+    if is_parted && !bits.is_empty() {
+        figures.push(format!(
+            "{LISTED}([(c_visitor, toUInt8({}))]) AS o_told",
+            bits.join(" + ")
+        ));
     }
     if is_parted {
         figures.push(format!(
@@ -101,19 +114,13 @@ fn opened(parts: &[Part], is_split: bool, is_parted: bool) -> Vec<String> {
 }
 
 /// What is added up of the rows of closed days, as `o_…`.
-fn closed(part: Part, is_parted: bool) -> Vec<String> {
+fn closed(part: Part) -> Vec<String> {
     let name = part.name();
     match part {
         Part::Vital(vital) => vec![format!("groupArrayArray({}) AS o_{name}", vital.column())],
         Part::VitalVisitors(vital) => {
-            let bit = bit(vital);
-            let sum = format!("toUInt64(sum(vital_visitors[{}])) AS o_{name}", bit + 1);
-            let who = format!(
-                "{LISTED}(arrayMap(told -> {}, arrayFilter(told -> bitTest(told, {bit}), vital_few))) AS o_who_{}",
-                numbered("bitShiftRight(told, 5)"),
-                vital.name()
-            );
-            [sum].into_iter().chain(is_parted.then_some(who)).collect()
+            let nth = bit(vital) + 1;
+            vec![format!("toUInt64(sum(vital_visitors[{nth}])) AS o_{name}")]
         }
         // Nothing else is asked for: `dimensioned`.
         _ => {
@@ -260,14 +267,12 @@ impl Counting<'_> {
                 Part::Vital(_) => figures.push(format!("groupArrayArray(o_{name}) AS s_{name}")),
                 _ => figures.push(format!("sum(o_{name}) AS n_{name}")),
             }
-            match part {
-                Part::Scroll => figures.push(format!("sum(o_{name}_visits) AS n_{name}_visits")),
-                Part::VitalVisitors(vital) if is_parted => figures.push(format!(
-                    "groupArrayArray(o_who_{0}) AS s_who_{0}",
-                    vital.name()
-                )),
-                _ => {}
+            if *part == Part::Scroll {
+                figures.push(format!("sum(o_{name}_visits) AS n_{name}_visits"));
             }
+        }
+        if is_parted && vitals(parts).next().is_some() {
+            figures.push("groupArrayArray(o_told) AS s_told".into());
         }
         if is_parted {
             figures.push(format!(
@@ -335,50 +340,15 @@ impl Counting<'_> {
                 .collect();
             columns.sort();
             columns.dedup();
-            let breakdowns: Vec<String> = of_events
-                .iter()
-                .map(|(place, set)| self.breakdowns_of_event(*place, set, width))
-                .collect();
+            let breakdowns = self.breakdowns_of_events(&of_events, width);
             let cells = format!(
-                "SELECT visit, {}, arrayConcat({}) AS breakdowns FROM events WHERE {}",
+                "SELECT visit, {}, {breakdowns} AS breakdowns FROM events WHERE {}",
                 columns.join(", "),
-                breakdowns.join(", "),
                 events.selected()
             );
             sources.push(counted("", &cells, true));
         }
         sources
-    }
-
-    /// In which rows of a breakdown an event is: an array of its place and the values.
-    fn breakdowns_of_event(&self, place: usize, set: &[Dimension], width: usize) -> String {
-        let mut names: Option<&str> = None;
-        let mut values = Vec::new();
-        let mut only = Vec::new();
-        for dimension in set {
-            let Dimension::Event(field) = dimension else {
-                continue;
-            };
-            only.extend(field.only(&self.query.site.goals));
-            let value = match field {
-                EventField::Props => {
-                    names = Some("mapKeys(props)");
-                    "property".to_owned()
-                }
-                field => field.sql(),
-            };
-            values.push(format!("toString({})", named_or_not(&value)));
-        }
-        values.resize(width, "''".into());
-        let row = format!("(toUInt8({place}), {})", values.join(", "));
-        let rows = match names {
-            Some(names) => format!("arrayMap(property -> {row}, {names})"),
-            None => format!("[{row}]"),
-        };
-        match only.is_empty() {
-            true => rows,
-            false => format!("if({}, {rows}, [])", only.join(" AND ")),
-        }
     }
 
     fn closed(&self, dimensioned: &Dimensioned, parts: &[Part], group: &str) -> String {
@@ -419,7 +389,13 @@ impl Counting<'_> {
             }
         }
         let is_parted = *dimensioned != Dimensioned::Whole;
-        figures.extend(parts.iter().flat_map(|part| closed(*part, is_parted)));
+        figures.extend(parts.iter().flat_map(|part| closed(*part)));
+        if is_parted && vitals(parts).next().is_some() {
+            figures.push(format!(
+                "{LISTED}(arrayMap(told -> ({}, toUInt8(bitAnd(told, 31))), vital_few)) AS o_told",
+                numbered("bitShiftRight(told, 5)"),
+            ));
+        }
         if is_parted {
             let gone = plan.gone.sql();
             figures.push(format!(
@@ -487,8 +463,8 @@ impl Counting<'_> {
                     "if(is_folded, uniqExactArrayIf(s_visitors, is_folded) + sum(n_final), sum(n_{name})) AS p_{name}"
                 ),
                 (Part::VitalVisitors(vital), name) if is_parted => format!(
-                    "if(is_folded, uniqExactArrayIf(s_who_{}, is_folded), sum(n_{name})) AS p_{name}",
-                    vital.name()
+                    "if(is_folded, uniqExactArrayIf({}, is_folded), sum(n_{name})) AS p_{name}",
+                    who_told(*vital)
                 ),
                 (Part::Vital(_), name) => format!(
                     "quantileExactArray{}(s_{name}) AS p_{name}",

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::daily::Dimensioned;
+use super::daily::{Dimensioned, vitals, who_told};
 use crate::stats::answer::Counted;
 use crate::stats::dimension::Dimension;
 use crate::stats::metric::{Metric, Part, Vital};
@@ -74,7 +74,7 @@ impl Counting<'_> {
                 part => vec![format!("n_{}", part.name())],
             })
             .collect();
-        let vitals = vitals(&parts);
+        let vitals: Vec<Vital> = vitals(&parts).collect();
         let each = |of: &dyn Fn(&str) -> String| -> String {
             let all: Vec<String> = vitals.iter().map(|vital| of(vital.name())).collect();
             all.join(", ")
@@ -82,7 +82,11 @@ impl Counting<'_> {
         let is_small = format!("n_visitors < {MOST}");
         let percentiles = each(&|name| format!("arrayReduce('quantileExact(0.75)', s_{name})"));
         let values = each(&|name| format!("if({is_small}, s_{name}, [])"));
-        let told = each(&|name| format!("if({is_small}, s_who_{name}, [])"));
+        let told: Vec<String> = vitals
+            .iter()
+            .map(|vital| format!("if({is_small}, {}, [])", who_told(*vital)))
+            .collect();
+        let told = told.join(", ");
         let (folding, values, told) = match is_parted {
             true => (
                 format!(
@@ -244,7 +248,7 @@ impl Counting<'_> {
             }
         }
         counts.put(parts, Part::Visitors, people(&rows));
-        for (i, vital) in vitals(parts).into_iter().enumerate() {
+        for (i, vital) in vitals(parts).enumerate() {
             let mut values: Vec<f32> = rows.iter().flat_map(|row| row.values[i].clone()).collect();
             let told: HashSet<u64> = rows.iter().flat_map(|row| row.told[i].clone()).collect();
             counts.percentiles.push(percentile(&mut values));
@@ -272,7 +276,7 @@ impl Counting<'_> {
             false => f64::from(self.k),
         };
         let vital = |vital: Vital| {
-            let i = vitals(parts).iter().position(|known| *known == vital)?;
+            let i = vitals(parts).position(|known| known == vital)?;
             let value = counts.percentiles.get(i).copied().map(f64::from);
             value.filter(|_| of(Part::VitalVisitors(vital)) >= least)
         };
@@ -342,14 +346,6 @@ impl Counts {
             self.counts[at] = n;
         }
     }
-}
-
-fn vitals(parts: &[Part]) -> Vec<Vital> {
-    let vital = |part: &Part| match part {
-        Part::Vital(vital) => Some(*vital),
-        _ => None,
-    };
-    parts.iter().filter_map(vital).collect()
 }
 
 /// How many people are in rows; those of final rows are added up.

@@ -4,10 +4,16 @@
 //! rows begin with the place of their breakdown among them. Promises each breakdown what it would be by itself: small rows
 //! are folded, low points hidden and rows ordered within one breakdown.
 
-use super::{Counting, Metric, Part, events::Events, merges, states};
-use crate::stats::dimension::Dimension;
+use super::events::{Events, visits};
+use super::{Counting, Metric, Part, merges, states};
+use crate::stats::dimension::{Dimension, EventField, NOT_SET};
 use crate::stats::protect;
 use crate::stats::request::{Column, Order};
+
+/// A value as it is shown.
+pub(in crate::stats) fn named_or_not(value: &str) -> String {
+    format!("if({value} = '', '{NOT_SET}', {value})")
+}
 
 /// What the first key of a row is, with the dimensions behind it.
 fn keys(width: usize) -> Vec<String> {
@@ -15,8 +21,8 @@ fn keys(width: usize) -> Vec<String> {
 }
 
 impl Counting<'_> {
-    /// Returns the statement. The query's dimensions are those of all breakdowns, one after the other; every one is of
-    /// visits.
+    /// Returns the statement. The query's dimensions are those of all breakdowns, one after the other; either all are of
+    /// visits, or all of events.
     pub(in crate::stats) fn together(&self, sets: &[Vec<Dimension>]) -> String {
         let parts = self.parts();
         let events = self.events();
@@ -25,8 +31,12 @@ impl Counting<'_> {
         if let Some(base) = self.base() {
             links.push(format!("({base}) AS base"));
         }
-        links.extend(self.rows_of_visits(sets, width, &parts, &events));
-        let mut merges = merges(&parts, false);
+        let is_of_events = sets.iter().flatten().any(Dimension::is_of_event);
+        links.extend(match is_of_events {
+            true => self.rows_of_events(sets, width, &parts, &events),
+            false => self.rows_of_visits(sets, width, &parts, &events),
+        });
+        let mut merges = merges(&parts, is_of_events);
         merges.push("toUInt8(0) AS is_inexact".into());
         // The breakdown is as a point of time: within it, rows are folded.
         let is_apart: Vec<bool> = (0..=width).map(|i| i == 0).collect();
@@ -36,6 +46,7 @@ impl Counting<'_> {
             is_protected: self.is_protected(),
             matched: match self.query.filter.is_empty() {
                 true => "toUInt64(0)".into(),
+                false if is_of_events => "uniqExactMerge(s_visitors) OVER (PARTITION BY k0)".into(),
                 // Every visit is in each of them.
                 false => "uniqExactMergeIf(s_visitors, k0 = 0) OVER ()".into(),
             },
@@ -62,6 +73,81 @@ impl Counting<'_> {
             named("breakdown", width),
             states(parts, false),
             parted(self.query.dimensions.len(), &lengths, width),
+        ));
+        links
+    }
+
+    /// In which rows of breakdowns by what events are an event is: an array of the breakdown's place and the values.
+    pub(in crate::stats) fn breakdowns_of_events(
+        &self,
+        sets: &[(usize, &Vec<Dimension>)],
+        width: usize,
+    ) -> String {
+        let each: Vec<String> = sets
+            .iter()
+            .map(|(place, set)| self.breakdowns_of_event(*place, set, width))
+            .collect();
+        format!("arrayConcat({})", each.join(", "))
+    }
+
+    fn breakdowns_of_event(&self, place: usize, set: &[Dimension], width: usize) -> String {
+        let mut names: Option<&str> = None;
+        let mut values = Vec::new();
+        let mut only = Vec::new();
+        for dimension in set {
+            let Dimension::Event(field) = dimension else {
+                continue;
+            };
+            only.extend(field.only(&self.query.site.goals));
+            let value = match field {
+                EventField::Props => {
+                    names = Some("mapKeys(props)");
+                    "property".to_owned()
+                }
+                field => field.sql(),
+            };
+            values.push(format!("toString({})", named_or_not(&value)));
+        }
+        values.resize(width, "''".into());
+        let row = format!("(toUInt8({place}), {})", values.join(", "));
+        let rows = match names {
+            Some(names) => format!("arrayMap(property -> {row}, {names})"),
+            None => format!("[{row}]"),
+        };
+        match only.is_empty() {
+            true => rows,
+            false => format!("if({}, {rows}, [])", only.join(" AND ")),
+        }
+    }
+
+    fn rows_of_events(
+        &self,
+        sets: &[Vec<Dimension>],
+        width: usize,
+        parts: &[Part],
+        events: &Events<'_>,
+    ) -> Vec<String> {
+        let way = self.way(parts);
+        let mut links = Vec::new();
+        let mut from = "events".to_owned();
+        if !way.fields.is_empty() {
+            let visits = visits(events, &way.fields, false);
+            links.push(format!("visits AS ({visits})"));
+            from.push_str(" INNER JOIN visits USING (visit)");
+        }
+        let placed: Vec<(usize, &Vec<Dimension>)> = sets.iter().enumerate().collect();
+        links.push(format!(
+            "cells AS (SELECT visit, {}, {} AS breakdowns FROM {from} WHERE {} AND {})",
+            way.columns.join(", "),
+            self.breakdowns_of_events(&placed, width),
+            events.selected(),
+            self.query.filter.sql(&events.whole()),
+        ));
+        links.push(format!(
+            "rows AS (SELECT {}, {} FROM cells ARRAY JOIN breakdowns AS breakdown GROUP BY {})",
+            named("breakdown", width),
+            states(parts, true),
+            keys(width).join(", "),
         ));
         links
     }
