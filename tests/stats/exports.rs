@@ -13,7 +13,11 @@ use serde_json::{Value, json};
 use super::running::Builder;
 use super::support::{Bench, NOW, moved, pages, views};
 
-fn exported(bench: &Bench, query: &Value, format: Format) -> Result<Vec<String>, QueryError> {
+pub(crate) fn exported(
+    bench: &Bench,
+    query: &Value,
+    format: Format,
+) -> Result<Vec<String>, QueryError> {
     let body = query.to_string();
     bench.runtime.block_on(async {
         let (client, sites) = (&bench.store.client, &bench.sites);

@@ -4,14 +4,16 @@ use std::cell::{Cell, RefCell};
 
 use brine::event::Event;
 use brine::salts::period::{day_number, start_of};
+use brine::stats::export::Format;
 use brine::stats::{Answer, QueryError};
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::exports::exported;
 use super::model::{Filter, Question, Range, Rows};
 use super::support::{Bench, sites_toml};
 
@@ -310,7 +312,7 @@ fn agree(
     Ok(())
 }
 
-/// Asks the breakdowns of a page together, and each by itself: the answers are the same.
+/// Asks the breakdowns of a page together, each by itself, and as an export, which ClickHouse folds: the answers are the same.
 fn agree_together(
     bench: &mut Bench,
     site: &str,
@@ -337,7 +339,18 @@ fn agree_together(
                 }
                 Err(error) => error.to_string(),
             };
-            prop_assert_eq!(text(answer), text(bench.ask(query)), "{:#?}", query);
+            let alone = bench.ask(query);
+            if let Ok(alone) = &alone {
+                let json = exported(bench, query, Format::Json).unwrap().concat();
+                let written: Value = serde_json::from_str(&json).unwrap();
+                prop_assert_eq!(
+                    &written["results"],
+                    &alone.to_json()["results"],
+                    "{:#?}",
+                    query
+                );
+            }
+            prop_assert_eq!(text(answer), text(alone), "{:#?}", query);
         }
     }
     Ok(())

@@ -243,6 +243,30 @@ fn a_large_row_that_a_small_one_takes_along_is_counted_and_not_added_up() {
     );
 }
 
+/// Who is in a row of a hundred visitors and more is not read; ClickHouse, which folds then, knows them by `daily`.
+#[test]
+fn a_row_of_a_hundred_that_a_small_one_takes_along_is_counted_and_not_added_up() {
+    let mut bench = Bench::new("taken_from_daily", 1);
+    let mut events: Vec<Event> = (-6..=-4)
+        .flat_map(|day| moved(views("s0", "/", 0..40), day))
+        .collect();
+    let mut again: Vec<Event> = events[..3].to_vec();
+    for event in &mut again {
+        event.visit += 500_000;
+        event.country = "NO".into();
+    }
+    events.extend(again);
+    bench.insert(&events, 200);
+    assert_eq!(bench.derive(TODAY), 3);
+    let by_country = |bench: &Bench| visitors(bench, json!(["visit:country"]), json!([]));
+    assert_eq!(by_country(&bench), [("(other)".into(), Some(120.0))]);
+    // The control: it is `daily` that says so.
+    bench.execute(
+        "ALTER TABLE daily UPDATE few = arrayResize(few, 39) WHERE value = 'DK' SETTINGS mutations_sync = 1",
+    );
+    assert_ne!(by_country(&bench), [("(other)".into(), Some(120.0))]);
+}
+
 #[test]
 fn days_whose_events_are_gone_are_answered_from_their_final_rows() {
     let mut bench = Bench::new("final_rows", 1);

@@ -10,7 +10,8 @@
 //! # What to ask them
 //!
 //! `daily` has a row for each value of each dimension of the query API, named as there, and one for the whole site
-//! (`dimension = ''`). Every count adds up over days (visitors under daily salts). Averages are made of sums:
+//! (`dimension = ''`); the hours of the week and the properties of events are two dimensions in one, with both values in
+//! `value`. Every count adds up over days (visitors under daily salts). Averages are made of sums:
 //! `duration_ms / visits`, `bounces / visits`, `pageviews / visits`. `visits` has a row a visit for what needs several
 //! dimensions at once. A day is there when `derived_days` has it; the present and the day before are open. The query API
 //! reads both where they give what `events` would (`stats::rollup`); a row about few visitors says which they are, by
@@ -27,6 +28,12 @@
 //!
 //! Engagement events may go before the others. A day counted anew after that keeps, in `daily`, the engagement it had;
 //! in `visits`, whose rows have no identity, it is 0.
+//!
+//! # Web vitals
+//!
+//! A percentile does not add up: `daily` has the values themselves, of the whole site and of its pages, without a word of
+//! who told them but in small rows (`vital_few`, numbers as in `few`). They are kept as long as `web_vitals` events are: a day
+//! that has them longer is counted again without.
 //!
 //! May be lost: days so small that their whole is about fewer than `k` visitors leave nothing in `daily`.
 

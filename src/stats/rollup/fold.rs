@@ -422,3 +422,25 @@ pub(in crate::stats) fn apart(found: Vec<Found>, sets: &[Vec<Dimension>]) -> Vec
     }
     apart
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value at rank 0.75 n, rounded down and counted from 0: dashboards/MEANING.md.
+    #[test]
+    fn a_percentile_is_a_value_that_was_told() {
+        assert!(percentile(&mut []).is_nan());
+        assert_eq!(percentile(&mut [5.0]), 5.0);
+        assert_eq!(percentile(&mut [4.0, 1.0, 3.0, 2.0]), 4.0);
+        assert_eq!(percentile(&mut [5.0, 4.0, 1.0, 3.0, 2.0]), 4.0);
+    }
+
+    #[test]
+    fn a_depth_takes_two_places_among_the_counts() {
+        let parts = [Part::Visitors, Part::Scroll, Part::ScrollVisitors];
+        let places: Vec<Option<usize>> = parts.iter().map(|part| place(&parts, *part)).collect();
+        assert_eq!(places, [Some(0), Some(1), Some(3)]);
+        assert_eq!(place(&parts, Part::Visits), None);
+    }
+}

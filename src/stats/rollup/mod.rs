@@ -6,9 +6,12 @@
 //! a day with late events, and one whose counting an erasure or a restriction has overtaken, is read from `events` until the
 //! job has counted it anew. Days whose events are gone are answered from their final rows, and the answer says so.
 //!
-//! What `daily` can answer: the whole site, or one dimension, by days, weeks and months, without filters. What `visits`
-//! can: several dimensions of the visit, and filters by them. Both under daily salts alone, where visitors of several days
-//! are the sum of each day's. Everything else is counted from `events`.
+//! What `daily` can answer: the whole site, or one dimension, by days, weeks and months, without filters; web vitals of the
+//! site and of its pages; and two breakdowns by two dimensions, the hours of the week and the properties of all events.
+//! What `visits` can: several dimensions of the visit, and filters by them. Both under daily salts alone, where visitors of
+//! several days are the sum of each day's. Everything else is counted from `events`.
+//!
+//! Rows of `daily` are folded here (`fold`): a statement that folds takes ClickHouse longer to analyse than to run.
 //!
 //! # When events have changed
 //!
