@@ -1,7 +1,7 @@
 -- daily, so that a page about a year need not read its events: how quick pages were (web vitals), in which hours of the week
 -- visits began (visit:weekday visit:hour), and which properties events carry (event:name event:props). Days that were
 -- counted without it are counted anew; final ones stay as they are, and answers say that they lack it.
-ALTER TABLE daily ADD COLUMN IF NOT EXISTS lcp_ms Array(Float32) COMMENT 'Largest Contentful Paint of the events that told one, milliseconds; in rows of the whole site and of event:page. Kept as long as web_vitals events; empty once the day is final.' CODEC(ZSTD(1));
+ALTER TABLE daily ADD COLUMN IF NOT EXISTS lcp_ms Array(Float32) COMMENT 'Largest Contentful Paint of the events that told one, milliseconds; in rows of the whole site and of event:page. Kept as long as all events that told them.' CODEC(ZSTD(1));
 
 ALTER TABLE daily ADD COLUMN IF NOT EXISTS inp_ms Array(Float32) COMMENT 'Interaction to Next Paint, milliseconds; as lcp_ms.' CODEC(ZSTD(1));
 

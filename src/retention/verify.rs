@@ -7,12 +7,11 @@
 //!
 //! What it cannot see: backups, snapshots, other replicas, and blocks that a device keeps after an unlink.
 
-use std::collections::BTreeMap;
-
 use clickhouse::Row;
 use serde::Deserialize;
 
 use super::RunError;
+use super::derived::sql::VITALS;
 use super::disk;
 use super::job::Job;
 use super::plan;
@@ -67,7 +66,7 @@ impl Job {
                 date_of(due.last_day)
             ));
         }
-        self.vitals(rules, &mut found).await?;
+        self.vitals(&mut found).await?;
         self.parts(rules, &mut found).await?;
         self.mutations(&mut found).await?;
         self.files(rules, &mut found).await?;
@@ -88,25 +87,26 @@ impl Job {
         Ok(found)
     }
 
-    /// Web vitals in `daily` are kept no longer than the events that told them.
-    async fn vitals(&self, rules: &Rules, found: &mut Verified) -> Result<(), RunError> {
-        let sql = "SELECT DISTINCT toString(site), toUInt16(day) FROM daily WHERE dimension = '' AND notEmpty(vital_visitors)";
-        let query = self.store.client.query(sql);
-        let days: Vec<(String, u16)> = within(self.store.timeout, query.fetch_all()).await?;
-        let mut due: BTreeMap<String, (u16, u16)> = BTreeMap::new();
-        let is_due = |site: &str, day: u16| {
-            let keep = rules.keep(site);
-            keep.is_some_and(|keep| day.saturating_add(keep.web_vitals) <= rules.today)
-        };
-        for (site, day) in days.into_iter().filter(|(site, day)| is_due(site, *day)) {
-            let (first, last) = due.entry(site).or_insert((day, day));
-            (*first, *last) = ((*first).min(day), (*last).max(day));
-        }
+    /// Web vitals in `daily` are kept no longer than the events that told them: there are no more of them.
+    async fn vitals(&self, found: &mut Verified) -> Result<(), RunError> {
+        let sum = |of: &str| VITALS.map(|name| format!("{of}({name})")).join(" + ");
+        let sql = format!(
+            "SELECT toString(of_site), toUInt16(min(of_day)), toUInt16(max(of_day)) FROM \
+             (SELECT site AS of_site, day AS of_day, {} AS n_told FROM daily WHERE dimension = '' AND notEmpty(vital_visitors)) AS told \
+             LEFT JOIN (SELECT site AS of_site, day AS of_day, {} AS n_there FROM events GROUP BY site, day) AS there \
+             USING (of_site, of_day) WHERE n_told > n_there GROUP BY of_site ORDER BY of_site",
+            sum("length"),
+            sum("count"),
+        );
+        let query = self.store.client.query(&sql);
+        // Reads which events told some, of all of them.
+        let left = within(self.store.timeout * 10, query.fetch_all());
+        let left: Vec<(String, u16, u16)> = left.await?;
         found
             .findings
-            .extend(due.into_iter().map(|(site, (first, last))| {
+            .extend(left.into_iter().map(|(site, first, last)| {
                 format!(
-                    "daily: web vitals of {site} ({} to {})",
+                    "daily: web vitals of {site} whose events are gone ({} to {})",
                     date_of(first),
                     date_of(last)
                 )

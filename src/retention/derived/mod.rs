@@ -32,8 +32,8 @@
 //! # Web vitals
 //!
 //! A percentile does not add up: `daily` has the values themselves, of the whole site and of its pages, without a word of
-//! who told them but in small rows (`vital_few`, numbers as in `few`). They are kept as long as `web_vitals` events are: a day
-//! that has them longer is counted again without.
+//! who told them but in small rows (`vital_few`, numbers as in `few`). They are kept as long as all events that told them: when
+//! the first of a day go, the day is counted again without.
 //!
 //! May be lost: days so small that their whole is about fewer than `k` visitors leave nothing in `daily`.
 
@@ -80,6 +80,8 @@ struct Print {
     n_going: u64,
     /// Events of any name that are due: their day is counted although it may be open.
     n_due: u64,
+    /// Events that told web vitals, and are due.
+    n_vitals_going: u64,
 }
 
 /// A site's day, as it was when it was counted.
@@ -226,12 +228,14 @@ async fn stale(
     let sql = format!(
         "SELECT toString(site) AS site, toUInt16(day) AS day, countIf({MAIN}) AS n_events, \
          sumIf(cityHash64(visit, ts), {MAIN}) AS checksum, countIf(NOT {MAIN}) AS n_beside, \
-         countIf({MAIN} AND {due} <= {today}) AS n_going, countIf({due} <= {today}) AS n_due FROM events \
+         countIf({MAIN} AND {due} <= {today}) AS n_going, countIf({due} <= {today}) AS n_due, \
+         countIf(({some}) AND {due} <= {today}) AS n_vitals_going FROM events \
          WHERE (site, visitor) NOT IN ({}){within_days} GROUP BY site, day \
          HAVING toUInt16(day) <= {last} OR n_due > 0 ORDER BY day, site \
          SETTINGS prefer_column_name_to_alias = 1",
         all_restricted(),
         today = rules.today,
+        some = sql::some_vital(),
     );
     // Reads some columns of every event: longer than a statement may usually take.
     let prints: Vec<Print> =
@@ -258,7 +262,8 @@ async fn stale(
                 && before.n_beside >= print.n_beside
                 && before.form >= FORM
                 && before.time_zone == rules.time_zone(&print.site)
-                && (before.has_vitals == 0 || keeps_vitals(rules, &print))
+                // A final day has none.
+                && (is_going || before.has_vitals == 0 || has_all_vitals(before, &print))
                 && is_in_place(&in_place, before)
         });
         if is_same && !is_going {
@@ -298,6 +303,7 @@ async fn stale(
                 n_beside: 0,
                 n_going: 0,
                 n_due: 0,
+                n_vitals_going: 0,
             });
         }
     }
@@ -443,15 +449,14 @@ async fn plan(
         daily: sites(&|p| daily_kept(&p.site) && !purged_daily.contains(&p.site)),
         final_sites: work.final_sites.iter().cloned().collect(),
         carried: work.carried.iter().cloned().collect(),
-        vitals: sites(&|p| !work.final_sites.contains(&p.site) && keeps_vitals(rules, p)),
+        vitals: sites(&|p| !work.final_sites.contains(&p.site) && p.n_vitals_going == 0),
         zones: zones(rules, work.prints.iter().map(|print| print.site.as_str())),
     })
 }
 
-/// Tells whether web vitals of a day are still kept.
-fn keeps_vitals(rules: &Rules, print: &Print) -> bool {
-    let keep = rules.keep(&print.site);
-    keep.is_none_or(|keep| print.day.saturating_add(keep.web_vitals) > rules.today)
+/// Tells whether all events are there, and stay, that told a day's web vitals: where some go, `daily` keeps none.
+fn has_all_vitals(before: &Counted, print: &Print) -> bool {
+    print.n_vitals_going == 0 && print.n_beside >= before.n_beside
 }
 
 /// Sites with their time zones.

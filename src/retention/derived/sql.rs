@@ -44,6 +44,11 @@ pub(super) const FIRST: [&str; 21] = [
 /// The web vitals of an event, in the order of their bits in `vital_few`.
 pub(crate) const VITALS: [&str; 5] = ["lcp_ms", "inp_ms", "cls", "fcp_ms", "ttfb_ms"];
 
+/// SQL: an event that told a web vital.
+pub(super) fn some_vital() -> String {
+    VITALS.map(|name| format!("isNotNull({name})")).join(" OR ")
+}
+
 /// The dimension of the hours of the week: weekday and hour, as in the query API, with a space between.
 pub(crate) const HOURS: &str = "visit:weekday visit:hour";
 
@@ -229,7 +234,6 @@ impl Day {
                 .map(|(bit, name)| of(bit, name))
                 .collect()
         };
-        let some = each(&|_, name| format!("isNotNull({name})"));
         let bits = each(&|bit, name| format!("toUInt64({}) * max(isNotNull({name}))", 1u32 << bit));
         let values = each(&|_, name| format!("groupArray({name}) AS a_{name}"));
         let all = each(&|_, name| format!("arraySort(groupArrayArray(a_{name})) AS {name}"));
@@ -245,7 +249,7 @@ impl Day {
             bits.join(" + "),
             self.numbered(&self.daily),
             is_in(&self.vitals),
-            some.join(" OR "),
+            some_vital(),
         )
     }
 
