@@ -2,7 +2,7 @@
 //!
 //! Comes in: bodies of the query API. Goes out: the answer of each, as it would be by itself. Breakdowns of the same site,
 //! range and filters are counted together where all are of visits, or all stand in `daily`: events and roll-ups are then
-//! read once for all of them ([`super::sql`]). Where they cannot be counted together (memory, a folded row that only `events`
+//! read once for all of them (`sql::together`). Where they cannot be counted together (memory, a folded row that only `events`
 //! can tell), each is asked alone.
 
 use clickhouse::Client;

@@ -49,8 +49,11 @@ impl Table {
     }
 }
 
+/// A site, a day, and what is known of it.
+type Day = (String, u16, u64);
+
 /// Of a part its partition, and of each site's day in it what is known.
-type Looked = (Arc<str>, Arc<[(String, u16, u64)]>);
+type Looked = (Arc<str>, Arc<[Day]>);
 
 /// By name and hash, so that it may be one for all tables of a kind that this process sees.
 type Known = HashMap<String, Looked>;
@@ -199,7 +202,7 @@ async fn look(asker: &Asker<'_>, table: Table) -> Result<Option<Vec<Looked>>, Qu
             table.figure(),
             list(&names)
         );
-        let mut looked: HashMap<String, (u64, Vec<(String, u16, u64)>)> = HashMap::new();
+        let mut looked: HashMap<String, (u64, Vec<Day>)> = HashMap::new();
         for row in asker.ask::<PartDay>(sql).await? {
             let (n_rows, days) = looked.entry(row.part).or_default();
             *n_rows += row.n;
