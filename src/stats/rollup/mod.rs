@@ -23,6 +23,7 @@
 mod daily;
 mod fold;
 mod parts;
+mod spans;
 mod visits;
 
 use std::cmp::Ordering;
@@ -46,6 +47,7 @@ pub(super) use self::daily::Dimensioned;
 pub(super) use self::fold::{apart, are_too_many};
 pub(super) use self::parts::Stored;
 use self::parts::{Table, countings};
+pub(super) use self::spans::Spans;
 
 /// How a query can be answered for closed days.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,73 +78,6 @@ pub enum Lost {
     Details,
     /// Days are missing: their final rows cannot answer this.
     Days,
-}
-
-/// Local dates, as stretches with both ends included, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Spans(Vec<(u16, u16)>);
-
-impl Spans {
-    /// Takes days in their order.
-    fn of(days: impl Iterator<Item = u16>) -> Spans {
-        let mut spans: Vec<(u16, u16)> = Vec::new();
-        for day in days {
-            match spans.last_mut() {
-                Some((_, last)) if *last + 1 == day => *last = day,
-                _ => spans.push((day, day)),
-            }
-        }
-        Spans(spans)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn all(&self) -> &[(u16, u16)] {
-        &self.0
-    }
-
-    /// The condition for a row of one of these days.
-    pub(super) fn sql(&self) -> String {
-        let spans: Vec<String> = self
-            .0
-            .iter()
-            .map(|(first, last)| {
-                format!("day BETWEEN '{}' AND '{}'", date_of(*first), date_of(*last))
-            })
-            .collect();
-        match spans.is_empty() {
-            true => "0".into(),
-            false => format!("({})", spans.join(" OR ")),
-        }
-    }
-
-    /// The stretches in words.
-    pub(super) fn text(&self) -> String {
-        let spans: Vec<String> = self
-            .0
-            .iter()
-            .map(|(first, last)| match first == last {
-                true => date_of(*first).to_string(),
-                false => format!("{} to {}", date_of(*first), date_of(*last)),
-            })
-            .collect();
-        spans.join(", ")
-    }
-
-    fn and(&self, other: &Spans) -> Spans {
-        let days = |spans: &Spans| -> Vec<u16> {
-            spans
-                .0
-                .iter()
-                .flat_map(|(first, last)| *first..=*last)
-                .collect()
-        };
-        let mut all = [days(self), days(other)].concat();
-        all.sort_unstable();
-        Spans::of(all.into_iter())
-    }
 }
 
 /// Where the days of a range are read.
