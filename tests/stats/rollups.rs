@@ -243,6 +243,37 @@ fn a_large_row_that_a_small_one_takes_along_is_counted_and_not_added_up() {
     );
 }
 
+/// The same where days before have nothing but final rows: these are added, and all others are counted.
+#[test]
+fn a_large_row_is_taken_along_behind_days_whose_events_are_gone() {
+    let mut bench = Bench::new("taken_behind_gone", 1);
+    let mut old = moved(views("s0", "/", 0..20), -400);
+    for event in &mut old {
+        event.expires = event.day + 395;
+    }
+    let mut events = moved(views("s0", "/", 0..1_300), -4);
+    let mut again: Vec<Event> = events[..3].to_vec();
+    for event in &mut again {
+        event.visit += 500_000;
+        event.country = "NO".into();
+    }
+    events.extend(again);
+    events.extend(views("s0", "/", 0..1_100));
+    bench.insert(&old, 100);
+    bench.insert_behind(&events, 500, 100);
+    assert_eq!(bench.derive(TODAY), 2);
+    bench.delete("day < '2026-01-01'");
+    let query = json!({
+        "site_id": "s0", "metrics": ["visitors"], "date_range": ["2025-10-01", "2026-11-09"],
+        "dimensions": ["visit:country"],
+    });
+    let n = 20.0 + 1_300.0 + 1_100.0;
+    assert_eq!(
+        rows(&bench.ask(&query).unwrap()),
+        [("(other)".into(), Some(n))]
+    );
+}
+
 /// Who is in a row of a hundred visitors and more is not read; ClickHouse, which folds then, knows them by `daily`.
 #[test]
 fn a_row_of_a_hundred_that_a_small_one_takes_along_is_counted_and_not_added_up() {

@@ -82,7 +82,7 @@ pub(super) fn who_told(vital: Vital) -> String {
 }
 
 /// What is counted of the cells of open days, as `o_…`.
-fn opened(parts: &[Part], is_split: bool, is_parted: bool) -> Vec<String> {
+fn opened(parts: &[Part], is_split: bool, is_parted: bool, listed: &str) -> Vec<String> {
     let mut figures = Vec::new();
     for part in parts {
         let (function, arguments) = part.aggregate(is_split);
@@ -101,13 +101,13 @@ fn opened(parts: &[Part], is_split: bool, is_parted: bool) -> Vec<String> {
         .collect();
     if is_parted && !bits.is_empty() {
         figures.push(format!(
-            "{LISTED}([(c_visitor, toUInt8({}))]) AS o_told",
+            "{listed}([(c_visitor, toUInt8({}))]) AS o_told",
             bits.join(" + ")
         ));
     }
     if is_parted {
         figures.push(format!(
-            "{LISTED}([c_visitor]) AS o_who, toUInt64(0) AS o_final, toUInt8(0) AS o_cut"
+            "{listed}([c_visitor]) AS o_who, toUInt64(0) AS o_final, toUInt8(0) AS o_cut"
         ));
     }
     figures
@@ -223,6 +223,14 @@ impl Counting<'_> {
         )
     }
 
+    /// How visitors of a row are listed: all of them where nothing of `daily` could be counted from `events` instead.
+    fn listed(&self) -> &'static str {
+        match self.plan.counted.is_empty() {
+            true => "groupUniqArrayArray",
+            false => LISTED,
+        }
+    }
+
     /// Keys of a row.
     pub(super) fn n_keys(&self, dimensioned: &Dimensioned) -> usize {
         match dimensioned {
@@ -256,7 +264,12 @@ impl Counting<'_> {
                 let way = self.way(parts);
                 links.extend(self.cells(&way, events));
                 let mut figures = keys.clone();
-                figures.extend(opened(parts, way.is_split(self.query), is_parted));
+                figures.extend(opened(
+                    parts,
+                    way.is_split(self.query),
+                    is_parted,
+                    self.listed(),
+                ));
                 sources.push(format!("SELECT {} FROM cells{group}", figures.join(", ")));
             }
         }
@@ -277,7 +290,11 @@ impl Counting<'_> {
         if is_parted {
             figures.push(format!(
                 "groupArrayArray(o_who) AS s_visitors, sum(o_final) AS n_final, \
-                 max(o_cut) OR sum(o_visitors) >= {MOST_LISTED} AS is_cut"
+                 max(o_cut){} AS is_cut",
+                match self.listed() {
+                    LISTED => format!(" OR sum(o_visitors) >= {MOST_LISTED}"),
+                    _ => String::new(),
+                }
             ));
         }
         links.push(format!(
@@ -303,7 +320,7 @@ impl Counting<'_> {
             .enumerate()
             .partition(|(_, set)| is_of_events(set));
         let counted = |links: &str, cells: &str, is_split: bool| {
-            let figures = opened(parts, is_split, true).join(", ");
+            let figures = opened(parts, is_split, true, self.listed()).join(", ");
             let keys = named("breakdown", width);
             format!(
                 "SELECT * FROM ({links}SELECT {keys}, {figures} FROM ({cells}) \
