@@ -274,6 +274,24 @@ fn a_large_row_is_taken_along_behind_days_whose_events_are_gone() {
     );
 }
 
+/// Whoever is in a small row by a thousand events hides nobody else.
+#[test]
+fn a_small_row_of_many_events_is_about_everybody_in_it() {
+    let mut bench = Bench::new("many_events", 1);
+    let mut events = moved(views("s0", "/", 0..20), -4);
+    // On an open day: one reads a page over and over, two others once.
+    for _ in 0..1_200 {
+        events.extend(views("s0", "/rare", 100..101));
+    }
+    events.extend(views("s0", "/rare", 101..103));
+    events.extend(views("s0", "/odd", 101..103));
+    bench.insert(&events, 500);
+    assert_eq!(bench.derive(TODAY), 1);
+    let by_page = visitors(&bench, json!(["event:page"]), json!([]));
+    // Three of the rare and the odd page together are few: "/" is taken along.
+    assert_eq!(by_page, [("(other)".into(), Some(23.0))]);
+}
+
 /// Who is in a row of a hundred visitors and more is not read; ClickHouse, which folds then, knows them by `daily`.
 #[test]
 fn a_row_of_a_hundred_that_a_small_one_takes_along_is_counted_and_not_added_up() {

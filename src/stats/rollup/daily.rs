@@ -40,7 +40,7 @@ impl Dimensioned {
 /// Visitors of a row are listed up to so many: only rows that are folded need it, and these are small.
 const MOST_LISTED: u64 = 1_000;
 
-/// The aggregate function that lists them.
+/// The aggregate function that lists those of closed days, each of whom is in a day's row once.
 const LISTED: &str = "groupArrayArray(1000)";
 
 /// The hours of the week.
@@ -223,12 +223,17 @@ impl Counting<'_> {
         )
     }
 
-    /// How visitors of a row are listed: all of them where nothing of `daily` could be counted from `events` instead.
-    fn listed(&self) -> &'static str {
-        match self.plan.counted.is_empty() {
-            true => "groupUniqArrayArray",
-            false => LISTED,
+    /// How visitors of open days are listed, who may be in a row by several events: all of them, where nothing of `daily`
+    /// could be counted from `events` instead.
+    fn listed(&self) -> String {
+        match self.are_all_listed() {
+            true => "groupUniqArrayArray".into(),
+            false => format!("groupUniqArrayArray({MOST_LISTED})"),
         }
+    }
+
+    fn are_all_listed(&self) -> bool {
+        self.plan.counted.is_empty()
     }
 
     /// Keys of a row.
@@ -268,7 +273,7 @@ impl Counting<'_> {
                     parts,
                     way.is_split(self.query),
                     is_parted,
-                    self.listed(),
+                    &self.listed(),
                 ));
                 sources.push(format!("SELECT {} FROM cells{group}", figures.join(", ")));
             }
@@ -291,9 +296,9 @@ impl Counting<'_> {
             figures.push(format!(
                 "groupArrayArray(o_who) AS s_visitors, sum(o_final) AS n_final, \
                  max(o_cut){} AS is_cut",
-                match self.listed() {
-                    LISTED => format!(" OR sum(o_visitors) >= {MOST_LISTED}"),
-                    _ => String::new(),
+                match self.are_all_listed() {
+                    true => String::new(),
+                    false => format!(" OR sum(o_visitors) >= {MOST_LISTED}"),
                 }
             ));
         }
@@ -320,7 +325,7 @@ impl Counting<'_> {
             .enumerate()
             .partition(|(_, set)| is_of_events(set));
         let counted = |links: &str, cells: &str, is_split: bool| {
-            let figures = opened(parts, is_split, true, self.listed()).join(", ");
+            let figures = opened(parts, is_split, true, &self.listed()).join(", ");
             let keys = named("breakdown", width);
             format!(
                 "SELECT * FROM ({links}SELECT {keys}, {figures} FROM ({cells}) \
