@@ -19,6 +19,8 @@ ALTER TABLE derived_days ADD COLUMN IF NOT EXISTS time_zone LowCardinality(Strin
 
 ALTER TABLE derived_days ADD COLUMN IF NOT EXISTS has_vitals UInt8 COMMENT 'daily has the web vitals of the day.';
 
+ALTER TABLE derived_days ADD COLUMN IF NOT EXISTS n_vitals UInt64 COMMENT 'Events that told them.';
+
 DROP TABLE IF EXISTS daily_next SYNC;
 
 CREATE TABLE IF NOT EXISTS daily_next AS daily;

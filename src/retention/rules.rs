@@ -226,10 +226,10 @@ impl Rules {
         held.map(|site| site.id.clone()).collect()
     }
 
-    /// Returns the name of a site's time zone (IANA); of a site that is not configured, UTC.
-    pub(super) fn time_zone(&self, site: &str) -> &str {
+    /// Returns the name of a site's time zone (IANA); none where the site is not configured.
+    pub(super) fn time_zone(&self, site: &str) -> Option<&str> {
         let rule = self.sites.iter().find(|rule| rule.id == site);
-        rule.map_or("UTC", |rule| &rule.time_zone)
+        rule.map(|rule| rule.time_zone.as_str())
     }
 
     /// Returns how long visits and daily of a site are kept, and its engagement events.

@@ -147,11 +147,13 @@ fn protected(reached: &[u64], matched: u64, everyone: u64, query: &Query, k: u32
     }
     let mut last = matched;
     let steps = reached.iter().map(|n| {
-        if is_few(*n) || is_few(last - n) {
+        // Everybody is counted by a statement of its own where nothing is filtered: somebody may have come since.
+        let n = (*n).min(last);
+        if is_few(n) || is_few(last - n) {
             return None;
         }
-        last = *n;
-        Some(*n)
+        last = n;
+        Some(n)
     });
     Funnel {
         steps: steps.collect(),

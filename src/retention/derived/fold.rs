@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::month::{Month, counting, is_meant};
 use super::sql::{AT, FIRST, HOURS, NAMED_PROPS, PROPS, SHORT, hours_sql};
-use super::{Note, Print, Work, note, zones};
+use super::{Note, Print, Work, note, time_zone, zones};
 use crate::retention::rules::Rules;
 use crate::rights::rows::all_restricted;
 use crate::store::change::pressure;
@@ -101,7 +101,8 @@ pub(super) async fn fold(
     let notes = fold.prints.iter().map(|print| Note {
         print,
         k: rules.k,
-        time_zone: rules.time_zone(&print.site),
+        n_beside: print.n_beside,
+        time_zone: time_zone(rules, &print.site),
         has_vitals: false,
     });
     store.run(&note(counting, notes)).await?;

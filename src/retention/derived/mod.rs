@@ -5,7 +5,7 @@
 //! a year is thirteen parts and not 365: its other days are copied beside the new ones. Promises that doing it again changes
 //! nothing; that a day whose events have changed since (late ones, an erasure, a restriction) is counted anew; that a
 //! day is counted before any of its events go; and that from then on, when nobody could count it again, its roll-ups
-//! have no row about fewer than `k` visitors. A correction changes properties alone, which are in neither table.
+//! have no row about fewer than `k` visitors. A correction changes values of properties alone, which are in neither table.
 //!
 //! # What to ask them
 //!
@@ -80,7 +80,8 @@ struct Print {
     n_going: u64,
     /// Events of any name that are due: their day is counted although it may be open.
     n_due: u64,
-    /// Events that told web vitals, and are due.
+    /// Events that told web vitals, and those of them that are due.
+    n_vitals: u64,
     n_vitals_going: u64,
 }
 
@@ -97,6 +98,7 @@ struct Counted {
     form: u8,
     time_zone: String,
     has_vitals: u8,
+    n_vitals: u64,
 }
 
 /// Which counting a site's day is of, in a table.
@@ -125,6 +127,10 @@ struct Work {
     known: BTreeSet<String>,
     /// Those of them whose events are still what was counted.
     same: BTreeSet<String>,
+    /// The same but for web vitals, which go.
+    same_visits: BTreeSet<String>,
+    /// Events named engagement or web_vitals that there were before the first of them went.
+    n_beside: BTreeMap<String, u64>,
 }
 
 /// What a counting holds (`derived_days.form`); days of an older form are counted anew. Grows with the tables' columns.
@@ -229,7 +235,7 @@ async fn stale(
         "SELECT toString(site) AS site, toUInt16(day) AS day, countIf({MAIN}) AS n_events, \
          sumIf(cityHash64(visit, ts), {MAIN}) AS checksum, countIf(NOT {MAIN}) AS n_beside, \
          countIf({MAIN} AND {due} <= {today}) AS n_going, countIf({due} <= {today}) AS n_due, \
-         countIf(({some}) AND {due} <= {today}) AS n_vitals_going FROM events \
+         countIf({some}) AS n_vitals, countIf(({some}) AND {due} <= {today}) AS n_vitals_going FROM events \
          WHERE (site, visitor) NOT IN ({}){within_days} GROUP BY site, day \
          HAVING toUInt16(day) <= {last} OR n_due > 0 ORDER BY day, site \
          SETTINGS prefer_column_name_to_alias = 1",
@@ -241,7 +247,7 @@ async fn stale(
     let prints: Vec<Print> =
         within(store.timeout * 10, store.client.query(&sql).fetch_all()).await?;
     let sql = "SELECT toString(site) AS site, toUInt16(day) AS day, n_events, checksum, n_beside, k, counting, form, \
-               toString(time_zone) AS time_zone, has_vitals \
+               toString(time_zone) AS time_zone, has_vitals, n_vitals \
                FROM derived_days FINAL SETTINGS prefer_column_name_to_alias = 1";
     let counted: Vec<Counted> = within(store.timeout, store.client.query(sql).fetch_all()).await?;
     let mut counted: BTreeMap<(u16, String), Counted> = counted
@@ -257,28 +263,41 @@ async fn stale(
             continue;
         }
         let is_going = print.n_going > 0;
-        let is_same = before.as_ref().is_some_and(|before| {
-            (before.n_events, before.checksum) == (print.n_events, print.checksum)
-                && before.n_beside >= print.n_beside
-                && before.form >= FORM
-                && before.time_zone == rules.time_zone(&print.site)
-                // A final day has none.
-                && (is_going || before.has_vitals == 0 || has_all_vitals(before, &print))
-                && is_in_place(&in_place, before)
-        });
-        if is_same && !is_going {
+        // An erasure has its days counted whatever their numbers say.
+        let is_counted = only.is_none();
+        let is_same = before
+            .as_ref()
+            .filter(|_| is_counted)
+            .is_some_and(|before| {
+                (before.n_events, before.checksum) == (print.n_events, print.checksum)
+                    && before.n_beside >= print.n_beside
+                    && before.form >= FORM
+                    && rules
+                        .time_zone(&print.site)
+                        .is_none_or(|zone| zone == before.time_zone)
+                    && is_in_place(&in_place, before)
+            });
+        // A final day has none, and is folded.
+        let vitals_go = before
+            .as_ref()
+            .is_some_and(|before| before.has_vitals > 0 && !has_all_vitals(before, &print));
+        if is_same && !is_going && !vitals_go {
             continue;
         }
         let work = days.entry(print.day).or_default();
         let engagement = rules.keep(&print.site).map(|keep| keep.engagement);
         let is_over = engagement.is_some_and(|days| print.day.saturating_add(days) <= rules.today);
-        if is_same {
+        if is_same && is_going {
             work.same.insert(print.site.clone());
+        } else if is_same {
+            work.same_visits.insert(print.site.clone());
         }
-        if before.is_some() {
+        if let Some(before) = before {
             work.known.insert(print.site.clone());
-            if is_over && print.n_beside < before.map_or(0, |before| before.n_beside) {
+            if is_over && print.n_beside < before.n_beside {
                 work.carried.insert(print.site.clone());
+                // So that the next counting carries it, too.
+                work.n_beside.insert(print.site.clone(), before.n_beside);
             }
         }
         if is_going {
@@ -303,6 +322,7 @@ async fn stale(
                 n_beside: 0,
                 n_going: 0,
                 n_due: 0,
+                n_vitals: 0,
                 n_vitals_going: 0,
             });
         }
@@ -399,7 +419,8 @@ async fn build(
             Note {
                 print,
                 k: if is_final { rules.k } else { 0 },
-                time_zone: rules.time_zone(&print.site),
+                n_beside: *work.n_beside.get(&print.site).unwrap_or(&print.n_beside),
+                time_zone: time_zone(rules, &print.site),
                 has_vitals: plan.vitals.contains(&print.site),
             }
         })
@@ -445,7 +466,12 @@ async fn plan(
         counting,
         k: rules.k,
         all: sites(&|_| true),
-        visits: sites(&|p| visits_kept(&p.site) && !purged_visits.contains(&p.site)),
+        visits: sites(&|p| {
+            visits_kept(&p.site)
+                && !purged_visits.contains(&p.site)
+                && !work.same_visits.contains(&p.site)
+        }),
+        same_visits: work.same_visits.iter().cloned().collect(),
         daily: sites(&|p| daily_kept(&p.site) && !purged_daily.contains(&p.site)),
         final_sites: work.final_sites.iter().cloned().collect(),
         carried: work.carried.iter().cloned().collect(),
@@ -456,13 +482,18 @@ async fn plan(
 
 /// Tells whether all events are there, and stay, that told a day's web vitals: where some go, `daily` keeps none.
 fn has_all_vitals(before: &Counted, print: &Print) -> bool {
-    print.n_vitals_going == 0 && print.n_beside >= before.n_beside
+    print.n_vitals_going == 0 && print.n_vitals >= before.n_vitals
+}
+
+/// The time zone that a site's hours are counted by.
+fn time_zone<'a>(rules: &'a Rules, site: &str) -> &'a str {
+    rules.time_zone(site).unwrap_or("UTC")
 }
 
 /// Sites with their time zones.
 fn zones<'a>(rules: &Rules, sites: impl Iterator<Item = &'a str>) -> Vec<(String, String)> {
     let sites: BTreeSet<&str> = sites.collect();
-    let zone = |site: &str| (site.to_owned(), rules.time_zone(site).to_owned());
+    let zone = |site: &str| (site.to_owned(), time_zone(rules, site).to_owned());
     sites.into_iter().map(zone).collect()
 }
 
@@ -471,6 +502,7 @@ struct Note<'a> {
     print: &'a Print,
     /// Above 0: the day is final.
     k: u32,
+    n_beside: u64,
     time_zone: &'a str,
     has_vitals: bool,
 }
@@ -479,21 +511,23 @@ struct Note<'a> {
 fn note<'a>(counting: u64, notes: impl Iterator<Item = Note<'a>>) -> String {
     let rows: Vec<String> = notes
         .map(|note| {
-            let Note { print, k, .. } = note;
+            let Note {
+                print, k, n_beside, ..
+            } = note;
             format!(
-                "({}, toDate({}), {counting}, {}, {}, {}, {k}, {FORM}, {}, {})",
+                "({}, toDate({}), {counting}, {}, {}, {n_beside}, {k}, {FORM}, {}, {}, {})",
                 literal(&print.site),
                 print.day,
                 print.n_events,
                 print.checksum,
-                print.n_beside,
                 text(note.time_zone),
                 u8::from(note.has_vitals),
+                print.n_vitals,
             )
         })
         .collect();
     format!(
-        "INSERT INTO derived_days SELECT t.1, t.2, t.3, t.4, t.5, t.6, t.7, t.8, t.9, t.10 FROM (SELECT arrayJoin([{}]) AS t)",
+        "INSERT INTO derived_days SELECT t.1, t.2, t.3, t.4, t.5, t.6, t.7, t.8, t.9, t.10, t.11 FROM (SELECT arrayJoin([{}]) AS t)",
         rows.join(", ")
     )
 }

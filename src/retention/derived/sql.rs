@@ -92,6 +92,8 @@ pub(super) struct Day {
     /// Those of them that get rows in `visits`, and in `daily`.
     pub(super) visits: Vec<String>,
     pub(super) daily: Vec<String>,
+    /// Those whose visits are what they were: `daily` alone is counted anew.
+    pub(super) same_visits: Vec<String>,
     pub(super) final_sites: Vec<String>,
     /// Those that keep the engagement they had.
     pub(super) carried: Vec<String>,
@@ -253,10 +255,14 @@ impl Day {
         )
     }
 
-    /// The rows of the day in `visits` of sites that are not counted anew, as they are.
+    /// The rows of the day in `visits` of sites that are not counted anew, as they are; those of sites whose visits are what
+    /// they were, with the number of this counting.
     pub(super) fn kept_visits_sql(&self) -> String {
+        let same = is_in(&self.same_visits);
         format!(
-            "INSERT INTO visits_next SELECT * FROM visits WHERE day = toDate({}) AND NOT ({})",
+            "INSERT INTO visits_next SELECT * REPLACE (if({same}, {}, counting) AS counting) FROM visits \
+             WHERE day = toDate({}) AND (NOT ({}) OR {same})",
+            self.counting,
             self.day,
             is_in(&self.all)
         )

@@ -18,6 +18,9 @@ use crate::stats::{Asker, QueryError};
 /// How often the parts are asked for anew that were merged away while they were looked into.
 const ATTEMPTS: usize = 4;
 
+/// Parts that one statement looks into: it is held to the limits of a query.
+const AT_ONCE: usize = 100;
+
 /// Partitions that a condition names; of more days every part is looked at anyway.
 const MOST_PARTITIONS: usize = 100;
 
@@ -194,7 +197,7 @@ async fn look(asker: &Asker<'_>, table: Table) -> Result<Option<Vec<Looked>>, Qu
         .iter()
         .filter(|part| !known.contains_key(&key(part)))
         .collect();
-    if !new.is_empty() {
+    for new in new.chunks(AT_ONCE) {
         let names: Vec<String> = new.iter().map(|part| part.name.clone()).collect();
         let sql = format!(
             "SELECT _part AS part, toString(site) AS of_site, toUInt16(day) AS of_day, toUInt64({}) AS known, count() AS n \
@@ -203,7 +206,15 @@ async fn look(asker: &Asker<'_>, table: Table) -> Result<Option<Vec<Looked>>, Qu
             list(&names)
         );
         let mut looked: HashMap<String, (u64, Vec<Day>)> = HashMap::new();
-        for row in asker.ask::<PartDay>(sql).await? {
+        let rows: Vec<PartDay> = match asker.ask(sql).await {
+            Ok(rows) => rows,
+            // What is known so far stays: the next question goes on.
+            Err(error) => {
+                *all.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+                return Err(error);
+            }
+        };
+        for row in rows {
             let (n_rows, days) = looked.entry(row.part).or_default();
             *n_rows += row.n;
             if row.known > 0 {

@@ -80,3 +80,70 @@ async fn a_day_that_is_folded_is_what_counting_it_again_would_give() {
     );
     assert!(brine.log().contains("days folded"), "by the quick way");
 }
+
+/// Engagement goes first, then web vitals; what was counted of engagement stays, whatever is counted again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_counted_of_engagement_outlives_it_and_vitals_go_with_their_events() {
+    let kept = "id = \"portal\"\nretention = { engagement = 30, web_vitals = 90 }\n";
+    let brine = Builder::new()
+        .replace("id = \"portal\"\n", kept)
+        .clock(noon(START))
+        .start();
+    let day = START - 5;
+    let store = |name: &str, more: &str, values: &str, kept: i64| {
+        format!(
+            "INSERT INTO brine.events (site, day, ts, name, visitor, visit, interactive, hostname, path, {more}, expires, batch_id, seq) \
+             SELECT 'portal', toDate({day}), fromUnixTimestamp64Milli(toInt64({}) + number), '{name}', 1 + number, 1 + number, \
+             '{name}' = 'pageview', 'h', '/', {values}, toDate({day} + {kept}), cityHash64('{name}'), number FROM numbers(10)",
+            noon(day),
+        )
+    };
+    change(&brine, &store("pageview", "country", "'DK'", 395)).await;
+    change(
+        &brine,
+        &store("engagement", "engagement_ms, scroll_depth", "700, 50", 30),
+    )
+    .await;
+    change(&brine, &store("web_vitals", "lcp_ms", "number", 90)).await;
+    let found = |brine: &Brine| {
+        brine.sql(
+            "SELECT (SELECT (sum(engagement_ms), sum(scroll), sum(length(lcp_ms))) FROM daily WHERE dimension = ''), \
+             (SELECT sum(engagement_ms) FROM visits), (SELECT count() FROM events WHERE name != 'pageview')",
+        )
+    };
+    for (later, expected) in [
+        (0, "(7000,500,10)\t7000\t20"),
+        // Engagement is purged, and the next run finds it gone.
+        (26, "(7000,500,10)\t7000\t10"),
+        (27, "(7000,500,10)\t7000\t10"),
+        // And so are web vitals.
+        (86, "(7000,500,0)\t7000\t0"),
+        (87, "(7000,500,0)\t7000\t0"),
+    ] {
+        brine.set_clock(noon(START + later));
+        let run = done(&brine, json!({ "action": "run" })).await;
+        assert_eq!(run["findings"], json!([]), "{run}");
+        assert_eq!(found(&brine).concat(), expected, "{later} days later");
+    }
+    // Late events: the day is counted again, and once more.
+    for n in [11, 12] {
+        let late = store("pageview", "country", "'DK'", 395)
+            .replace("1 + number, 1 + number", &format!("{n}, {n}"))
+            .replace("numbers(10)", "numbers(1)")
+            .replace("cityHash64('pageview')", &format!("cityHash64({n})"));
+        change(&brine, &late).await;
+        done(&brine, json!({ "action": "run" })).await;
+        assert_eq!(
+            brine.count(&format!(
+                "SELECT visitors = {n} FROM daily WHERE dimension = ''"
+            )),
+            1
+        );
+        assert!(
+            found(&brine)
+                .concat()
+                .replace(' ', "")
+                .starts_with("(7000,500,0)\t")
+        );
+    }
+}
