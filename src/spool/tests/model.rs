@@ -202,14 +202,20 @@ impl Run {
         self.fates.insert(n, fate);
     }
 
-    /// Reads every sealed segment and compares; returns what damage took.
-    fn compare(&self) -> Vec<u32> {
+    /// Reads every sealed segment and compares; returns what damage took. None: the power went meanwhile, by a call of the
+    /// spool's own thread.
+    fn compare(&self) -> Option<Vec<u32>> {
         let spool = self.spool();
         // Asked first: it may be sealed at any moment, and is then read below.
         let open = spool.shared.lock().open.map(|open| open.header.id);
         let (mut seen, mut damaged) = (Vec::new(), BTreeSet::new());
         for segment in spool.sealed() {
-            for item in spool.read(segment).unwrap() {
+            let records = match spool.read(segment) {
+                Ok(records) => records,
+                Err(_) if !self.disk.has_power() => return None,
+                Err(error) => panic!("{error}"),
+            };
+            for item in records {
                 match item {
                     Ok(record) => {
                         let position = Position {
@@ -222,6 +228,7 @@ impl Run {
                         assert!(self.flipped.contains(&segment), "undamaged: {damage}");
                         damaged.extend(damage.indexes.map(|index| Position { segment, index }));
                     }
+                    Err(_) if !self.disk.has_power() => return None,
                     Err(error) => panic!("{error}"),
                 }
             }
@@ -253,7 +260,7 @@ impl Run {
                 lost.push(*n);
             }
         }
-        lost
+        Some(lost)
     }
 
     async fn verify(&mut self) {
@@ -265,14 +272,16 @@ impl Run {
 
     async fn release(&mut self) {
         let spool = self.spool();
-        let lost = self.compare();
+        let Some(lost) = self.compare() else {
+            return;
+        };
         for segment in spool.sealed() {
-            let there: Vec<_> = spool
-                .read(segment)
-                .unwrap()
-                .flatten()
-                .map(|r| number(&r.payload))
-                .collect();
+            let there = match spool.read(segment) {
+                Ok(records) => records,
+                Err(_) if !self.disk.has_power() => return,
+                Err(error) => panic!("{error}"),
+            };
+            let there: Vec<_> = there.flatten().map(|r| number(&r.payload)).collect();
             // Until it is known to be done, a release may or may not have happened.
             let released = spool.release(segment).is_ok();
             let fate = if released { Fate::Gone } else { Fate::Open };
