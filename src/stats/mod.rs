@@ -457,20 +457,22 @@ impl Asker<'_> {
         let counting = self.statement(query, range, plan, limit, offset);
         if let Some(dimensioned) = plan.dimensioned() {
             let found = self.ask(counting.found(dimensioned)).await?;
-            if !rollup::are_too_many(&found) {
-                let counted = counting.shown(found, &counting.parts());
-                if counted.first().is_none_or(|row| row.is_inexact == 0) {
-                    return Ok(counted);
-                }
+            let counted = counting.shown(found, &counting.parts());
+            if let Some(counted) = counted {
+                return Ok(counted);
             }
         }
+        self.counted_there(&counting).await
+    }
+
+    /// Counts and folds in ClickHouse.
+    async fn counted_there(&self, counting: &Counting<'_>) -> Result<Vec<Counted>, QueryError> {
         let counted: Vec<Counted> = self.ask(counting.sql()).await?;
         if counted.first().is_none_or(|row| row.is_inexact == 0) {
             return Ok(counted);
         }
-        let plan = plan.recounted();
-        self.ask(self.statement(query, range, &plan, limit, offset).sql())
-            .await
+        let plan = &counting.plan.recounted();
+        self.ask(Counting { plan, ..*counting }.sql()).await
     }
 
     async fn compared(

@@ -337,7 +337,7 @@ impl Counting<'_> {
                     return format!("{} AS k{i}, ", self.clock(*step, day, ts));
                 }
             };
-            format!("if({value} = '', '{NOT_SET}', {value}) AS k{i}, ")
+            format!("{} AS k{i}, ", named_or_not(&value))
         };
         dimensions.map(key).collect()
     }
@@ -510,6 +510,11 @@ fn states(parts: &[Part], is_split: bool) -> String {
         })
         .collect();
     states.join(", ")
+}
+
+/// A value as it is shown.
+pub(super) fn named_or_not(value: &str) -> String {
+    format!("if({value} = '', '{NOT_SET}', {value})")
 }
 
 /// What becomes of the states of rows that are shown as one.

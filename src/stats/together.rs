@@ -11,9 +11,8 @@ use jiff::Timestamp;
 use super::answer::Counted;
 use super::dimension::{Dimension, EventField};
 use super::metric::Metric;
-use super::request::{MAX_ROWS, Query};
-use super::rollup::{Dimensioned, Form, Memo, Needs, Plan, apart, are_too_many};
-use super::sql::together::is_natural;
+use super::request::{Column, MAX_ROWS, Order, Query};
+use super::rollup::{Dimensioned, Form, Memo, Needs, Plan, apart};
 use super::sql::{Cell, Counting};
 use super::{Answer, Beside, Prepared, QueryError, prepare};
 use crate::config::{Sites, settings};
@@ -26,6 +25,12 @@ const METRICS: [Metric; 5] = [
     Metric::Visitors,
     Metric::Visits,
 ];
+
+/// The order that breakdowns have together: most visitors first.
+const LARGEST_FIRST: [Order; 1] = [Order {
+    column: Column::Metric(0),
+    is_descending: true,
+}];
 
 /// Questions that are asked in one statement.
 #[allow(missing_debug_implementations)] // Holds a client.
@@ -92,16 +97,10 @@ impl Bundle<'_> {
             0 | 1 => None,
             _ => count(&prepared).await,
         };
-        let n = self.0.len();
-        let mut counted = counted
-            .map_or_else(
-                || vec![None; n],
-                |counted| counted.into_iter().map(Some).collect(),
-            )
-            .into_iter();
-        let mut answers = Vec::with_capacity(n);
+        let mut counted = counted.into_iter().flatten();
+        let mut answers = Vec::with_capacity(self.0.len());
         for asked in self.0 {
-            let counted: Option<Vec<Counted>> = counted.next().flatten();
+            let counted = counted.next();
             let answer = match asked.prepared {
                 Ok(prepared) => finish(prepared, counted).await,
                 Err(error) => Err(error),
@@ -112,28 +111,27 @@ impl Bundle<'_> {
     }
 }
 
-/// Makes an answer of what was counted, if it was and is exact; otherwise the question is asked by itself.
+/// Makes an answer of what was counted together. What could not be folded here is folded in ClickHouse; what was not counted
+/// at all is asked by itself.
 async fn finish(
     prepared: Prepared<'_>,
-    counted: Option<Vec<Counted>>,
+    counted: Option<Option<Vec<Counted>>>,
 ) -> Result<Answer, QueryError> {
-    let is_exact = |rows: &Vec<Counted>| rows.first().is_none_or(|row| row.is_inexact == 0);
-    match counted.filter(is_exact) {
-        None => prepared.answer(Beside::Nothing).await,
-        Some(counted) => {
-            let (query, range) = (&prepared.query, prepared.range);
-            let plan = &prepared.plans.range;
-            let around = prepared
-                .asker
-                .around(query, range, plan, None, Beside::Nothing);
-            let around = around.await?;
-            Ok(prepared.finished(counted, around))
-        }
-    }
+    let asker = &prepared.asker;
+    let counted = match counted {
+        None => return prepared.answer(Beside::Nothing).await,
+        Some(Some(counted)) => counted,
+        Some(None) => asker.counted_there(&prepared.counting()).await?,
+    };
+    let (query, range, plan) = (&prepared.query, prepared.range, &prepared.plans.range);
+    let around = asker.around(query, range, plan, None, Beside::Nothing);
+    let around = around.await?;
+    Ok(prepared.finished(counted, around))
 }
 
-/// Counts breakdowns in one statement; none where that did not do, for whatever reason: asked alone, each says it.
-async fn count(prepared: &[&Prepared<'_>]) -> Option<Vec<Vec<Counted>>> {
+/// Counts breakdowns in one statement, and has none for those that could not be folded here. None at all where that did not do,
+/// for whatever reason: asked alone, each says it.
+async fn count(prepared: &[&Prepared<'_>]) -> Option<Vec<Option<Vec<Counted>>>> {
     let first = prepared.first()?;
     let mut metrics = vec![Metric::Visitors];
     for metric in prepared.iter().flat_map(|each| &each.query.metrics) {
@@ -160,15 +158,14 @@ async fn count(prepared: &[&Prepared<'_>]) -> Option<Vec<Vec<Counted>>> {
     let limit = prepared.iter().map(|each| each.query.limit).max()?;
     let counting = first.asker.statement(&query, first.range, &plan, limit, 0);
     if let Some(dimensioned) = plan.dimensioned() {
-        let found = first.asker.ask(counting.found(dimensioned)).await;
-        let found = said(found).filter(|found| !are_too_many(found))?;
+        let found = said(first.asker.ask(counting.found(dimensioned)).await)?;
         let parts = counting.parts();
-        let shown = apart(found, &sets).into_iter().zip(prepared);
-        return Some(
-            shown
-                .map(|(rows, each)| each.counting().shown(rows, &parts))
-                .collect(),
-        );
+        let Some(apart) = apart(found, &sets) else {
+            return Some(vec![None; prepared.len()]);
+        };
+        let each = apart.into_iter().zip(prepared);
+        let shown = each.map(|(rows, each)| each.counting().shown(rows, &parts));
+        return Some(shown.collect());
     }
     let rows: Vec<Counted> = said(first.asker.ask(counting.together(&sets)).await)?;
     let mut counted = vec![Vec::new(); prepared.len()];
@@ -187,7 +184,7 @@ async fn count(prepared: &[&Prepared<'_>]) -> Option<Vec<Vec<Counted>>> {
             ..row
         });
     }
-    Some(counted)
+    Some(counted.into_iter().map(Some).collect())
 }
 
 fn said<T>(rows: Result<T, QueryError>) -> Option<T> {
@@ -221,7 +218,8 @@ impl Prepared<'_> {
             && query.offset == 0
             && query.limit <= MAX_ROWS
             && query.metrics.iter().all(|metric| METRICS.contains(metric))
-            && is_natural(&query.order, &query.metrics)
+            && query.order == LARGEST_FIRST
+            && query.metrics.first() == Some(&Metric::Visitors)
             && (self.plans.range.dimensioned().is_some() || is_of_one_kind())
     }
 

@@ -27,6 +27,16 @@ fn two_days(bench: &mut Bench) {
     assert_eq!(bench.derive(TODAY), 1);
 }
 
+/// The first three of the visitors, who came a second time, from elsewhere.
+fn three_again(events: &[Event]) -> Vec<Event> {
+    let mut again = events[..3].to_vec();
+    for event in &mut again {
+        event.visit += 500_000;
+        event.country = "NO".into();
+    }
+    again
+}
+
 #[test]
 fn closed_days_come_from_roll_ups_and_open_ones_from_events() {
     let mut bench = Bench::new("rolled", 1);
@@ -228,13 +238,7 @@ fn rows_of_another_counting_are_not_answered_from_and_counted_again() {
 fn a_large_row_that_a_small_one_takes_along_is_counted_and_not_added_up() {
     let mut bench = Bench::new("taken_along", 1);
     let mut events = moved(views("s0", "/", 0..70), -4);
-    // Three of the seventy came twice, from elsewhere.
-    let mut again: Vec<Event> = events[..3].to_vec();
-    for event in &mut again {
-        event.visit += 500_000;
-        event.country = "NO".into();
-    }
-    events.extend(again);
+    events.extend(three_again(&events));
     bench.insert(&events, 100);
     assert_eq!(bench.derive(TODAY), 1);
     assert_eq!(
@@ -252,12 +256,7 @@ fn a_large_row_is_taken_along_behind_days_whose_events_are_gone() {
         event.expires = event.day + 395;
     }
     let mut events = moved(views("s0", "/", 0..1_300), -4);
-    let mut again: Vec<Event> = events[..3].to_vec();
-    for event in &mut again {
-        event.visit += 500_000;
-        event.country = "NO".into();
-    }
-    events.extend(again);
+    events.extend(three_again(&events));
     events.extend(views("s0", "/", 0..1_100));
     bench.insert(&old, 100);
     bench.insert_behind(&events, 500, 100);
@@ -299,12 +298,7 @@ fn a_row_of_a_hundred_that_a_small_one_takes_along_is_counted_and_not_added_up()
     let mut events: Vec<Event> = (-6..=-4)
         .flat_map(|day| moved(views("s0", "/", 0..40), day))
         .collect();
-    let mut again: Vec<Event> = events[..3].to_vec();
-    for event in &mut again {
-        event.visit += 500_000;
-        event.country = "NO".into();
-    }
-    events.extend(again);
+    events.extend(three_again(&events));
     bench.insert(&events, 200);
     assert_eq!(bench.derive(TODAY), 3);
     let by_country = |bench: &Bench| visitors(bench, json!(["visit:country"]), json!([]));

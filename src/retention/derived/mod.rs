@@ -121,16 +121,14 @@ struct Work {
     prints: Vec<Print>,
     /// Sites whose events of the day are going.
     final_sites: BTreeSet<String>,
-    /// Sites whose engagement events of the day are gone.
-    carried: BTreeSet<String>,
+    /// Sites whose engagement events of the day are gone, with how many events beside there were before.
+    carried: BTreeMap<String, u64>,
     /// Sites that were counted before.
     known: BTreeSet<String>,
     /// Those of them whose events are still what was counted.
     same: BTreeSet<String>,
     /// The same but for web vitals, which go.
     same_visits: BTreeSet<String>,
-    /// Events named engagement or web_vitals that there were before the first of them went.
-    n_beside: BTreeMap<String, u64>,
 }
 
 /// What a counting holds (`derived_days.form`); days of an older form are counted anew. Grows with the tables' columns.
@@ -295,9 +293,7 @@ async fn stale(
         if let Some(before) = before {
             work.known.insert(print.site.clone());
             if is_over && print.n_beside < before.n_beside {
-                work.carried.insert(print.site.clone());
-                // So that the next counting carries it, too.
-                work.n_beside.insert(print.site.clone(), before.n_beside);
+                work.carried.insert(print.site.clone(), before.n_beside);
             }
         }
         if is_going {
@@ -419,7 +415,8 @@ async fn build(
             Note {
                 print,
                 k: if is_final { rules.k } else { 0 },
-                n_beside: *work.n_beside.get(&print.site).unwrap_or(&print.n_beside),
+                // So that the next counting carries it, too.
+                n_beside: *work.carried.get(&print.site).unwrap_or(&print.n_beside),
                 time_zone: time_zone(rules, &print.site),
                 has_vitals: plan.vitals.contains(&print.site),
             }
@@ -474,7 +471,7 @@ async fn plan(
         same_visits: work.same_visits.iter().cloned().collect(),
         daily: sites(&|p| daily_kept(&p.site) && !purged_daily.contains(&p.site)),
         final_sites: work.final_sites.iter().cloned().collect(),
-        carried: work.carried.iter().cloned().collect(),
+        carried: work.carried.keys().cloned().collect(),
         vitals: sites(&|p| !work.final_sites.contains(&p.site) && p.n_vitals_going == 0),
         zones: zones(rules, work.prints.iter().map(|print| print.site.as_str())),
     })

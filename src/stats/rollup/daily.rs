@@ -11,10 +11,9 @@ use crate::stats::dimension::{Dimension, EventField, VisitField};
 use crate::stats::literal::{list, literal};
 use crate::stats::metric::{Metric, Part, Vital};
 use crate::stats::period::Step;
-use crate::stats::request::Query;
-use crate::stats::sql::Counting;
 use crate::stats::sql::events::Events;
-use crate::stats::sql::together::{named, named_or_not, parted};
+use crate::stats::sql::together::{Placed, apart};
+use crate::stats::sql::{Counting, named_or_not};
 
 /// What `daily` is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,7 +263,7 @@ impl Counting<'_> {
         let mut sources = vec![self.closed(dimensioned, parts, &group)];
         if plan.open.as_ref().is_none_or(|open| !open.is_empty()) {
             if let Dimensioned::Each(sets) = dimensioned {
-                sources.extend(self.opened_each(sets, dimensioned.width(), parts, events, &group));
+                sources.extend(self.opened_each(sets, parts, events));
             } else {
                 let way = self.way(parts);
                 links.extend(self.cells(&way, events));
@@ -314,63 +313,25 @@ impl Counting<'_> {
     fn opened_each(
         &self,
         sets: &[Vec<Dimension>],
-        width: usize,
         parts: &[Part],
         events: &Events<'_>,
-        group: &str,
     ) -> Vec<String> {
+        let width = sets.iter().map(Vec::len).max().unwrap_or(1);
         let is_of_events = |set: &Vec<Dimension>| set.iter().any(Dimension::is_of_event);
-        let (of_events, of_visits): (Vec<_>, Vec<_>) = sets
+        let (of_events, of_visits): (Vec<Placed<'_>>, Vec<Placed<'_>>) = sets
             .iter()
             .enumerate()
             .partition(|(_, set)| is_of_events(set));
-        let counted = |links: &str, cells: &str, is_split: bool| {
-            let figures = opened(parts, is_split, true, &self.listed()).join(", ");
-            let keys = named("breakdown", width);
-            format!(
-                "SELECT * FROM ({links}SELECT {keys}, {figures} FROM ({cells}) \
-                 ARRAY JOIN breakdowns AS breakdown{group})"
-            )
-        };
-        let mut sources = Vec::new();
-        if !of_visits.is_empty() {
-            let dimensions: Vec<Dimension> = of_visits
-                .iter()
-                .flat_map(|(_, set)| (*set).clone())
-                .collect();
-            let lengths: Vec<(usize, usize)> = of_visits
-                .iter()
-                .map(|(place, set)| (*place, set.len()))
-                .collect();
-            let cells = parted(dimensions.len(), &lengths, width);
-            let query = Query {
-                dimensions,
-                ..self.query.clone()
-            };
-            let counting = Counting {
-                query: &query,
-                ..*self
-            };
-            let way = counting.way(parts);
-            let links = format!("WITH {} ", counting.cells(&way, events).join(", "));
-            sources.push(counted(&links, &cells, way.is_split(&query)));
-        }
-        if !of_events.is_empty() {
-            let columns = parts.iter().filter_map(|part| part.event()).flatten();
-            let mut columns: Vec<String> = columns
-                .map(|(name, sql)| format!("{sql} AS {name}"))
-                .collect();
-            columns.sort();
-            columns.dedup();
-            let breakdowns = self.breakdowns_of_events(&of_events, width);
-            let cells = format!(
-                "SELECT visit, {}, {breakdowns} AS breakdowns FROM events WHERE {}",
-                columns.join(", "),
-                events.selected()
-            );
-            sources.push(counted("", &cells, true));
-        }
-        sources
+        let kinds = [of_visits, of_events].into_iter();
+        kinds
+            .filter(|placed| !placed.is_empty())
+            .map(|placed| {
+                let (links, is_split) = self.parted(&placed, width, events);
+                let figures = opened(parts, is_split, true, &self.listed()).join(", ");
+                let apart = apart(&figures, width);
+                format!("SELECT * FROM (WITH {} {apart})", links.join(", "))
+            })
+            .collect()
     }
 
     fn closed(&self, dimensioned: &Dimensioned, parts: &[Part], group: &str) -> String {

@@ -3,7 +3,7 @@
 //!
 //! Comes in: the counts of each row, and of small ones who is in them. Goes out: the rows of the answer, folded,
 //! ordered and numbered as `stats::protect` and `stats::sql` would have it; a test holds the two together. Where a row
-//! has to be folded of which nobody knows who is in it, that is said (`is_inexact`).
+//! has to be folded of which it is not known who is in it, there is no answer: ClickHouse folds then.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
@@ -126,16 +126,25 @@ impl Counting<'_> {
     }
 
     /// Makes the rows of an answer of rows that have the counts of `parts`, ordered and numbered: the page that is asked for,
-    /// and the first.
-    pub(in crate::stats) fn shown(&self, found: Vec<Found>, parts: &[Part]) -> Vec<Counted> {
+    /// and the first. None where they are more than are held here, or one has to be folded of which it is not known who is in it.
+    pub(in crate::stats) fn shown(
+        &self,
+        found: Vec<Found>,
+        parts: &[Part],
+    ) -> Option<Vec<Counted>> {
+        if found.len() > MOST_ROWS {
+            return None;
+        }
         let everyone = found.first().map_or(0, |row| row.everyone);
         let mut shown = self.folded(found, parts);
         shown.sort_by(|a, b| compare(self.query, a, b));
         let n_rows = shown.len() as u64;
         let n_suppressed = shown.iter().map(|row| row.n_rows).sum();
-        let is_inexact = u8::from(shown.iter().any(|row| row.is_inexact));
+        if shown.iter().any(|row| row.is_inexact) {
+            return None;
+        }
         let page = self.offset + 1..=self.offset + self.limit;
-        (1..)
+        let counted = (1..)
             .zip(shown)
             .filter(|(position, _)| *position == 1 || page.contains(position))
             .map(|(position, row)| Counted {
@@ -147,9 +156,9 @@ impl Counting<'_> {
                 n_suppressed,
                 matched: everyone,
                 everyone,
-                is_inexact,
-            })
-            .collect()
+                is_inexact: 0,
+            });
+        Some(counted.collect())
     }
 
     fn folded(&self, found: Vec<Found>, parts: &[Part]) -> Vec<Shown> {
@@ -401,13 +410,14 @@ fn directed(ordering: Ordering, is_descending: bool) -> Ordering {
     }
 }
 
-/// Tells whether there are more rows than are held here.
-pub(in crate::stats) fn are_too_many(found: &[Found]) -> bool {
-    found.len() > MOST_ROWS
-}
-
-/// Takes the rows of each breakdown out of those of several.
-pub(in crate::stats) fn apart(found: Vec<Found>, sets: &[Vec<Dimension>]) -> Vec<Vec<Found>> {
+/// Takes the rows of each breakdown out of those of several; none where they are more than are held here.
+pub(in crate::stats) fn apart(
+    found: Vec<Found>,
+    sets: &[Vec<Dimension>],
+) -> Option<Vec<Vec<Found>>> {
+    if found.len() > MOST_ROWS {
+        return None;
+    }
     let mut apart = vec![Vec::new(); sets.len()];
     for mut row in found {
         let place = row
@@ -420,7 +430,7 @@ pub(in crate::stats) fn apart(found: Vec<Found>, sets: &[Vec<Dimension>]) -> Vec
             apart[place].push(row);
         }
     }
-    apart
+    Some(apart)
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ use crate::salts::period::date_of;
 use crate::stats::literal::literal;
 
 pub(super) use self::daily::Dimensioned;
-pub(super) use self::fold::{apart, are_too_many};
+pub(super) use self::fold::apart;
 pub(super) use self::parts::Stored;
 use self::parts::{Table, countings};
 pub(super) use self::spans::Spans;

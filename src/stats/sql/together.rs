@@ -5,20 +5,13 @@
 //! are folded, low points hidden and rows ordered within one breakdown.
 
 use super::events::{Events, visits};
-use super::{Counting, Metric, Part, merges, states};
-use crate::stats::dimension::{Dimension, EventField, NOT_SET};
+use super::{Counting, merges, named_or_not, states};
+use crate::stats::dimension::{Dimension, EventField};
 use crate::stats::protect;
-use crate::stats::request::{Column, Order};
+use crate::stats::request::Query;
 
-/// A value as it is shown.
-pub(in crate::stats) fn named_or_not(value: &str) -> String {
-    format!("if({value} = '', '{NOT_SET}', {value})")
-}
-
-/// What the first key of a row is, with the dimensions behind it.
-fn keys(width: usize) -> Vec<String> {
-    (0..=width).map(|i| format!("k{i}")).collect()
-}
+/// A breakdown with its place among all.
+pub(in crate::stats) type Placed<'a> = (usize, &'a Vec<Dimension>);
 
 impl Counting<'_> {
     /// Returns the statement. The query's dimensions are those of all breakdowns, one after the other; either all are of
@@ -31,11 +24,11 @@ impl Counting<'_> {
         if let Some(base) = self.base() {
             links.push(format!("({base}) AS base"));
         }
-        let is_of_events = sets.iter().flatten().any(Dimension::is_of_event);
-        links.extend(match is_of_events {
-            true => self.rows_of_events(sets, width, &parts, &events),
-            false => self.rows_of_visits(sets, width, &parts, &events),
-        });
+        let placed: Vec<Placed<'_>> = sets.iter().enumerate().collect();
+        let (parted, is_of_events) = self.parted(&placed, width, &events);
+        links.extend(parted);
+        let states = states(&parts, is_of_events);
+        links.push(format!("rows AS ({})", apart(&states, width)));
         let mut merges = merges(&parts, is_of_events);
         merges.push("toUInt8(0) AS is_inexact".into());
         // The breakdown is as a point of time: within it, rows are folded.
@@ -58,38 +51,53 @@ impl Counting<'_> {
         self.page(&links, &events)
     }
 
-    fn rows_of_visits(
+    /// The links up to `parted`: cells with `breakdowns`, of each its place and values. Tells whether a visit may have several
+    /// of these cells in one row. The breakdowns are all of visits, or all of events.
+    pub(in crate::stats) fn parted(
         &self,
-        sets: &[Vec<Dimension>],
+        sets: &[Placed<'_>],
         width: usize,
-        parts: &[Part],
         events: &Events<'_>,
-    ) -> Vec<String> {
-        let keys = keys(width).join(", ");
-        let lengths: Vec<(usize, usize)> = sets.iter().map(Vec::len).enumerate().collect();
-        let mut links = self.cells(&self.way(parts), events);
-        links.push(format!(
-            "rows AS (SELECT {}, {} FROM ({}) ARRAY JOIN breakdowns AS breakdown GROUP BY {keys})",
-            named("breakdown", width),
-            states(parts, false),
-            parted(self.query.dimensions.len(), &lengths, width),
-        ));
-        links
-    }
-
-    /// In which rows of breakdowns by what events are an event is: an array of the breakdown's place and the values.
-    pub(in crate::stats) fn breakdowns_of_events(
-        &self,
-        sets: &[(usize, &Vec<Dimension>)],
-        width: usize,
-    ) -> String {
+    ) -> (Vec<String>, bool) {
+        let dimensions = sets.iter().flat_map(|(_, set)| (*set).clone());
+        let query = Query {
+            dimensions: dimensions.collect(),
+            ..self.query.clone()
+        };
+        let counting = Counting {
+            query: &query,
+            ..*self
+        };
+        let parts = self.parts();
+        let way = counting.way(&parts);
+        let is_split = way.is_split(&query);
+        if !is_split {
+            let mut links = counting.cells(&way, events);
+            links.push(parted_visits(query.dimensions.len(), sets, width));
+            return (links, false);
+        }
+        let mut links = Vec::new();
+        let mut from = "events".to_owned();
+        if !way.fields.is_empty() {
+            let visits = visits(events, &way.fields, false);
+            links.push(format!("visits AS ({visits})"));
+            from.push_str(" INNER JOIN visits USING (visit)");
+        }
         let each: Vec<String> = sets
             .iter()
             .map(|(place, set)| self.breakdowns_of_event(*place, set, width))
             .collect();
-        format!("arrayConcat({})", each.join(", "))
+        links.push(format!(
+            "parted AS (SELECT visit, {}, arrayConcat({}) AS breakdowns FROM {from} WHERE {} AND {})",
+            way.columns.join(", "),
+            each.join(", "),
+            events.selected(),
+            self.query.filter.sql(&events.whole()),
+        ));
+        (links, true)
     }
 
+    /// In which rows of a breakdown an event is.
     fn breakdowns_of_event(&self, place: usize, set: &[Dimension], width: usize) -> String {
         let mut names: Option<&str> = None;
         let mut values = Vec::new();
@@ -120,38 +128,6 @@ impl Counting<'_> {
         }
     }
 
-    fn rows_of_events(
-        &self,
-        sets: &[Vec<Dimension>],
-        width: usize,
-        parts: &[Part],
-        events: &Events<'_>,
-    ) -> Vec<String> {
-        let way = self.way(parts);
-        let mut links = Vec::new();
-        let mut from = "events".to_owned();
-        if !way.fields.is_empty() {
-            let visits = visits(events, &way.fields, false);
-            links.push(format!("visits AS ({visits})"));
-            from.push_str(" INNER JOIN visits USING (visit)");
-        }
-        let placed: Vec<(usize, &Vec<Dimension>)> = sets.iter().enumerate().collect();
-        links.push(format!(
-            "cells AS (SELECT visit, {}, {} AS breakdowns FROM {from} WHERE {} AND {})",
-            way.columns.join(", "),
-            self.breakdowns_of_events(&placed, width),
-            events.selected(),
-            self.query.filter.sql(&events.whole()),
-        ));
-        links.push(format!(
-            "rows AS (SELECT {}, {} FROM cells ARRAY JOIN breakdowns AS breakdown GROUP BY {})",
-            named("breakdown", width),
-            states(parts, true),
-            keys(width).join(", "),
-        ));
-        links
-    }
-
     fn numbered_apart(&self, width: usize) -> String {
         let dimensions: Vec<String> = (0..=width).map(|i| format!("toString(d{i})")).collect();
         let metrics: Vec<String> = (0..self.query.metrics.len())
@@ -172,39 +148,34 @@ impl Counting<'_> {
     }
 }
 
-/// The cells with `breakdowns`: for each of them its place and the values of its dimensions. Of these the cells have `n` in
-/// all as `k0, k1, …`, one breakdown's after the other's.
-pub(in crate::stats) fn parted(n: usize, sets: &[(usize, usize)], width: usize) -> String {
+/// Visits with the values of all breakdowns as `k0, k1, …`, `n` in all, one breakdown's after the other's.
+fn parted_visits(n: usize, sets: &[Placed<'_>], width: usize) -> String {
     let mut next = 0;
     let mut breakdowns = Vec::new();
-    for (place, n_dimensions) in sets {
-        let own = next..next + n_dimensions;
+    for (place, set) in sets {
+        let own = next..next + set.len();
         let mut values: Vec<String> = own.map(|i| format!("toString(k{i})")).collect();
         values.resize(width, "''".into());
         breakdowns.push(format!("(toUInt8({place}), {})", values.join(", ")));
-        next += n_dimensions;
+        next += set.len();
     }
     let keys: Vec<String> = (0..n).map(|i| format!("k{i}")).collect();
     format!(
-        "SELECT * EXCEPT ({}), [{}] AS breakdowns FROM cells",
+        "parted AS (SELECT * EXCEPT ({}), [{}] AS breakdowns FROM cells)",
         keys.join(", "),
         breakdowns.join(", ")
     )
 }
 
-/// The parts of such a tuple as keys.
-pub(in crate::stats) fn named(tuple: &str, width: usize) -> String {
-    let keys: Vec<String> = (0..=width)
-        .map(|i| format!("{tuple}.{} AS k{i}", i + 1))
+/// What is read of `parted`: rows of one breakdown each, by `width` dimensions at most.
+pub(in crate::stats) fn apart(figures: &str, width: usize) -> String {
+    let named: Vec<String> = (0..=width)
+        .map(|i| format!("breakdown.{} AS k{i}", i + 1))
         .collect();
-    keys.join(", ")
-}
-
-/// Tells whether an order is the one that breakdowns have together: the largest first metric on top.
-pub(in crate::stats) fn is_natural(order: &[Order], metrics: &[Metric]) -> bool {
-    let first = Order {
-        column: Column::Metric(0),
-        is_descending: true,
-    };
-    order == [first] && metrics.first() == Some(&Metric::Visitors)
+    let keys: Vec<String> = (0..=width).map(|i| format!("k{i}")).collect();
+    format!(
+        "SELECT {}, {figures} FROM parted ARRAY JOIN breakdowns AS breakdown GROUP BY {}",
+        named.join(", "),
+        keys.join(", ")
+    )
 }
