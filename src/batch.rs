@@ -32,8 +32,8 @@ use crate::consent::revoked::Revocations;
 use crate::consent::token::LedgerId;
 use crate::event::{ConsentChoice, DenialRecord, EventId, Record, decode, expires_of, id_of};
 use crate::event_ids::EventIds;
+use crate::jitter;
 use crate::metrics::Metrics;
-use crate::secret::random_bytes;
 use crate::shutdown;
 use crate::spool::{self, ReadError, SegmentError, SegmentId, Spool};
 use crate::store::classify::Class;
@@ -339,9 +339,7 @@ impl Batcher {
                 // sending it again would bring it back.
                 return Ok(Delivered::Expired);
             }
-            // Full jitter between half and whole: many collectors must not come back in step.
-            let jitter = f64::from(u16::from_le_bytes(random_bytes())) / f64::from(u16::MAX);
-            if pause(backoff.mul_f64(0.5 + 0.5 * jitter), shutdown).await {
+            if pause(jitter::up_to(backoff), shutdown).await {
                 return Err(SegmentFault::Shutdown);
             }
             backoff = (backoff * 2).min(self.config.retry_max);

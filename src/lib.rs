@@ -24,6 +24,7 @@
 pub mod config;
 
 pub mod clock;
+pub mod jitter;
 pub mod journal;
 pub mod outcome;
 pub mod secret;

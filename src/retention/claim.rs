@@ -2,8 +2,8 @@
 //!
 //! Comes in: a collector that wants to run the job. Goes out: a [`Claim`], or who has it. ClickHouse has no compare and
 //! swap: a collector inserts its claim and looks whether it is alone. Two that come at the same moment see each other,
-//! and both step back. A claim lapses after [`LIFE_S`] seconds by ClickHouse's clock unless it is renewed, so that a
-//! killed collector is in nobody's way for long.
+//! and both step back, to come again at different moments (`schedule`). A claim lapses after [`LIFE_S`] seconds by
+//! ClickHouse's clock unless it is renewed, so that a killed collector is in nobody's way for long.
 //!
 //! What this does not promise: a holder that stood still for longer than that (a stopped process), a ClickHouse
 //! that was restarted meanwhile, or several ClickHouse servers under one name may let two run at once. Every step

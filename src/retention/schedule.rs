@@ -12,6 +12,7 @@ use super::in_force::InForce;
 use super::job::StartedBy;
 use super::{Retention, RunError};
 use crate::consent::token_day;
+use crate::jitter;
 use crate::shutdown;
 
 /// How often it is looked whether a run is due.
@@ -20,7 +21,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// Waits after a failed run, doubled up to the second.
 const RETRY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(300)];
 
-/// How often another collector's run is looked after: it may have been killed, and its claim lapse.
+/// How long is waited, at most, before another collector's run is looked after: it may have been killed, and its claim
+/// lapse.
 const ELSEWHERE: Duration = Duration::from_secs(15);
 
 /// How often it is looked whether visitors have restricted their events, or allowed them to be counted again.
@@ -121,7 +123,8 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
                     if let Ok((_, ended)) = job.last_run().await {
                         known.last = known.last.max(moment(ended).unwrap_or(known.last));
                     }
-                    not_before = Instant::now() + ELSEWHERE;
+                    // Two that want it at the same moment both step back: not to the same moment again.
+                    not_before = Instant::now() + jitter::up_to(ELSEWHERE);
                 } else {
                     tracing::warn!(%error, "retention run not done; trying again");
                     known.is_cut_short = true;

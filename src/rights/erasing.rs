@@ -28,8 +28,8 @@ use super::record;
 use super::rows::{Rows, Settled};
 use crate::collector::Collector;
 use crate::event::{Record, decode, encode, kind};
+use crate::jitter;
 use crate::retention::derived;
-use crate::secret::random_bytes;
 use crate::shutdown;
 use crate::spool::{
     self, AppendError, Erased, RecordKind, Removal, SegmentError, SegmentId, always,
@@ -189,9 +189,8 @@ pub(super) async fn work(
             Ok(()) => backoff = config.retry_min,
             Err(error) => {
                 tracing::warn!(%error, "an erasure is not done yet; trying again");
-                let jitter = f64::from(random_bytes::<1>()[0]) / 255.0;
                 tokio::select! {
-                    () = tokio::time::sleep(backoff.mul_f64(0.5 + 0.5 * jitter)) => {}
+                    () = tokio::time::sleep(jitter::up_to(backoff)) => {}
                     () = shutdown::asked(&mut shutdown) => break,
                 }
                 backoff = (backoff * 2).min(config.retry_max);

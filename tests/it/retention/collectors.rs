@@ -21,14 +21,19 @@ fn collector(store: &StandIn) -> Builder {
         .clock(noon(START))
 }
 
+/// What both say last.
+fn logs(brines: &[Brine]) -> String {
+    let tails: Vec<_> = brines.iter().map(Brine::log_tail).collect();
+    tails.join("\n---\n")
+}
+
 async fn wait(what: &str, brines: &[Brine], is_so: impl AsyncFn() -> bool) {
     let begun = Instant::now();
     while !is_so().await {
-        let logs = || brines.iter().map(Brine::log_tail).collect::<Vec<_>>();
         assert!(
             begun.elapsed() < PATIENCE,
             "{what} does not come\n{}",
-            logs().join("\n---\n")
+            logs(brines)
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -78,7 +83,11 @@ async fn of_two_collectors_one_runs_the_job_and_the_other_takes_over_when_it_is_
         if let Some(runner) = brines.iter().position(journal) {
             break runner;
         }
-        assert!(begun.elapsed() < PATIENCE, "nobody runs the job");
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "nobody runs the job\n{}",
+            logs(&brines)
+        );
         tokio::time::sleep(Duration::from_millis(1)).await;
     };
     let killed = Instant::now();
