@@ -160,6 +160,7 @@ struct SiteRule {
     scope: String,
     keep: Keep,
     time_zone: String,
+    funnels: Vec<Vec<String>>,
     is_held: bool,
 }
 
@@ -183,6 +184,11 @@ impl Rules {
             scope: site.scope.clone(),
             keep: site.keep,
             time_zone: site.time_zone.iana_name().unwrap_or("UTC").to_owned(),
+            funnels: site
+                .funnels
+                .iter()
+                .map(|funnel| funnel.steps.clone())
+                .collect(),
             is_held: site.legal_hold.is_some(),
         };
         Rules {
@@ -230,6 +236,12 @@ impl Rules {
     pub(super) fn time_zone(&self, site: &str) -> Option<&str> {
         let rule = self.sites.iter().find(|rule| rule.id == site);
         rule.map(|rule| rule.time_zone.as_str())
+    }
+
+    /// Returns the steps of a site's funnels; none where the site is not configured.
+    pub(super) fn funnels(&self, site: &str) -> &[Vec<String>] {
+        let rule = self.sites.iter().find(|rule| rule.id == site);
+        rule.map_or(&[], |rule| &rule.funnels)
     }
 
     /// Returns how long visits and daily of a site are kept, and its engagement events.

@@ -44,6 +44,10 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         "0012_breakdowns",
         include_str!("../../schema/0012_breakdowns.sql"),
     ),
+    (
+        "0013_funnels",
+        include_str!("../../schema/0013_funnels.sql"),
+    ),
 ];
 
 /// Begins the line that says when the statement below it is due.

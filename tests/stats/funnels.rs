@@ -6,12 +6,39 @@ use brine::stats::rollup::Memo;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::property::TODAY;
 use super::support::{Bench, NOW, moved, sites_toml, views};
 
 const GOALS: [&str; 4] = ["Visit /", "Visit /a", "Signup", "Buy"];
+
+/// Those that are configured: `daily` has them.
+const CONFIGURED: [&[&str]; 3] = [
+    &["Visit /", "Visit /a"],
+    &["Visit /", "Visit /", "Buy"],
+    &["Signup", "Buy"],
+];
+
+fn funnel_toml(funnels: &[&[&str]]) -> String {
+    let funnel = |steps: &&[&str]| format!("[[site.funnel]]\nname = \"f\"\nsteps = {steps:?}\n");
+    funnels.iter().map(funnel).collect()
+}
+
+fn ask(bench: &Bench, body: &Value, steps: &[&str]) -> Funnel {
+    let steps: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
+    let memo = Memo::default();
+    let asked = funnel(
+        &bench.store.client,
+        &bench.sites,
+        &bench.limits,
+        body,
+        &steps,
+        NOW.parse().unwrap(),
+        &memo,
+    );
+    bench.runtime.block_on(asked).unwrap()
+}
 
 /// By hand: each visitor's events in order, each a step at most.
 fn count(events: &[Event], steps: &[&str], k: u64) -> Funnel {
@@ -62,7 +89,8 @@ fn count(events: &[Event], steps: &[&str], k: u64) -> Funnel {
 #[test]
 fn every_step_of_a_funnel_is_what_a_count_by_hand_gives() {
     let n_cases = 20;
-    let mut bench = Bench::with_sites("funnels", &sites_toml(n_cases + 60, ""));
+    let configured = funnel_toml(&CONFIGURED);
+    let mut bench = Bench::with_sites("funnels", &sites_toml(n_cases + 60, &configured));
     let step = (
         0u64..12,
         select(vec![
@@ -76,7 +104,10 @@ fn every_step_of_a_funnel_is_what_a_count_by_hand_gives() {
     );
     let case = (
         prop::collection::vec(step, 0..80),
-        prop::collection::vec(select(GOALS.to_vec()), 2..5),
+        prop_oneof![
+            prop::collection::vec(select(GOALS.to_vec()), 2..5),
+            select(CONFIGURED.to_vec()).prop_map(<[&str]>::to_vec),
+        ],
         1u64..4,
     );
     let mut next_site = 0;
@@ -103,29 +134,89 @@ fn every_step_of_a_funnel_is_what_a_count_by_hand_gives() {
                     ..views(&site, path, visitor..visitor + 1).remove(0)
                 })
                 .collect();
-            // A closed day.
-            let events = moved(events, -4);
+            // Two closed days and one that is open; each visitor has one.
+            let (mut closed, mut open) = (Vec::new(), Vec::new());
+            for event in events {
+                match event.visitor % 3 {
+                    0 => open.push(event),
+                    n => closed.extend(moved(vec![event], -2 * n as i64)),
+                }
+            }
+            let events = [closed, open].concat();
             bench.insert(&events, 50);
             let body = json!({ "site_id": site, "date_range": "7d", "filters": [] });
             bench.limits.k = k as u32;
-            let texts: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
-            let ask = |bench: &Bench| {
-                bench.runtime.block_on(funnel(
-                    &bench.store.client,
-                    &bench.sites,
-                    &bench.limits,
-                    &body,
-                    &texts,
-                    NOW.parse().unwrap(),
-                    &Memo::default(),
-                ))
-            };
-            prop_assert_eq!(ask(&bench).unwrap(), count(&events, &steps, k));
+            prop_assert_eq!(ask(&bench, &body, &steps), count(&events, &steps, k));
             bench.derive(TODAY);
-            prop_assert_eq!(ask(&bench).unwrap(), count(&events, &steps, k));
+            prop_assert_eq!(ask(&bench, &body, &steps), count(&events, &steps, k));
             Ok(())
         })
         .unwrap();
+}
+
+/// The control for what is compared above: of closed days a funnel is read from `daily`, as long as it is counted there.
+#[test]
+fn a_configured_funnel_of_closed_days_comes_from_daily() {
+    let first: &[&str] = &["Visit /", "Visit /a"];
+    let second: &[&str] = &["Visit /", "Visit /b"];
+    let mut bench = Bench::with_sites("daily_funnels", &sites_toml(1, &funnel_toml(&[first])));
+    let later = |event: Event| Event {
+        ts_ms: event.ts_ms + 1_000,
+        ..event
+    };
+    let on = |by: i64| {
+        let begun = moved(views("s0", "/", 0..20), by);
+        let gone_on = moved(views("s0", "/a", 0..12), by);
+        [begun, gone_on.into_iter().map(later).collect()].concat()
+    };
+    // Kept for 395 days: until a hundred days from now.
+    let old = on(-296);
+    let expected = |n: u64, last: u64| (Some(n), vec![Some(n), Some(last)]);
+    let count = |bench: &Bench, steps: &[&str]| {
+        let body =
+            json!({ "site_id": "s0", "date_range": ["2026-01-01", "2026-11-09"], "filters": [] });
+        let counted = ask(bench, &body, steps);
+        (counted.everyone, counted.steps)
+    };
+    let rows = |bench: &Bench| {
+        bench.texts("SELECT concat(dimension, ' ', value, ' ', toString(visitors)) FROM daily WHERE dimension LIKE 'funnel%' ORDER BY ALL")
+    };
+    let tampered = "ALTER TABLE daily UPDATE visitors = visitors - 2 \
+                    WHERE dimension LIKE 'funnel%' AND value = '2' SETTINGS mutations_sync = 1";
+    bench.insert(&[on(-4), on(0)].concat(), 100);
+    assert_eq!(bench.derive(TODAY), 1);
+    assert_eq!(rows(&bench).len(), 2, "{:?}", rows(&bench));
+    assert_eq!(count(&bench, first), expected(40, 24));
+    bench.execute(tampered);
+    assert_eq!(count(&bench, first), expected(40, 22));
+    // One that nobody configured, and one that is new: from events until the day is counted for it.
+    let own = ["Visit /a", "Visit /"];
+    assert_eq!(count(&bench, &own), (Some(40), vec![Some(24), Some(0)]));
+    bench.configure(&sites_toml(1, &funnel_toml(&[second, first])));
+    assert_eq!(count(&bench, second), expected(40, 0));
+    assert_eq!(bench.derive(TODAY), 1, "counted for the new one");
+    assert_eq!(bench.derive(TODAY), 0);
+    assert_eq!(rows(&bench).len(), 3, "{:?}", rows(&bench));
+    assert_eq!(count(&bench, second), expected(40, 0));
+    assert_eq!(count(&bench, first), expected(40, 24));
+    // One less is no reason to count anything.
+    bench.configure(&sites_toml(1, &funnel_toml(&[first])));
+    assert_eq!(bench.derive(TODAY), 0);
+    // A late event is in the next answer.
+    bench.insert_behind(&moved(views("s0", "/", 30..31), -4), 100, 500);
+    assert_eq!(count(&bench, first), expected(41, 24));
+    assert_eq!(bench.derive(TODAY), 1);
+    assert_eq!(count(&bench, first), expected(41, 24));
+    // With its events a funnel goes, whichever way the day becomes final: counted, or folded.
+    bench.insert_behind(&old, 100, 600);
+    assert_eq!(bench.derive(TODAY), 1);
+    assert_eq!(count(&bench, first), expected(61, 36));
+    let of_old = || {
+        bench.texts("SELECT value FROM daily WHERE dimension LIKE 'funnel%' AND day < '2026-06-01'")
+    };
+    assert_eq!(of_old().len(), 2);
+    assert_eq!(bench.derive(TODAY + 101), 2, "one folded, one counted");
+    assert_eq!(of_old(), [""; 0]);
 }
 
 #[test]

@@ -65,6 +65,12 @@ fn engine() -> &'static Engine {
     })
 }
 
+fn read(sites: &str) -> (Sites, Retention) {
+    let settings: Settings = toml::from_str(sites).unwrap();
+    let config = Config::check(&settings).unwrap();
+    (config.sites, config.retention)
+}
+
 /// A database with the schema, and sites `s0`, `s1`, …
 pub(crate) struct Bench {
     pub(crate) runtime: tokio::runtime::Runtime,
@@ -87,9 +93,7 @@ impl Bench {
             .enable_all()
             .build()
             .unwrap();
-        let settings: Settings = toml::from_str(sites).unwrap();
-        let config = Config::check(&settings).unwrap();
-        let (sites, retention) = (config.sites, config.retention);
+        let (sites, retention) = read(sites);
         let store = runtime.block_on(async {
             let key = Key::read(&engine.data).unwrap();
             let client =
@@ -117,6 +121,11 @@ impl Bench {
             retention,
             n_batches: 0,
         }
+    }
+
+    /// Goes on with another configuration.
+    pub(crate) fn configure(&mut self, sites: &str) {
+        (self.sites, self.retention) = read(sites);
     }
 
     /// Inserts events as batches of at most `size`; the position in `events` is the order of arrival.

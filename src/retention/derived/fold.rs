@@ -15,6 +15,7 @@ use super::sql::{AT, FIRST, HOURS, NAMED_PROPS, PROPS, SHORT, hours_sql};
 use super::{Note, Print, Work, note, time_zone, zones};
 use crate::retention::rules::Rules;
 use crate::rights::rows::all_restricted;
+use crate::stats::funnel::NO_FUNNEL;
 use crate::store::change::pressure;
 use crate::store::{Store, StoreError, within};
 
@@ -104,6 +105,7 @@ pub(super) async fn fold(
         n_beside: print.n_beside,
         time_zone: time_zone(rules, &print.site),
         has_vitals: false,
+        funnels: Vec::new(),
     });
     store.run(&note(counting, notes)).await?;
     Ok(true)
@@ -149,7 +151,7 @@ impl Fold<'_> {
 
     async fn small_dimensions(&self, store: &Store) -> Result<BTreeSet<String>, StoreError> {
         let sql = format!(
-            "SELECT DISTINCT toString(dimension) FROM daily WHERE {} AND dimension != '' AND {}",
+            "SELECT DISTINCT toString(dimension) FROM daily WHERE {} AND dimension != '' AND {NO_FUNNEL} AND {}",
             self.is_meant(),
             self.is_small()
         );
@@ -243,7 +245,7 @@ impl Fold<'_> {
             "INSERT INTO daily_next WITH \
              stored AS (SELECT toString(site) AS site, day, toString(dimension) AS dimension, value, visitors, visits, pageviews, \
              events, bounces, duration_ms, engagement_ms, revenue, scroll_visitors >= {k} AS is_told, is_told * scroll AS depths, \
-             is_told * scroll_visits AS visits_deep, is_told * scroll_visitors AS visitors_deep, {is_small} AS is_small FROM daily WHERE {meant} \
+             is_told * scroll_visits AS visits_deep, is_told * scroll_visitors AS visitors_deep, {is_small} AS is_small FROM daily WHERE {meant} AND {NO_FUNNEL} \
              SETTINGS prefer_column_name_to_alias = 1), \
              plan AS (SELECT site, day, dimension, countIf(is_small) AS n_small, countIf(NOT is_small) AS n_large, \
              argMinIf(value, (visitors, value), NOT is_small) AS least FROM stored WHERE dimension != '' \

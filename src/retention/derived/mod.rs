@@ -35,6 +35,12 @@
 //! who told them but in small rows (`vital_few`, numbers as in `few`). They are kept as long as all events that told them: when
 //! the first of a day go, the day is counted again without.
 //!
+//! # Funnels
+//!
+//! `daily` has how far the visitors of a day came in each funnel of the configuration (`stats::funnel`): under daily salts
+//! that adds up. A funnel that is new, or that has other steps now, has the closed days of its site counted anew. Its rows are
+//! not folded, because no step stands for another: they go when a day becomes final.
+//!
 //! May be lost: days so small that their whole is about fewer than `k` visitors leave nothing in `daily`.
 
 mod fold;
@@ -53,7 +59,7 @@ use super::rules::{Kept, Rules, literal};
 use crate::collector::Collector;
 use crate::consent::token_day;
 use crate::rights::rows::all_restricted;
-use crate::stats::literal as text;
+use crate::stats::{funnel, literal as text};
 use crate::store::change::pressure;
 use crate::store::{Store, StoreError, within};
 
@@ -99,6 +105,7 @@ struct Counted {
     time_zone: String,
     has_vitals: u8,
     n_vitals: u64,
+    funnels: Vec<u64>,
 }
 
 /// Which counting a site's day is of, in a table.
@@ -127,7 +134,7 @@ struct Work {
     known: BTreeSet<String>,
     /// Those of them whose events are still what was counted.
     same: BTreeSet<String>,
-    /// The same but for web vitals, which go.
+    /// The same but for web vitals, which go, or funnels, which are new.
     same_visits: BTreeSet<String>,
 }
 
@@ -245,7 +252,7 @@ async fn stale(
     let prints: Vec<Print> =
         within(store.timeout * 10, store.client.query(&sql).fetch_all()).await?;
     let sql = "SELECT toString(site) AS site, toUInt16(day) AS day, n_events, checksum, n_beside, k, counting, form, \
-               toString(time_zone) AS time_zone, has_vitals, n_vitals \
+               toString(time_zone) AS time_zone, has_vitals, n_vitals, funnels \
                FROM derived_days FINAL SETTINGS prefer_column_name_to_alias = 1";
     let counted: Vec<Counted> = within(store.timeout, store.client.query(sql).fetch_all()).await?;
     let mut counted: BTreeMap<(u16, String), Counted> = counted
@@ -279,7 +286,12 @@ async fn stale(
         let vitals_go = before
             .as_ref()
             .is_some_and(|before| before.has_vitals > 0 && !has_all_vitals(before, &print));
-        if is_same && !is_going && !vitals_go {
+        // A new one, or other steps of one.
+        let lacks_funnels = before.as_ref().is_some_and(|before| {
+            let mut funnels = rules.funnels(&print.site).iter();
+            funnels.any(|steps| !before.funnels.contains(&funnel::number(steps)))
+        });
+        if is_same && !is_going && !vitals_go && !lacks_funnels {
             continue;
         }
         let work = days.entry(print.day).or_default();
@@ -381,7 +393,8 @@ async fn build(
         store
             .run(&change_of_visits("visits_next", *day, "DROP"))
             .await?;
-        for statement in [plan.visits_sql(), plan.daily_sql()] {
+        let statements = [plan.visits_sql(), plan.daily_sql()];
+        for statement in statements.into_iter().chain(plan.funnels_sql()) {
             let statement = store.client.query(&statement);
             within(store.timeout * 10, statement.execute()).await?;
         }
@@ -419,6 +432,7 @@ async fn build(
                 n_beside: *work.carried.get(&print.site).unwrap_or(&print.n_beside),
                 time_zone: time_zone(rules, &print.site),
                 has_vitals: plan.vitals.contains(&print.site),
+                funnels: plan.funnels_of(&print.site),
             }
         })
     });
@@ -474,6 +488,12 @@ async fn plan(
         carried: work.carried.keys().cloned().collect(),
         vitals: sites(&|p| !work.final_sites.contains(&p.site) && p.n_vitals_going == 0),
         zones: zones(rules, work.prints.iter().map(|print| print.site.as_str())),
+        funnels: work
+            .prints
+            .iter()
+            .filter(|print| !work.final_sites.contains(&print.site))
+            .map(|print| (print.site.clone(), rules.funnels(&print.site).to_vec()))
+            .collect(),
     })
 }
 
@@ -502,6 +522,7 @@ struct Note<'a> {
     n_beside: u64,
     time_zone: &'a str,
     has_vitals: bool,
+    funnels: Vec<u64>,
 }
 
 /// SQL: notes what days were counted from.
@@ -512,7 +533,7 @@ fn note<'a>(counting: u64, notes: impl Iterator<Item = Note<'a>>) -> String {
                 print, k, n_beside, ..
             } = note;
             format!(
-                "({}, toDate({}), {counting}, {}, {}, {n_beside}, {k}, {FORM}, {}, {}, {})",
+                "({}, toDate({}), {counting}, {}, {}, {n_beside}, {k}, {FORM}, {}, {}, {}, {:?})",
                 literal(&print.site),
                 print.day,
                 print.n_events,
@@ -520,11 +541,12 @@ fn note<'a>(counting: u64, notes: impl Iterator<Item = Note<'a>>) -> String {
                 text(note.time_zone),
                 u8::from(note.has_vitals),
                 print.n_vitals,
+                note.funnels,
             )
         })
         .collect();
     format!(
-        "INSERT INTO derived_days SELECT t.1, t.2, t.3, t.4, t.5, t.6, t.7, t.8, t.9, t.10, t.11 FROM (SELECT arrayJoin([{}]) AS t)",
+        "INSERT INTO derived_days SELECT t.1, t.2, t.3, t.4, t.5, t.6, t.7, t.8, t.9, t.10, t.11, t.12 FROM (SELECT arrayJoin([{}]) AS t)",
         rows.join(", ")
     )
 }

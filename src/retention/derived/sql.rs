@@ -1,10 +1,11 @@
 //! The statements that count a day. Meanings are those of `src/stats/`: a test holds the two together.
 
 use std::collections::BTreeMap;
+use std::slice::from_ref;
 
 use crate::retention::rules::list;
 use crate::rights::rows::all_restricted;
-use crate::stats::literal as text;
+use crate::stats::{funnel, literal as text};
 
 /// Orders the events of one visit, as in `stats`: by time, and within a millisecond by arrival.
 pub(super) const AT: &str =
@@ -101,6 +102,8 @@ pub(super) struct Day {
     pub(super) vitals: Vec<String>,
     /// Time zones of the sites.
     pub(super) zones: Vec<(String, String)>,
+    /// Steps of the funnels of the sites whose events of the day stay.
+    pub(super) funnels: BTreeMap<String, Vec<Vec<String>>>,
 }
 
 /// `site IN (…)`; nothing is in an empty list.
@@ -225,6 +228,39 @@ impl Day {
             vitals = self.vitals_sql(),
             told = VITALS.join(", "),
         )
+    }
+
+    /// Returns the numbers of the funnels that a site is counted for.
+    pub(super) fn funnels_of(&self, site: &str) -> Vec<u64> {
+        let funnels = self.funnels.get(site).into_iter().flatten();
+        funnels.map(|steps| funnel::number(steps)).collect()
+    }
+
+    /// How far visitors came; none where no site has a funnel. Steps that nobody reached have no row.
+    pub(super) fn funnels_sql(&self) -> Option<String> {
+        let mut counted = Vec::new();
+        for site in &self.daily {
+            for steps in self.funnels.get(site).into_iter().flatten() {
+                let (events, step) = (self.events(from_ref(site)), funnel::is_step(steps));
+                let levels = funnel::levels(steps, &format!("events WHERE {events} AND {step}"));
+                counted.push(format!(
+                    "SELECT {} AS site, '{}' AS dimension, {} AS reached FROM ({levels})",
+                    text(site),
+                    funnel::dimension(funnel::number(steps)),
+                    funnel::reached(steps.len()),
+                ));
+            }
+        }
+        (!counted.is_empty()).then(|| {
+            format!(
+                "INSERT INTO daily_next (site, day, dimension, value, visitors, counting) \
+                 SELECT site, toDate({}), dimension, toString(step), n, {} FROM ({}) \
+                 ARRAY JOIN reached AS n, arrayEnumerate(reached) AS step WHERE n > 0",
+                self.day,
+                self.counting,
+                counted.join(" UNION ALL ")
+            )
+        })
     }
 
     /// Web vitals of the whole site and of its pages.

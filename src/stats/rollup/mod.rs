@@ -27,7 +27,7 @@ mod spans;
 mod visits;
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use clickhouse::Row;
@@ -53,6 +53,8 @@ pub(super) use self::spans::Spans;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Daily(Dimensioned, Needs),
+    /// From `daily` where it has the funnel of this number.
+    Funnel(u64),
     Visits,
     Events,
 }
@@ -142,7 +144,7 @@ impl Plan {
     pub(super) fn dimensioned(&self) -> Option<&Dimensioned> {
         match &self.form {
             Form::Daily(dimensioned, _) if self.is_used() => Some(dimensioned),
-            Form::Daily(..) | Form::Visits | Form::Events => None,
+            Form::Daily(..) | Form::Funnel(_) | Form::Visits | Form::Events => None,
         }
     }
 
@@ -196,7 +198,11 @@ impl Needs {
 
 /// What is known of a site's days; those that are not in it are open.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Days(BTreeMap<u16, Source>);
+pub(super) struct Days {
+    sources: BTreeMap<u16, Source>,
+    /// Days that were counted for a funnel, by its number.
+    funnels: BTreeMap<u64, BTreeSet<u16>>,
+}
 
 impl Days {
     /// Divides a range.
@@ -207,20 +213,24 @@ impl Days {
         last: u16,
         stored: Option<Arc<Stored>>,
     ) -> Plan {
-        let of = |is_in: &dyn Fn(Source) -> bool| {
+        let of = |is_in: &dyn Fn(u16, Source) -> bool| {
             let days = self
-                .0
+                .sources
                 .range(first..=last)
-                .filter(|(_, source)| is_in(**source));
+                .filter(|(day, source)| is_in(**day, **source));
             Spans::of(days.map(|(day, _)| *day))
         };
-        let is_counted = |source: Source| match (source, &form) {
+        let is_counted = |day: u16, source: Source| match (source, &form) {
             (
                 Source::Counted {
                     is_in_daily, has, ..
                 },
                 Form::Daily(_, needs),
             ) => is_in_daily && needs.are_met(has),
+            (Source::Counted { is_in_daily, .. }, Form::Funnel(number)) => {
+                let days = self.funnels.get(number);
+                is_in_daily && days.is_some_and(|days| days.contains(&day))
+            }
             // Whoever a filter spares is the rest of the whole, and that stands in `daily`.
             (
                 Source::Counted {
@@ -238,11 +248,11 @@ impl Days {
             _ => false,
         };
         let is_gone = |source: Source| matches!(source, Source::Gone { .. });
-        let gone = of(&is_told);
-        let lost = of(&|source| is_gone(source) && !is_told(source));
+        let gone = of(&|_, source| is_told(source));
+        let lost = of(&|_, source| is_gone(source) && !is_told(source));
         let is_open = |day: &u16| {
-            let source = self.0.get(day).copied();
-            !source.is_some_and(|source| is_counted(source) || is_gone(source))
+            let source = self.sources.get(day).copied();
+            !source.is_some_and(|source| is_counted(*day, source) || is_gone(source))
         };
         let open = Spans::of((first..=last).filter(is_open));
         Plan {
@@ -267,6 +277,7 @@ struct Noted {
     counting: u64,
     time_zone: String,
     has_vitals: u8,
+    funnels: Vec<u64>,
 }
 
 /// What `derived_days` says of a day, and which countings the tables hold.
@@ -380,7 +391,7 @@ async fn ask(
     );
     let sql = format!(
         "SELECT toUInt16(day) AS on_day, n_events, n_beside, k, form, counting, \
-         toString(time_zone) AS time_zone, has_vitals FROM derived_days FINAL WHERE {within}"
+         toString(time_zone) AS time_zone, has_vitals, funnels FROM derived_days FINAL WHERE {within}"
     );
     let (noted, stored, in_daily, in_visits) = tokio::try_join!(
         asker.ask::<Noted>(sql),
@@ -434,13 +445,19 @@ async fn ask(
         false => BTreeMap::new(),
     };
     let mut days = Days::default();
+    for noted in &noted {
+        for number in &noted.funnels {
+            let of_funnel = days.funnels.entry(*number).or_default();
+            of_funnel.insert(noted.on_day);
+        }
+    }
     let mut doubtful = Vec::new();
     for (day, facts) in &facts {
         let of = |counts: &BTreeMap<u16, u64>| counts.get(day).copied().unwrap_or(0);
         let n_now = of(&n_stored).saturating_sub(of(&n_restricted));
         if facts.k > 0 && of(&n_stored) == 0 && facts.n_events > 0 {
             let has = facts.has;
-            days.0.insert(*day, Source::Gone { has });
+            days.sources.insert(*day, Source::Gone { has });
         } else if facts.k == 0 && facts.form >= FORM {
             match n_now.cmp(&(facts.n_events + facts.n_beside)) {
                 Ordering::Equal => days.put(*day, facts, facts.has),
@@ -513,7 +530,7 @@ impl Days {
                 is_in_visits,
                 has,
             };
-            self.0.insert(day, counted);
+            self.sources.insert(day, counted);
         }
     }
 }
@@ -538,15 +555,17 @@ mod tests {
                 ..has
             },
         };
-        let days = Days(
-            [
-                (10, Source::Gone { has }),
-                (11, with_vitals),
-                (12, counted),
-                (14, counted),
-            ]
-            .into(),
-        );
+        let sources = [
+            (10, Source::Gone { has }),
+            (11, with_vitals),
+            (12, counted),
+            (14, counted),
+        ]
+        .into();
+        let days = Days {
+            sources,
+            funnels: [(7, [11, 14].into())].into(),
+        };
         let plan = days.plan(Form::Daily(Dimensioned::Whole, has), 9, 15, None);
         assert_eq!(plan.gone, Spans(vec![(10, 10)]));
         assert_eq!(plan.counted, Spans(vec![(11, 12), (14, 14)]));
@@ -566,5 +585,11 @@ mod tests {
             (Spans::default(), Spans(vec![(10, 10)]))
         );
         assert_eq!(plan.open, Some(Spans(vec![(9, 9), (12, 15)])));
+        let plan = days.plan(Form::Funnel(7), 9, 15, None);
+        assert_eq!(plan.counted, Spans(vec![(11, 11), (14, 14)]));
+        assert_eq!(plan.lost, Spans(vec![(10, 10)]));
+        assert_eq!(plan.open, Some(Spans(vec![(9, 9), (12, 13), (15, 15)])));
+        let plan = days.plan(Form::Funnel(8), 9, 15, None);
+        assert!(plan.counted.is_empty());
     }
 }

@@ -51,7 +51,7 @@ impl Events<'_> {
     }
 
     /// Tells whether no day is asked for.
-    pub(super) fn are_none(&self) -> bool {
+    pub(in crate::stats) fn are_none(&self) -> bool {
         self.only.is_some_and(Spans::is_empty)
     }
 
