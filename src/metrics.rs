@@ -154,7 +154,7 @@ impl Metrics {
             ),
             sign_ins: counters(
                 "brine_sign_ins_total",
-                "Tries to sign in by outcome: in, refused, throttled.",
+                "Tries to sign in by outcome: in, refused, throttled, failed (the OpenID provider is away).",
                 &["outcome"],
             ),
             sessions: gauge("brine_sessions", "Sessions of people who look."),

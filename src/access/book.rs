@@ -361,7 +361,12 @@ impl Book {
         Some(name)
     }
 
-    /// Tells whether nobody could sign in and let others in.
+    /// Tells whether nobody is an admin, with a password or by somebody else's word.
+    pub fn names_no_admin(&self) -> bool {
+        !self.users.values().any(|user| user.role == Role::Admin)
+    }
+
+    /// Tells whether nobody could sign in by a password and let others in.
     pub fn has_no_admin(&self) -> bool {
         let is_able = |user: &User| user.role == Role::Admin && user.password.is_some();
         !self.users.values().any(is_able)

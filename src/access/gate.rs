@@ -61,6 +61,9 @@ pub enum GateError {
     Book(#[from] StoreError),
     #[error(transparent)]
     Key(#[from] SecretError),
+    #[cfg(feature = "oidc")]
+    #[error(transparent)]
+    Oidc(#[from] super::provider::SetUpError),
 }
 
 /// The gate.
@@ -75,6 +78,8 @@ pub struct Gate {
     pub(super) metrics: Metrics,
     pub(super) browsers: Secret,
     pub(super) forms: Secret,
+    #[cfg(feature = "oidc")]
+    pub(super) provider: Option<super::provider::Provider>,
     operator: Zeroizing<String>,
     setup: Option<(Fresh, i64)>,
     clock: SharedClock,
@@ -114,6 +119,8 @@ impl Gate {
             metrics,
             browsers: key.derive("brine access browsers v1"),
             forms: Secret::random(),
+            #[cfg(feature = "oidc")]
+            provider: super::provider::Provider::of(&config.access)?,
             operator: bearer_of(&key),
             setup: needs_setup.then(|| (fresh(Kind::Invitation), now_ms + SETUP_MS)),
             clock,
@@ -136,6 +143,16 @@ impl Gate {
         let shown = Shown::read(Kind::Invitation, text);
         let is_it = shown.is_some_and(|shown| shown.is(&made.hash));
         is_it && book.has_no_admin() && self.now_ms() < *until_ms
+    }
+
+    /// Tells whether people sign in here, and have sessions.
+    pub(super) fn has_sign_in(&self) -> bool {
+        matches!(self.rules.mode, Mode::Password | Mode::Oidc)
+    }
+
+    /// Tells whether people have passwords here: others are known by somebody else's word.
+    pub(super) fn has_passwords(&self) -> bool {
+        matches!(self.rules.mode, Mode::Password | Mode::Open)
     }
 
     /// Tells whether nobody is asked who they are.
@@ -328,7 +345,7 @@ impl Gate {
                 ..Viewer::new("", Via::Open, Role::Admin, Reach::All)
             }),
             Mode::Proxy => self.proxied(head, peer, book),
-            Mode::Password => self.signed_in(head, book),
+            Mode::Password | Mode::Oidc => self.signed_in(head, book),
         };
         person.or_else(|| self.linked(head, book))
     }
@@ -407,7 +424,7 @@ impl Gate {
             && head.method == Method::GET
             && header(head, &SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
             && !head.headers.contains_key(AUTHORIZATION);
-        if is_page && self.rules.mode == Mode::Password {
+        if is_page && self.has_sign_in() {
             let next = head.uri.path_and_query().map_or("/", |path| path.as_str());
             return see_other(&format!("/login?{}", encoded("next", next)));
         }

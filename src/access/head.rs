@@ -64,10 +64,12 @@ impl Gate {
             (true, "session") => "__Host-brine_session",
             (true, "link") => "__Host-brine_link",
             (true, "browser") => "__Host-brine_browser",
+            (true, "sign_on") => "__Host-brine_sign_on",
             (true, _) => "__Host-brine_form",
             (false, "session") => "brine_session",
             (false, "link") => "brine_link",
             (false, "browser") => "brine_browser",
+            (false, "sign_on") => "brine_sign_on",
             (false, _) => "brine_form",
         }
     }

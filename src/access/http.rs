@@ -3,6 +3,7 @@
 //! | path | |
 //! |---|---|
 //! | `/login`, `/logout` | name and password; a form each |
+//! | `/oidc/start`, `/oidc/callback` | to an OpenID provider and back, in mode `oidc`: see `super::oidc` |
 //! | `/welcome/<invitation>` | choose a password, once; also the set-up link of a first start |
 //! | `/share/<link>` | a shared link: look at one site until it expires |
 //! | `/account`, `/users`, `/keys`, `/links` | see `super::manage` |
@@ -25,7 +26,7 @@ use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use super::book::{BookError, name_of};
-use super::gate::{Action, Gate, see_other};
+use super::gate::{Action, Gate, encoded, see_other};
 use super::invite::{share, welcome};
 use super::manage;
 use super::page::{self, Frame, Login};
@@ -71,7 +72,15 @@ impl Form {
 pub fn owns(path: &str) -> bool {
     matches!(
         path,
-        "/access.css" | "/login" | "/logout" | "/account" | "/users" | "/keys" | "/links"
+        "/access.css"
+            | "/login"
+            | "/logout"
+            | "/account"
+            | "/users"
+            | "/keys"
+            | "/links"
+            | "/oidc/start"
+            | "/oidc/callback"
     ) || path.starts_with("/welcome/")
         || path.starts_with("/share/")
 }
@@ -100,9 +109,16 @@ pub async fn answer(
     let is_known = !matches!(path, "/access.css") && gate.rules.mode == Mode::Password;
     match (path, form) {
         ("/access.css", None) => page::style(),
-        ("/login", None) if is_known => login_page(gate, head, next_of(head), "", StatusCode::OK),
+        ("/login", None) if gate.has_sign_in() => {
+            login_page(gate, head, next_of(head), "", StatusCode::OK)
+        }
         ("/login", Some(form)) if is_known => sign_in(gate, head, &form, peer).await,
+        ("/login", Some(_)) if gate.has_sign_in() => not_allowed("GET"),
         ("/login", _) => see_other("/"),
+        #[cfg(feature = "oidc")]
+        ("/oidc/start", None) => super::oidc::start(gate, head).await,
+        #[cfg(feature = "oidc")]
+        ("/oidc/callback", None) => super::oidc::callback(gate, head, peer).await,
         ("/logout", Some(form)) => manage::sign_out(gate, head, &form, peer).await,
         ("/logout" | "/access.css", _) => not_allowed("POST"),
         (_, form) if path.starts_with("/welcome/") && is_known => {
@@ -174,7 +190,7 @@ pub(super) fn local_path(next: &str) -> &str {
     }
 }
 
-fn next_of(head: &Parts) -> String {
+pub(super) fn next_of(head: &Parts) -> String {
     let query = head.uri.query().unwrap_or_default();
     let next = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "next");
     next.map_or_else(|| "/".into(), |(_, next)| local_path(&next).to_owned())
@@ -215,9 +231,24 @@ pub(super) fn is_proven(gate: &Gate, head: &Parts, form: &Form) -> bool {
         .into()
 }
 
-fn login_page(gate: &Gate, head: &Parts, next: String, fault: &str, status: StatusCode) -> Reply {
+/// The page on which one signs in, or from which one goes where that is done.
+pub(super) fn login_page(
+    gate: &Gate,
+    head: &Parts,
+    next: String,
+    fault: &str,
+    status: StatusCode,
+) -> Reply {
     let (cookie, form) = proof(gate, head);
+    let oidc = gate.rules.oidc.as_ref();
+    // Whoever was not let in may be somebody else there.
+    let again = match fault.is_empty() {
+        true => "",
+        false => "&again=1",
+    };
     let page = Login {
+        provider: oidc.map(|oidc| oidc.host.clone()).unwrap_or_default(),
+        way: format!("/oidc/start?{}{again}", encoded("next", &next)),
         frame: Frame {
             path: "/login".into(),
             ..frame(head, ("Sign in", "Log ind"), fault)

@@ -143,10 +143,12 @@ async fn account(gate: &Gate, head: &Parts, viewer: &Viewer, form: Option<&Form>
     let mut told = Told::default();
     if let (Some(form), true) = (form, is_session) {
         match form.text("do") {
-            "password" => match new_password(gate, head, viewer, form).await {
-                Ok(reply) => return reply,
-                Err(fault) => told = Told::fault(fault),
-            },
+            "password" if gate.has_passwords() => {
+                match new_password(gate, head, viewer, form).await {
+                    Ok(reply) => return reply,
+                    Err(fault) => told = Told::fault(fault),
+                }
+            }
             "end" => {
                 let name = viewer.name().to_owned();
                 let ended = change(gate, move |book| book.end_sessions(&name)).await;
@@ -179,7 +181,8 @@ async fn account(gate: &Gate, head: &Parts, viewer: &Viewer, form: Option<&Form>
             language,
             &user.map_or_else(|| "*".into(), |user| user.reach.text()),
         ),
-        has_password: is_session,
+        has_session: is_session,
+        has_password: is_session && gate.has_passwords(),
         n_sessions,
     };
     page::reply(status_of(&told), language, &page)

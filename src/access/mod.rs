@@ -23,8 +23,12 @@ mod invite;
 pub mod live;
 mod log;
 mod manage;
+#[cfg(feature = "oidc")]
+mod oidc;
 mod page;
 pub mod password;
+#[cfg(feature = "oidc")]
+mod provider;
 pub mod refusal;
 pub mod session;
 pub mod store;

@@ -68,6 +68,9 @@ pub(super) struct Login {
     pub(super) frame: Frame,
     pub(super) form: String,
     pub(super) next: String,
+    /// Where one signs in instead, by OpenID Connect; empty: here.
+    pub(super) provider: String,
+    pub(super) way: String,
 }
 
 #[derive(Template)]
@@ -95,6 +98,7 @@ pub(super) struct Account {
     pub(super) form: String,
     pub(super) role: &'static str,
     pub(super) sites: String,
+    pub(super) has_session: bool,
     pub(super) has_password: bool,
     pub(super) n_sessions: usize,
 }
@@ -113,6 +117,8 @@ pub(super) struct Users {
     pub(super) form: String,
     pub(super) users: Vec<UserLine>,
     pub(super) all_sites: String,
+    /// Not where somebody else says who they are.
+    pub(super) has_passwords: bool,
     /// A link just made, and for whom.
     pub(super) fresh: String,
     pub(super) fresh_for: String,

@@ -43,6 +43,7 @@ pub(super) async fn users(
         form: viewer.form().to_owned(),
         users: lines.collect(),
         all_sites: ids(sites).join(","),
+        has_passwords: gate.has_passwords(),
         fresh: told.fresh.clone(),
         fresh_for: told.fresh_for.clone(),
     };
@@ -99,21 +100,28 @@ async fn change_users(
     };
     let (by, now_ms) = (viewer.name().to_owned(), gate.now_ms());
     let (user, deed, reach_text) = (name.clone(), what.clone(), reach.text());
-    let keeps_admin = viewer.via() == Via::Session;
+    let (keeps_admin, has_passwords) = (viewer.via() == Via::Session, gate.has_passwords());
     let store = gate.book.clone();
     let changed = tokio::task::spawn_blocking(move || {
         store.change(|book| {
             let made = match deed.as_str() {
                 "add" => {
                     book.add_user(&user, role, reach, (&by, now_ms))?;
-                    Some(book.invite(&user, now_ms)?)
+                    match has_passwords {
+                        true => Some(book.invite(&user, now_ms)?),
+                        false => None,
+                    }
                 }
-                "invite" => Some(book.invite(&user, now_ms)?),
+                "invite" if has_passwords => Some(book.invite(&user, now_ms)?),
                 "role" => book.set_role(&user, role, reach).map(|()| None)?,
                 "remove" => book.remove_user(&user).map(|()| None)?,
                 _ => return Err(BookError::Unknown(deed.clone())),
             };
-            if keeps_admin && book.has_no_admin() {
+            let has_none = match has_passwords {
+                true => book.has_no_admin(),
+                false => book.names_no_admin(),
+            };
+            if keeps_admin && has_none {
                 return Err(BookError::LastAdmin);
             }
             Ok(made)

@@ -3,13 +3,14 @@
 //! What is refused here cannot be run by mistake: numbers open to a network, passwords sent in the clear, a user's
 //! name taken from a header that anybody could write.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::header::HeaderName;
-use url::Url;
+use url::{Host, Url};
 
 use super::Faults;
-use super::settings::{Mode, Settings};
+use super::settings::{self, Mode, OidcClaim, Settings};
 
 /// Headers that mean something else already: a user's name is not taken from them.
 const TAKEN: [&str; 8] = [
@@ -31,9 +32,23 @@ pub struct Access {
     /// Where people reach the admin listener: scheme, host and perhaps port.
     pub url: Option<Url>,
     pub proxy_header: HeaderName,
+    /// In mode `oidc`.
+    pub oidc: Option<Oidc>,
     pub session_idle: Duration,
     pub session_life: Duration,
     pub log_days: u16,
+}
+
+/// The OpenID provider that says who somebody is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // As above.
+pub struct Oidc {
+    /// As the provider spells it: a slash more or less is another issuer (OpenID Connect Discovery 1.0, section 4.3).
+    pub issuer: String,
+    pub host: String,
+    pub client_id: String,
+    pub secret_file: Option<PathBuf>,
+    pub claim: OidcClaim,
 }
 
 impl Access {
@@ -78,7 +93,7 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) -> Access {
             written.mode,
             "only where server.admin is a loopback address: everybody who reaches it may look",
         ),
-        Mode::Password | Mode::Proxy if !is_local && !is_https && !written.allow_http => faults.add(
+        Mode::Password | Mode::Proxy | Mode::Oidc if !is_local && !is_https && !written.allow_http => faults.add(
             "access.url",
             &written.url,
             "server.admin is reached from outside of this machine: name the https address that people use \
@@ -103,6 +118,10 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) -> Access {
             );
         }
     }
+    let oidc = match written.mode {
+        Mode::Oidc => oidc(written, faults),
+        Mode::Open | Mode::Password | Mode::Proxy => None,
+    };
     let header = HeaderName::from_bytes(written.proxy_header.to_ascii_lowercase().as_bytes());
     let proxy_header = match header {
         Ok(header) if !TAKEN.contains(&header.as_str()) => header,
@@ -126,10 +145,69 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) -> Access {
         mode: written.mode,
         url,
         proxy_header,
+        oidc,
         session_idle: Duration::from_secs(u64::from(minutes) * 60),
         session_life: Duration::from_secs(u64::from(hours) * 3_600),
         log_days: faults.range("access.log_days", written.log_days, 1, 3_650),
     }
+}
+
+/// Whether this build can ask an OpenID provider.
+const HAS_OIDC: bool = cfg!(feature = "oidc");
+
+fn oidc(written: &settings::Access, faults: &mut Faults) -> Option<Oidc> {
+    if !HAS_OIDC {
+        faults.add(
+            "access.mode",
+            written.mode,
+            "this brine was built without it: cargo build --release --features oidc",
+        );
+    }
+    if written.url.is_none() {
+        faults.add(
+            "access.url",
+            &written.url,
+            "access.mode = \"oidc\" needs the address that people use: the provider sends them back to /oidc/callback there",
+        );
+    }
+    let issuer = written.oidc_issuer.as_deref().unwrap_or_default();
+    // Whoever can change what the provider says can be anybody here.
+    let url = Url::parse(issuer).ok().filter(|url| {
+        let is_safe = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        let is_bare =
+            url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        is_bare
+            && url.has_host()
+            && (url.scheme() == "https" || (url.scheme() == "http" && is_safe))
+    });
+    if url.is_none() {
+        faults.add(
+            "access.oidc_issuer",
+            &written.oidc_issuer,
+            "must be the provider's issuer, an https address (http on this machine alone)",
+        );
+    }
+    let client_id = written.oidc_client_id.clone().unwrap_or_default();
+    if client_id.is_empty() {
+        faults.add(
+            "access.oidc_client_id",
+            &written.oidc_client_id,
+            "must be the name that brine is registered under at the provider",
+        );
+    }
+    let host = url.as_ref()?.host_str()?.to_owned();
+    Some(Oidc {
+        issuer: issuer.to_owned(),
+        host,
+        client_id,
+        secret_file: written.oidc_secret_file.clone(),
+        claim: written.oidc_claim,
+    })
 }
 
 #[cfg(test)]
@@ -158,6 +236,8 @@ mod tests {
         let outside = ("SERVER__ADMIN", "0.0.0.0:8081");
         let proxies = ("SERVER__TRUSTED_PROXIES", "[\"10.0.0.0/8\"]");
         let https = ("ACCESS__URL", "https://stats.example.test");
+        let issuer = ("ACCESS__OIDC_ISSUER", "https://login.example.test/realm/");
+        let client = ("ACCESS__OIDC_CLIENT_ID", "brine");
         let mode = |mode| ("ACCESS__MODE", mode);
         for (pairs, key) in [
             (vec![outside], "access.url"),
@@ -179,6 +259,18 @@ mod tests {
                 "access.proxy_header",
             ),
             (vec![("ACCESS__URL", "https://x.test/path")], "access.url"),
+            (vec![mode("oidc"), issuer, client], "access.url"),
+            (vec![mode("oidc"), https, client], "access.oidc_issuer"),
+            (
+                vec![
+                    mode("oidc"),
+                    https,
+                    client,
+                    ("ACCESS__OIDC_ISSUER", "http://login.example.test"),
+                ],
+                "access.oidc_issuer",
+            ),
+            (vec![mode("oidc"), https, issuer], "access.oidc_client_id"),
             (vec![("ACCESS__SESSION_HOURS", "0")], "access.session_hours"),
         ] {
             let error = with(&pairs).expect_err(key);
@@ -190,6 +282,11 @@ mod tests {
             vec![outside, mode("proxy"), proxies, https],
         ] {
             with(&pairs).unwrap_or_else(|error| panic!("{pairs:?}: {error}"));
+        }
+        let by_oidc = with(&[outside, https, mode("oidc"), issuer, client]);
+        match super::HAS_OIDC {
+            true => assert_eq!(by_oidc.unwrap().access.oidc.unwrap().issuer, issuer.1),
+            false => assert!(by_oidc.unwrap_err().contains("built without it")),
         }
     }
 }

@@ -226,6 +226,10 @@ pub struct Access {
     pub url: Option<String>,
     pub allow_http: bool,
     pub proxy_header: String,
+    pub oidc_issuer: Option<String>,
+    pub oidc_client_id: Option<String>,
+    pub oidc_secret_file: Option<PathBuf>,
+    pub oidc_claim: OidcClaim,
     pub session_idle_minutes: u32,
     pub session_hours: u32,
     pub log_days: u16,
@@ -238,6 +242,10 @@ impl Default for Access {
             url: None,
             allow_http: false,
             proxy_header: "x-forwarded-user".into(),
+            oidc_issuer: None,
+            oidc_client_id: None,
+            oidc_secret_file: None,
+            oidc_claim: OidcClaim::default(),
             session_idle_minutes: 480,
             session_hours: 168,
             log_days: 365,
@@ -256,6 +264,21 @@ pub enum Mode {
     Password,
     /// By the header of a trusted proxy.
     Proxy,
+    /// By an OpenID Connect provider; in a build with the feature `oidc`.
+    Oidc,
+}
+
+/// What of a provider's word is the user's name here (OpenID Connect Core 1.0, section 5.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OidcClaim {
+    /// The e-mail address, where the provider says that it is verified.
+    #[default]
+    Email,
+    /// A name that the provider lets nobody else have.
+    PreferredUsername,
+    /// The provider's own number for the person.
+    Sub,
 }
 
 /// Consent tokens.

@@ -5,7 +5,7 @@
 //! lives as long as the site's salt: who takes the next step under another salt is not known to be the same.
 //!
 //! Under daily salts the visitors of days add up: of closed days, `daily` has how far they came in each funnel of the
-//! configuration ([`dimension()`]). Filtered funnels, and those of a reader's own, are counted from events.
+//! configuration (`dimension`). Filtered funnels, and those of a reader's own, are counted from events.
 //!
 //! Promises that small numbers stay hidden, and with them the differences that would tell them: a step that fewer than
 //! `k` visitors reached, or that fewer than `k` of those shown before it missed, has no number.

@@ -8,6 +8,7 @@ import * as dashboard from "./scenarios/dashboard.mjs";
 import * as device from "./scenarios/device.mjs";
 import * as events from "./scenarios/events.mjs";
 import * as measuring from "./scenarios/measuring.mjs";
+import * as oidc from "./scenarios/oidc.mjs";
 import * as plausible from "./scenarios/plausible.mjs";
 import * as policy from "./scenarios/policy.mjs";
 import * as rights from "./scenarios/rights.mjs";
@@ -15,7 +16,7 @@ import * as signing from "./scenarios/signing.mjs";
 import * as vitals from "./scenarios/vitals.mjs";
 
 const scenarios = {};
-for (const file of [access, adapters, banner, consent, dashboard, device, events, measuring, plausible, policy, rights, signing, vitals]) {
+for (const file of [access, adapters, banner, consent, dashboard, device, events, measuring, oidc, plausible, policy, rights, signing, vitals]) {
   for (const [name, scenario] of Object.entries(file)) {
     if (name in scenarios) throw new Error("two scenarios are called " + name);
     scenarios[name] = scenario;
