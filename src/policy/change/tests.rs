@@ -184,8 +184,7 @@ fn a_new_site_touches_no_consent_but_that_of_a_group_it_joins() {
 /// Keys that the policy says nothing about, because they change nothing for a visitor. (`site.geo` says how closely
 /// a visit may be placed, whatever the data files know; excluded networks would tell where the operator sits.)
 const OUTSIDE: &str = "\
-    access.allow_http access.log_days access.mode access.oidc_claim access.oidc_client_id access.oidc_issuer \
-    access.oidc_secret_file access.proxy_header access.session_hours access.session_idle_minutes \
+    access.allow_http access.log_days access.mode access.oidc_claim access.proxy_header access.session_hours access.session_idle_minutes \
     batch.max_age_ms batch.max_rows batch.retry_max_ms batch.retry_min_ms \
     consent.key_file data.directory \
     enrich.agent_patterns enrich.crawler_patterns enrich.geo_city enrich.geo_country \
