@@ -11,11 +11,11 @@ use tokio::sync::{Notify, watch};
 
 use super::{DemoArgs, ServeArgs};
 use crate::clock;
-use crate::config::settings::{Environment, Mode};
+use crate::config::settings::{Environment, Funnel, Mode};
 use crate::config::{Config, load};
 use crate::demo;
 use crate::demo::traffic::record::Record;
-use crate::demo::traffic::{Fill, countries_file};
+use crate::demo::traffic::{FUNNELS, Fill, countries_file};
 use crate::run::{self, Control, Ready};
 
 pub(super) fn serve(args: &ServeArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
@@ -118,6 +118,15 @@ fn demo_config(args: &DemoArgs, has_traffic: bool) -> anyhow::Result<Config> {
     settings.data.directory = args.data.clone();
     if has_traffic {
         settings.enrich.geo_country = Some(countries_file(&args.data));
+        for (id, name, steps) in FUNNELS {
+            let site = settings.sites.iter_mut().find(|site| site.id == id);
+            if let Some(site) = site {
+                site.funnels.push(Funnel {
+                    name: name.to_owned(),
+                    steps: steps.iter().map(|step| (*step).to_owned()).collect(),
+                });
+            }
+        }
     }
     // A demo is to be looked at. Beyond this machine it asks for a password like any other.
     match args.admin.ip().is_loopback() {

@@ -39,6 +39,20 @@ use crate::salts::period::{date_of, local_day, start_of};
 /// as soon as it is stored.
 pub const MOST_DAYS: u16 = 394;
 
+/// Funnels that the made-up visits go through: site, name, steps.
+pub const FUNNELS: [(&str, &str, &[&str]); 2] = [
+    (
+        "portal",
+        "Invoices",
+        &["Visit /", "Visit /betaling", "Invoice paid"],
+    ),
+    (
+        "pernexus",
+        "Trials",
+        &["Visit /", "Visit /proev-gratis", "Trial"],
+    ),
+];
+
 /// What is to be made up.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]

@@ -172,5 +172,15 @@ mod tests {
                 );
             }
         }
+        for (id, _, steps) in super::super::FUNNELS {
+            let profile = PROFILES.iter().find(|profile| profile.site == id).unwrap();
+            for step in steps {
+                let is_page = step
+                    .strip_prefix("Visit ")
+                    .is_some_and(|path| profile.pages.iter().any(|page| page.path == path));
+                let is_act = profile.acts.iter().any(|act| act.name == *step);
+                assert!(is_page || is_act, "{id}: {step}");
+            }
+        }
     }
 }
