@@ -365,7 +365,7 @@ pub(super) fn begin(gate: &Gate, head: &Parts, name: &str, epoch: &str, next: &s
     let n_sessions = i64::try_from(gate.sessions.len()).unwrap_or(i64::MAX);
     gate.metrics.sessions.set(n_sessions);
     let mut reply = see_other(next);
-    let browser = browser_cookie(gate, name);
+    let browser = browser_cookie(gate, if gate.has_passwords() { name } else { "" });
     let cookies = [
         gate.set_cookie("session", &id, None),
         gate.set_cookie("browser", &browser, Some(BROWSER_S)),
@@ -376,7 +376,8 @@ pub(super) fn begin(gate: &Gate, head: &Parts, name: &str, epoch: &str, next: &s
     reply
 }
 
-/// What tells a browser that a user has signed in with: a random number and its MAC with the user's name.
+/// What tells a browser that a user has signed in with: a random number and its MAC with the user's name; without one where
+/// it is known only afterwards who signs in.
 fn browser_cookie(gate: &Gate, name: &str) -> String {
     let number = new_id();
     let mac = browser_mac(gate, name, &number);
@@ -390,7 +391,7 @@ fn browser_mac(gate: &Gate, name: &str, number: &str) -> String {
     URL_SAFE_NO_PAD.encode(hasher.finalize().as_bytes())
 }
 
-fn known_browser(gate: &Gate, head: &Parts, name: &str) -> Option<String> {
+pub(super) fn known_browser(gate: &Gate, head: &Parts, name: &str) -> Option<String> {
     let shown = cookie(&head.headers, gate.cookie_name("browser"))?;
     let (number, mac) = shown.split_once('.')?;
     let expected = browser_mac(gate, name, number);

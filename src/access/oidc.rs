@@ -20,11 +20,12 @@ use url::form_urlencoded;
 
 use super::book::name_of;
 use super::gate::{Action, Gate, see_other};
-use super::http::{begin, keep_language, language_of, local_path, login_page, next_of};
+use super::http::{begin, known_browser, language_of, local_path, login_page, next_of};
 use super::provider::{Attempt, Fault};
 use super::session::new_id;
 use super::throttle::By;
 use crate::client::Client;
+use crate::config::settings::OidcClaim;
 use crate::policy::language::Language;
 use crate::route::{Reply, cookie};
 
@@ -79,19 +80,13 @@ pub(super) async fn callback(gate: &Gate, head: &Parts, peer: IpAddr) -> Reply {
     if !bool::from(state.as_bytes().ct_eq(attempt.state.as_bytes())) {
         return stale(gate, head, language);
     }
-    // RFC 9207: of several providers one could pass a code on to another.
-    let issuer = asked(head, "iss");
-    let code = asked(head, "code");
-    if code.is_empty() || !(issuer.is_empty() || issuer == rules.issuer) {
-        let fault = language.pick(
-            "You were not signed in there. Please try again.",
-            "Du blev ikke logget ind dér. Prøv igen.",
-        );
-        return refused(gate, head, next, fault.to_owned()).await;
-    }
     let address = Client::read(&head.headers, peer, &gate.trusted_proxies).address;
     let address = address.to_string();
-    let counted = [(By::Address, address.as_bytes())];
+    let browser = known_browser(gate, head, "");
+    let counted: [(By, &[u8]); 1] = match &browser {
+        Some(browser) => [(By::Browser, browser.as_bytes())],
+        None => [(By::Address, address.as_bytes())],
+    };
     if let Err(wait) = gate.throttle.take(&counted, gate.now_ms()) {
         let throttled = gate.metrics.sign_ins.with_label_values(&["throttled"]);
         throttled.inc();
@@ -104,11 +99,26 @@ pub(super) async fn callback(gate: &Gate, head: &Parts, peer: IpAddr) -> Reply {
         reply.headers_mut().insert(RETRY_AFTER, seconds.into());
         return over(gate, reply);
     }
+    // RFC 9207: of several providers one could pass a code on to another.
+    let issuer = asked(head, "iss");
+    let code = asked(head, "code");
+    if code.is_empty() || !(issuer.is_empty() || issuer == rules.issuer) {
+        let fault = language.pick(
+            "You were not signed in there. Please try again.",
+            "Du blev ikke logget ind dér. Prøv igen.",
+        );
+        return refused(gate, head, next, fault.to_owned()).await;
+    }
     let vouched = match provider.name(code, &attempt).await {
         Ok(vouched) => vouched,
-        Err(fault) => return over(gate, failed(gate, head, next, &fault).await),
+        Err(fault) => {
+            if matches!(fault, Fault::Away(_)) {
+                gate.throttle.give_back(&counted);
+            }
+            return over(gate, failed(gate, head, next, &fault).await);
+        }
     };
-    let name = name_of(&vouched).unwrap_or_default();
+    let name = name_here(rules.claim, &vouched).unwrap_or_default();
     let book = gate.book_now().await;
     let Some(user) = book.users.get(&name) else {
         let fault = language.pick(
@@ -128,6 +138,16 @@ pub(super) async fn callback(gate: &Gate, head: &Parts, peer: IpAddr) -> Reply {
     gate.metrics.sign_ins.with_label_values(&["in"]).inc();
     gate.note_of(&name, Action::SignIn, "").await;
     over(gate, begin(gate, head, &name, &user.epoch, &next))
+}
+
+/// The name here of whom the provider vouches for. Two people there must not be one here: capitals are let go of in
+/// ASCII and in e-mail addresses alone, which mail systems take for the same; other names have to be spelt as here.
+fn name_here(claim: OidcClaim, vouched: &str) -> Option<String> {
+    let spelt = match claim {
+        OidcClaim::Email => vouched.to_ascii_lowercase(),
+        OidcClaim::PreferredUsername | OidcClaim::Sub => vouched.to_owned(),
+    };
+    name_of(&spelt).ok().filter(|name| *name == spelt)
 }
 
 /// The numbers of a sign-in, of its cookie.
@@ -182,8 +202,10 @@ async fn refused(gate: &Gate, head: &Parts, next: String, fault: String) -> Repl
     gate.metrics.sign_ins.with_label_values(&["refused"]).inc();
     // Who it is stands in no log: nobody here knows them.
     gate.note_of("", Action::Refused, "sign_in").await;
-    let reply = login_page(gate, head, next, &fault, StatusCode::FORBIDDEN);
-    over(gate, keep_language(head, reply))
+    over(
+        gate,
+        login_page(gate, head, next, &fault, StatusCode::FORBIDDEN),
+    )
 }
 
 /// Nobody can tell who it is.
@@ -213,4 +235,34 @@ async fn failed(gate: &Gate, head: &Parts, next: String, fault: &Fault) -> Reply
         gate.note_of("", Action::Refused, "sign_in").await;
     }
     login_page(gate, head, next, text, status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_people_at_the_provider_are_never_one_here() {
+        use OidcClaim::{Email, PreferredUsername, Sub};
+        for (claim, vouched, name) in [
+            (Email, "Anna@Example.test", Some("anna@example.test")),
+            // U+212A is lower-cased to k, U+0130 to i and a dot.
+            (Email, "\u{212a}im@example.test", None),
+            (Email, "\u{130}da@example.test", None),
+            (Email, " anna@example.test", None),
+            (PreferredUsername, "anna", Some("anna")),
+            (PreferredUsername, "Anna", None),
+            (PreferredUsername, "\u{212a}im", None),
+            (
+                Sub,
+                "0b7f2c9e-51aa-4c0e-9d7e-2f6a1c3b4d5e",
+                Some("0b7f2c9e-51aa-4c0e-9d7e-2f6a1c3b4d5e"),
+            ),
+            (Sub, "AbC", None),
+            (Sub, "auth0|abc", None),
+            (Sub, "", None),
+        ] {
+            assert_eq!(name_here(claim, vouched).as_deref(), name, "{vouched:?}");
+        }
+    }
 }

@@ -22,8 +22,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use openidconnect::core::{
     CoreAuthPrompt, CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod,
-    CoreJwsSigningAlgorithm as Signed, CoreProviderMetadata, CoreRequestTokenError,
-    CoreUserInfoClaims,
+    CoreErrorResponseType, CoreJwsSigningAlgorithm as Signed, CoreProviderMetadata,
+    CoreRequestTokenError, CoreUserInfoClaims,
 };
 use openidconnect::{
     AuthType, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken,
@@ -367,6 +367,14 @@ fn unbelieved(error: &ClaimsVerificationError) -> String {
 
 fn of_tokens(error: CoreRequestTokenError<FetchError>) -> Fault {
     match error {
+        RequestTokenError::ServerResponse(said)
+            if matches!(
+                said.error(),
+                CoreErrorResponseType::InvalidClient | CoreErrorResponseType::UnauthorizedClient
+            ) =>
+        {
+            Fault::Away("it does not take access.oidc_client_id and its secret".into())
+        }
         // Its code alone (RFC 6749, section 5.2): descriptions may name somebody.
         RequestTokenError::ServerResponse(said) => Fault::Unbelieved(format!("{:?}", said.error())),
         RequestTokenError::Request(error) => Fault::Away(error.to_string()),

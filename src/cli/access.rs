@@ -35,14 +35,14 @@ pub(super) struct UsersArgs {
 enum UsersAction {
     /// Add a user; the password is asked for, or read as one line from standard input.
     Add {
-        /// What they sign in with; also their name at the proxy.
+        /// What they sign in with; also their name at the proxy or the OpenID provider.
         name: String,
         #[command(flatten)]
         standing: StandingArgs,
         /// Print a link by which they choose a password themselves.
         #[arg(long, conflicts_with = "no_password")]
         invite: bool,
-        /// Without a password, where a proxy signs them in.
+        /// Without a password, where a proxy or an OpenID provider says who they are.
         #[arg(long)]
         no_password: bool,
         #[command(flatten)]
@@ -327,10 +327,10 @@ pub(super) fn users(args: &UsersArgs, environment: &Environment) -> anyhow::Resu
         UsersAction::Remove { name, data } => {
             let place = place(data, environment)?;
             place.change(|book| Ok((book.remove_user(name)?, format!("user remove: {name}"))))?;
-            let is_last = place.book.now().has_no_admin();
+            let is_last = place.book.now().names_no_admin();
             let hint = match is_last {
                 true => {
-                    " Nobody is left who could let others in: brine prints a set-up link at its next start."
+                    " Nobody is left who could let others in: `brine users add NAME --role admin`, or in mode password the set-up link of brine's next start."
                 }
                 false => "",
             };

@@ -87,8 +87,10 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) -> Access {
     });
     let is_local = settings.server.admin.ip().is_loopback();
     let is_https = url.as_ref().is_some_and(|url| url.scheme() == "https");
+    // A proxy may stand between: what counts is how people get here.
+    let is_local = is_local && url.as_ref().is_none_or(is_loopback);
     match written.mode {
-        Mode::Open if !is_local => faults.add(
+        Mode::Open if !settings.server.admin.ip().is_loopback() => faults.add(
             "access.mode",
             written.mode,
             "only where server.admin is a loopback address: everybody who reaches it may look",
@@ -96,7 +98,7 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) -> Access {
         Mode::Password | Mode::Proxy | Mode::Oidc if !is_local && !is_https && !written.allow_http => faults.add(
             "access.url",
             &written.url,
-            "server.admin is reached from outside of this machine: name the https address that people use \
+            "people come from outside of this machine: name the https address that people use \
              (of a proxy that ends TLS), so that no password and no session travels in the clear; or set \
              access.allow_http",
         ),
@@ -152,6 +154,16 @@ pub(super) fn check(settings: &Settings, faults: &mut Faults) -> Access {
     }
 }
 
+/// Tells whether an address is of this machine alone.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 /// Whether this build can ask an OpenID provider.
 const HAS_OIDC: bool = cfg!(feature = "oidc");
 
@@ -173,12 +185,7 @@ fn oidc(written: &settings::Access, faults: &mut Faults) -> Option<Oidc> {
     let issuer = written.oidc_issuer.as_deref().unwrap_or_default();
     // Whoever can change what the provider says can be anybody here.
     let url = Url::parse(issuer).ok().filter(|url| {
-        let is_safe = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
+        let is_safe = is_loopback(url);
         let is_bare =
             url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
         is_bare
@@ -245,6 +252,10 @@ mod tests {
             (vec![outside, mode("open"), https], "access.mode"),
             (
                 vec![outside, ("ACCESS__URL", "http://stats.example.test")],
+                "access.url",
+            ),
+            (
+                vec![("ACCESS__URL", "http://stats.example.test")],
                 "access.url",
             ),
             (vec![mode("proxy"), https], "server.trusted_proxies"),
