@@ -133,6 +133,20 @@ impl Job {
         Ok(())
     }
 
+    /// The same while something takes long that has no steps.
+    pub(super) async fn while_ticking<T>(
+        &self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, StoreError> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                () = tokio::time::sleep(RENEW) => self.tick().await?,
+            }
+        }
+    }
+
     fn hold(&self, claim: Option<Claim>) {
         let held = claim.map(|claim| (claim, Instant::now()));
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = held;

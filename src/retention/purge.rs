@@ -218,22 +218,21 @@ impl Job {
             (true, Some(settled)) => format!(" AND {}", settled.sql()),
             _ => String::new(),
         };
-        for partitions in deleted.chunks(AT_ONCE) {
-            let marker = format!("{0} = {0}", u64::from_le_bytes(random_bytes()));
-            let changes: Vec<String> = partitions
-                .iter()
-                .map(|p| {
-                    format!(
-                        "DELETE IN PARTITION ID '{}' WHERE ({marker}) AND ({condition}){settled}",
-                        p.partition
-                    )
-                })
-                .collect();
-            self.store
-                .mutate(table, &marker, &changes.join(", "))
-                .await?;
-            self.tick().await?;
+        if deleted.is_empty() {
+            return Ok(());
         }
+        // One change for all of them: each touches every part of the table, also those that it leaves as they are.
+        let marker = format!("{0} = {0}", u64::from_le_bytes(random_bytes()));
+        let ids: Vec<String> = deleted
+            .iter()
+            .map(|p| format!("'{}'", p.partition))
+            .collect();
+        let change = format!(
+            "DELETE WHERE ({marker}) AND _partition_id IN ({}) AND ({condition}){settled}",
+            ids.join(", ")
+        );
+        let changed = self.store.mutate(table, &marker, &change);
+        self.while_ticking(changed).await??;
         Ok(())
     }
 

@@ -9,8 +9,10 @@
 //! Dates are compared with the date in UTC: a site east of it keeps its rows for some hours longer than its own
 //! midnight, one west of it for some hours shorter.
 
+use std::collections::BTreeSet;
+
 use crate::config::retention::{Keep, Retention};
-use crate::config::{SiteId, Sites};
+use crate::config::{Site, SiteId, Sites};
 use crate::event::Event;
 use crate::policy::statement::DENIAL_DAYS;
 
@@ -176,6 +178,12 @@ pub struct Rules {
     removed: Vec<Removed>,
 }
 
+/// The steps of a site's funnels; two with the same steps are one.
+fn funnels_of(site: &Site) -> Vec<Vec<String>> {
+    let each = site.funnels.iter().map(|funnel| funnel.steps.clone());
+    each.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 impl Rules {
     /// Takes the rules of the configuration.
     pub fn new(today: u16, k: u32, retention: &Retention, sites: &Sites) -> Rules {
@@ -184,11 +192,7 @@ impl Rules {
             scope: site.scope.clone(),
             keep: site.keep,
             time_zone: site.time_zone.iana_name().unwrap_or("UTC").to_owned(),
-            funnels: site
-                .funnels
-                .iter()
-                .map(|funnel| funnel.steps.clone())
-                .collect(),
+            funnels: funnels_of(site),
             is_held: site.legal_hold.is_some(),
         };
         Rules {

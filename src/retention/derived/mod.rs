@@ -304,7 +304,8 @@ async fn stale(
         }
         if let Some(before) = before {
             work.known.insert(print.site.clone());
-            if is_over && print.n_beside < before.n_beside {
+            // Purged, by a retention that may be longer by now; an erasure has its days counted from what is left.
+            if (is_over || is_same) && print.n_beside < before.n_beside {
                 work.carried.insert(print.site.clone(), before.n_beside);
             }
         }

@@ -236,31 +236,30 @@ impl Day {
         funnels.map(|steps| funnel::number(steps)).collect()
     }
 
-    /// How far visitors came; none where no site has a funnel. Steps that nobody reached have no row.
-    pub(super) fn funnels_sql(&self) -> Option<String> {
-        let mut counted = Vec::new();
-        for site in &self.daily {
-            for steps in self.funnels.get(site).into_iter().flatten() {
-                let (events, step) = (self.events(from_ref(site)), funnel::is_step(steps));
-                let levels = funnel::levels(steps, &format!("events WHERE {events} AND {step}"));
-                counted.push(format!(
-                    "SELECT {} AS site, '{}' AS dimension, {} AS reached FROM ({levels})",
-                    text(site),
-                    funnel::dimension(funnel::number(steps)),
-                    funnel::reached(steps.len()),
-                ));
-            }
-        }
-        (!counted.is_empty()).then(|| {
-            format!(
-                "INSERT INTO daily_next (site, day, dimension, value, visitors, counting) \
-                 SELECT site, toDate({}), dimension, toString(step), n, {} FROM ({}) \
-                 ARRAY JOIN reached AS n, arrayEnumerate(reached) AS step WHERE n > 0",
-                self.day,
-                self.counting,
-                counted.join(" UNION ALL ")
-            )
-        })
+    /// How far visitors came: a statement a funnel, because steps may be long and a statement may not. Steps that nobody
+    /// reached have no row.
+    pub(super) fn funnels_sql(&self) -> Vec<String> {
+        let of_site = |site: &String| {
+            let funnels = self.funnels.get(site).into_iter().flatten();
+            let statements = funnels.map(|steps| self.funnel_sql(site, steps));
+            statements.collect::<Vec<_>>()
+        };
+        self.daily.iter().flat_map(of_site).collect()
+    }
+
+    fn funnel_sql(&self, site: &String, steps: &[String]) -> String {
+        let (events, step) = (self.events(from_ref(site)), funnel::is_step(steps));
+        format!(
+            "INSERT INTO daily_next (site, day, dimension, value, visitors, counting) \
+             SELECT {}, toDate({}), '{}', toString(step), n, {} FROM (SELECT {} AS reached FROM ({})) \
+             ARRAY JOIN reached AS n, arrayEnumerate(reached) AS step WHERE n > 0",
+            text(site),
+            self.day,
+            funnel::dimension(funnel::number(steps)),
+            self.counting,
+            funnel::reached(steps.len()),
+            funnel::levels(steps, &format!("events WHERE {events} AND {step}")),
+        )
     }
 
     /// Web vitals of the whole site and of its pages.
