@@ -141,6 +141,18 @@ export const dashboard_is_used = (address, { hostile }) => withBrowser(async (br
   assert.equal(await first(".tiles strong"), "7");
   assert.equal(await page.$eval("#props [aria-current]", (link) => link.textContent), "plan");
 
+  // The form of the funnel: its steps stand in the address, before the place on the page.
+  await page.goto(`${base(address)}/d/portal?lang=en`);
+  const inputs = await page.$$("#funnel [name=step]");
+  await inputs[0].type("Visit /a");
+  await inputs[1].type("Signup");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#funnel .bars");
+  assert.match(page.url(), /\?.*step=Visit\+%2Fa&step=Signup.*#funnel$/);
+  const steps = (of) => of.$$eval("#funnel .bars tbody tr", (rows) => rows.map((row) => row.textContent));
+  const counted = await steps(page);
+  assert.match(counted[2], /^Signup/);
+
   // The live figure comes over one connection, however many there are of it.
   const watched = () => page.requests.filter((request) => request.endsWith("/now")).length;
   const n = watched();
@@ -154,5 +166,10 @@ export const dashboard_is_used = (address, { hostile }) => withBrowser(async (br
   assert.ok(path.startsWith("M"), path);
   const elsewhere = plain.requests.filter((request) => /https?:/.test(request));
   assert.deepEqual(elsewhere, []);
+  const fields = await plain.$$("#funnel [name=step]");
+  await fields[0].type("Visit /a");
+  await fields[1].type("Signup");
+  await Promise.all([plain.waitForNavigation(), plain.keyboard.press("Enter")]);
+  assert.deepEqual(await steps(plain), counted);
   assert.deepEqual(page.faults, []);
 });
