@@ -227,6 +227,7 @@ pub(super) async fn panel(
     let status = counted.as_ref().map_or_else(status_of, |_| StatusCode::OK);
     let mut shown = page::shown(view, panel, tab, counted.as_ref(), &base);
     shown.more = None;
+    shown.is_whole = true;
     for (row, href) in
         shown
             .rows

@@ -186,6 +186,8 @@ pub(super) struct Shown {
     pub(super) note: String,
     pub(super) csv: String,
     pub(super) more: Option<String>,
+    /// It has a page of its own, with more columns than a phone has room for.
+    pub(super) is_whole: bool,
 }
 
 /// A row of a panel.
@@ -290,6 +292,16 @@ impl Controls {
 impl Shown {
     fn map_box() -> String {
         format!("0 0 {} {}", COLUMNS * 10, ROWS * 10)
+    }
+
+    /// The length of the longest figure of the hours, as far as the style tells lengths apart.
+    fn hour_characters(&self) -> usize {
+        let cells = self.hours.iter().flat_map(|row| &row.cells);
+        match cells.map(|(_, text)| text.chars().count()).max() {
+            Some(n @ 5..=7) => n,
+            Some(8..) => 9,
+            _ => 4,
+        }
     }
 }
 

@@ -53,6 +53,7 @@ pub(in super::super) fn shown(
         note: String::new(),
         csv: of_panel(format!("{base}/{}.csv", panel.id)),
         more: None,
+        is_whole: false,
     };
     let answer = match counted {
         Ok(answer) => answer,
