@@ -71,9 +71,12 @@ pub(super) fn number(value: f64, decimals: usize, language: Language) -> String 
 pub(super) fn change(metric: Metric, value: f64, language: Language) -> String {
     let sign = if value > 0.0 { "+" } else { "" };
     let unit = match metric {
-        Metric::BounceRate | Metric::ConsentRate | Metric::ConversionRate | Metric::Percentage => {
-            language.pick("pts", "pp")
-        }
+        Metric::BounceRate
+        | Metric::ConsentRate
+        | Metric::ConversionRate
+        | Metric::GroupConversionRate
+        | Metric::Percentage
+        | Metric::ScrollDepth => language.pick("pts", "pp"),
         _ => "%",
     };
     let decimals = usize::from(value.abs() < 10.0);
@@ -340,6 +343,7 @@ mod tests {
         assert_eq!(duration(7_260.0, Language::Da), "2 t 01 min");
         assert_eq!(change(Metric::Visitors, 12.34, Language::En), "+12 %");
         assert_eq!(change(Metric::BounceRate, -3.2, Language::Da), "−3,2 pp");
+        assert_eq!(change(Metric::ScrollDepth, 1.5, Language::En), "+1.5 pts");
         assert_eq!(figure(Metric::Lcp, None, "", Language::En), NONE);
         assert_eq!(
             figure(Metric::TotalRevenue, Some(12.5), "DKK", Language::Da),
