@@ -342,3 +342,16 @@ pub(super) fn fault(error: &QueryError, language: Language) -> String {
             .into(),
     }
 }
+
+#[cfg(test)]
+mod testing {
+    use hyper::Request;
+
+    use super::super::view::View;
+
+    /// The view of an address.
+    pub(super) fn view(address: &str) -> View {
+        let request = Request::builder().uri(address).body(()).unwrap();
+        View::read(&request.into_parts().0)
+    }
+}
