@@ -174,6 +174,13 @@ pub(super) fn date(date: Date, language: Language) -> String {
     }
 }
 
+/// Writes date and time on a clock, which it does not name.
+pub(super) fn moment(at: Timestamp, zone: &TimeZone, language: Language) -> String {
+    let at = zone.to_datetime(at);
+    let day = date(at.date(), language);
+    format!("{day} {:02}:{:02}", at.hour(), at.minute())
+}
+
 /// Writes a point of time of a graph, by its label in the query API.
 pub(super) fn point(label: &str, step: &str, language: Language) -> String {
     let parsed: Option<Date> = label.get(..10).and_then(|date| date.parse().ok());

@@ -17,7 +17,7 @@ use crate::config::Site;
 use crate::policy::language::Language;
 use crate::stats::QueryError;
 
-pub(super) use self::controls::{controls, range_text};
+pub(super) use self::controls::controls;
 pub(super) use self::extras::{funnel, marks};
 pub(super) use self::figures::{consent, main_graph, notes, tiles};
 pub(super) use self::panels::{filter_hrefs, panels, shown};
