@@ -262,12 +262,50 @@ pub(super) fn value(dimension: &str, value: &str, language: Language) -> String 
         ("visit:weekday", day) => {
             return weekday(day.parse().unwrap_or(1), language).to_owned();
         }
-        ("visit:device", "desktop") => ("Desktop", "Computer"),
-        ("visit:device", "mobile") => ("Mobile", "Mobil"),
-        ("visit:device", "tablet") => ("Tablet", "Tablet"),
+        ("visit:device", "Console") => ("Console", "Spillekonsol"),
+        ("visit:device", "Desktop") => ("Desktop", "Computer"),
+        ("visit:device", "Mobile") => ("Mobile", "Mobil"),
+        ("visit:device", "Tablet") => ("Tablet", "Tablet"),
+        ("visit:device", "TV") => ("TV", "Tv"),
+        ("visit:channel", name) => (name, channel(name)),
+        ("visit:platform", "android") => ("Android", "Android"),
+        ("visit:platform", "ios") => ("iOS", "iOS"),
+        ("visit:platform", "linux") => ("Linux", "Linux"),
+        ("visit:platform", "macos") => ("macOS", "macOS"),
+        ("visit:platform", "tvos") => ("tvOS", "tvOS"),
+        ("visit:platform", "watchos") => ("watchOS", "watchOS"),
+        ("visit:platform", "web") => ("Web", "Web"),
+        ("visit:platform", "windows") => ("Windows", "Windows"),
+        ("visit:device" | "visit:browser" | "visit:os", "Other") | ("visit:platform", "other") => {
+            ("Other", "Andet")
+        }
         _ => return value.to_owned(),
     };
     language.pick(words.0, words.1).to_owned()
+}
+
+/// Names a channel in Danish: what `enrich` keeps is its English name.
+fn channel(name: &str) -> &str {
+    match name {
+        "Affiliates" => "Affiliate-partnere",
+        "AI Assistants" => "AI-assistenter",
+        "Audio" => "Lyd",
+        "Direct" => "Direkte",
+        "Display" => "Bannerannoncer",
+        "Email" => "E-mail",
+        "Internal" => "Internt",
+        "Organic Search" => "Organisk søgning",
+        "Organic Social" => "Organisk på sociale medier",
+        "Organic Video" => "Organisk video",
+        "Paid Other" => "Anden betalt trafik",
+        "Paid Search" => "Betalt søgning",
+        "Paid Social" => "Betalt på sociale medier",
+        "Paid Video" => "Betalt video",
+        "Push" => "Push-beskeder",
+        "Referral" => "Henvisninger",
+        "SMS" => "Sms",
+        other => other,
+    }
 }
 
 /// Names a dimension, for filters.
@@ -339,6 +377,8 @@ pub(super) fn operator(name: &str, language: Language) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::enrich::agent::names::Device;
+    use crate::enrich::referrer::channel::Channel;
 
     #[test]
     fn figures_are_written_as_each_language_does() {
@@ -356,6 +396,34 @@ mod tests {
             figure(Metric::TotalRevenue, Some(12.5), "DKK", Language::Da),
             "12,50 DKK"
         );
+    }
+
+    /// By the names that `enrich` keeps: another spelling of one would be shown as it is kept.
+    #[test]
+    fn what_is_kept_as_a_name_is_said_in_the_readers_language() {
+        let danish = |dimension, kept: &str| value(dimension, kept, Language::Da);
+        for device in Device::ALL {
+            let english = value("visit:device", device.name(), Language::En);
+            assert_eq!(english, device.name());
+        }
+        let devices =
+            [Device::Desktop, Device::Mobile].map(|device| danish("visit:device", device.name()));
+        assert_eq!(devices, ["Computer", "Mobil"]);
+        for known in Channel::ALL {
+            let name = known.name();
+            assert_ne!(danish("visit:channel", name), name);
+            assert_eq!(value("visit:channel", name, Language::En), name);
+        }
+        assert_eq!(danish("visit:platform", "ios"), "iOS");
+        assert_eq!(danish("visit:os", "Windows"), "Windows");
+    }
+
+    #[test]
+    fn a_moment_is_told_on_the_clock_of_the_site() {
+        let at: Timestamp = "2026-11-30T23:26:40Z".parse().unwrap();
+        let zone = TimeZone::get("Europe/Copenhagen").unwrap();
+        assert_eq!(moment(at, &zone, Language::En), "1 Dec 2026 00:26");
+        assert_eq!(moment(at, &zone, Language::Da), "1. dec. 2026 00:26");
     }
 
     #[test]
