@@ -42,7 +42,9 @@
     const form = event.target;
     if (form.method !== "get") return;
     event.preventDefault();
-    follow(form.getAttribute("action") + "?" + new URLSearchParams(new FormData(form)));
+    const url = new URL(form.getAttribute("action"), location.href);
+    url.search = new URLSearchParams(new FormData(form));
+    follow(url.href);
   });
 
   addEventListener("popstate", () => follow(location.href, true));

@@ -98,7 +98,8 @@ impl Graph {
             point.width = step;
         }
         let values = |point: &Point| [point.value, point.earlier_value].into_iter().flatten();
-        let top = ceiling(points.iter().flat_map(values).fold(0.0, f64::max));
+        let values: Vec<f64> = points.iter().flat_map(values).collect();
+        let top = ceiling(&values);
         let at = |i: usize, value: f64| (step * (i as f64 + 0.5), HEIGHT * (1.0 - value / top));
         let now: Vec<Option<f64>> = points
             .iter()
@@ -204,14 +205,19 @@ fn path(
     (line, dots)
 }
 
-/// The next number that an axis may end at: 1, 1.5, 2, 3, 4, 5, 6, 8 or 10 times a power of ten.
-fn ceiling(value: f64) -> f64 {
-    if value <= 0.0 || !value.is_finite() {
-        return 1.0;
+/// The next number that an axis may end at: 1, 1.5, 2, 3, 4, 5, 6, 8 or 10 times a power of ten. Of whole numbers its
+/// half is whole, too, which is written beside the middle.
+fn ceiling(values: &[f64]) -> f64 {
+    let is_whole = values.iter().all(|value| value.fract() == 0.0);
+    let most = values.iter().copied().fold(0.0, f64::max);
+    if most <= 0.0 || !most.is_finite() {
+        return if is_whole { 2.0 } else { 1.0 };
     }
-    let power = 10_f64.powf(value.log10().floor());
+    let power = 10_f64.powf(most.log10().floor());
     let steps = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
-    let step = steps.into_iter().find(|step| step * power >= value);
+    let step = steps
+        .into_iter()
+        .find(|step| step * power >= most && (!is_whole || step * power % 2.0 == 0.0));
     step.unwrap_or(10.0) * power
 }
 
@@ -326,13 +332,16 @@ mod tests {
     #[test]
     fn an_axis_ends_at_a_round_number() {
         for (value, end) in [
-            (0.0, 1.0),
-            (1.0, 1.0),
+            (0.0, 2.0),
+            (1.0, 2.0),
+            (3.0, 4.0),
             (7.0, 8.0),
+            (11.0, 20.0),
             (101.0, 150.0),
             (0.03, 0.03),
+            (12.5, 15.0),
         ] {
-            assert!((ceiling(value) - end).abs() < 1e-9, "{value}");
+            assert!((ceiling(&[value]) - end).abs() < 1e-9, "{value}");
         }
     }
 

@@ -54,7 +54,7 @@ impl SiteRow {
         graph: Option<&Answer>,
         (step, now_label): (&str, &str),
     ) -> SiteRow {
-        let mut tiles = top.map_or_else(|_| Vec::new(), |top| page::tiles(view, top));
+        let mut tiles = top.map_or_else(|_| Vec::new(), |top| page::tiles(view, top, None));
         tiles.truncate(SHOWN);
         let line = graph.map(|answer| {
             let point = |label: &String| {

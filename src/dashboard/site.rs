@@ -96,10 +96,12 @@ pub(super) async fn one(
         view.path = format!("{base}/graph.csv");
         view.tabs.clear();
     });
+    let oldest = oldest.unwrap_or_default();
+    let first = oldest.map(date_of);
     let main: Option<Main> = graph
         .as_ref()
         .ok()
-        .map(|answer| page::main_graph(view, step, answer, &now_label, graph_csv, &days));
+        .map(|answer| page::main_graph(view, step, answer, &now_label, graph_csv, &days, first));
     let shown = tabs.iter().zip(&panels).map(|((panel, tab, _), counted)| {
         let mut shown = page::shown(view, panel, tab, counted.as_ref(), &base);
         if panel.id == props::ID {
@@ -118,13 +120,7 @@ pub(super) async fn one(
         }
         _ => None,
     };
-    let health = health::lines(
-        &dashboard.collector,
-        site,
-        view,
-        oldest.unwrap_or_default(),
-        asker.now,
-    );
+    let health = health::lines(&dashboard.collector, site, view, oldest, asker.now);
     let shown = SitePage {
         funnel: fault.is_empty().then(|| {
             let lost = top.as_ref().map_or(Lost::Nothing, |top| top.lost);
@@ -140,16 +136,17 @@ pub(super) async fn one(
         live: live_figure(view, site, now.as_ref().ok()),
         tiles: top
             .as_ref()
-            .map_or_else(|_| Vec::new(), |top| page::tiles(view, top)),
+            .map_or_else(|_| Vec::new(), |top| page::tiles(view, top, first)),
         graph: main,
         panels: if fault.is_empty() {
             shown.collect()
         } else {
             Vec::new()
         },
-        notes: top
-            .as_ref()
-            .map_or_else(|_| Vec::new(), |top| page::notes(view, top)),
+        notes: top.as_ref().map_or_else(
+            |_| Vec::new(),
+            |top| page::notes(view, &site.time_zone, top),
+        ),
         fault,
     };
     reply::page(status, &shown, view.language, head)
@@ -227,6 +224,7 @@ pub(super) async fn panel(
     let status = counted.as_ref().map_or_else(status_of, |_| StatusCode::OK);
     let mut shown = page::shown(view, panel, tab, counted.as_ref(), &base);
     shown.more = None;
+    shown.is_whole = true;
     for (row, href) in
         shown
             .rows

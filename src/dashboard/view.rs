@@ -177,6 +177,14 @@ impl View {
         }
     }
 
+    /// Tells whether the period begins and ends at instants, not with days.
+    pub(super) fn is_of_instants(&self) -> bool {
+        match &self.period {
+            Period::Keyword(word) => matches!(word.as_str(), "24h" | "30m"),
+            Period::Dates(from, _) => from.len() > "2026-11-01".len(),
+        }
+    }
+
     /// Returns `include.comparisons` of the query API.
     pub(super) fn comparisons(&self) -> Option<Value> {
         if self.period == Period::Keyword("all".into()) {

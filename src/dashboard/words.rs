@@ -71,9 +71,12 @@ pub(super) fn number(value: f64, decimals: usize, language: Language) -> String 
 pub(super) fn change(metric: Metric, value: f64, language: Language) -> String {
     let sign = if value > 0.0 { "+" } else { "" };
     let unit = match metric {
-        Metric::BounceRate | Metric::ConsentRate | Metric::ConversionRate | Metric::Percentage => {
-            language.pick("pts", "pp")
-        }
+        Metric::BounceRate
+        | Metric::ConsentRate
+        | Metric::ConversionRate
+        | Metric::GroupConversionRate
+        | Metric::Percentage
+        | Metric::ScrollDepth => language.pick("pts", "pp"),
         _ => "%",
     };
     let decimals = usize::from(value.abs() < 10.0);
@@ -171,6 +174,13 @@ pub(super) fn date(date: Date, language: Language) -> String {
     }
 }
 
+/// Writes date and time on a clock, which it does not name.
+pub(super) fn moment(at: Timestamp, zone: &TimeZone, language: Language) -> String {
+    let at = zone.to_datetime(at);
+    let day = date(at.date(), language);
+    format!("{day} {:02}:{:02}", at.hour(), at.minute())
+}
+
 /// Writes a point of time of a graph, by its label in the query API.
 pub(super) fn point(label: &str, step: &str, language: Language) -> String {
     let parsed: Option<Date> = label.get(..10).and_then(|date| date.parse().ok());
@@ -252,12 +262,50 @@ pub(super) fn value(dimension: &str, value: &str, language: Language) -> String 
         ("visit:weekday", day) => {
             return weekday(day.parse().unwrap_or(1), language).to_owned();
         }
-        ("visit:device", "desktop") => ("Desktop", "Computer"),
-        ("visit:device", "mobile") => ("Mobile", "Mobil"),
-        ("visit:device", "tablet") => ("Tablet", "Tablet"),
+        ("visit:device", "Console") => ("Console", "Spillekonsol"),
+        ("visit:device", "Desktop") => ("Desktop", "Computer"),
+        ("visit:device", "Mobile") => ("Mobile", "Mobil"),
+        ("visit:device", "Tablet") => ("Tablet", "Tablet"),
+        ("visit:device", "TV") => ("TV", "Tv"),
+        ("visit:channel", name) => (name, channel(name)),
+        ("visit:platform", "android") => ("Android", "Android"),
+        ("visit:platform", "ios") => ("iOS", "iOS"),
+        ("visit:platform", "linux") => ("Linux", "Linux"),
+        ("visit:platform", "macos") => ("macOS", "macOS"),
+        ("visit:platform", "tvos") => ("tvOS", "tvOS"),
+        ("visit:platform", "watchos") => ("watchOS", "watchOS"),
+        ("visit:platform", "web") => ("Web", "Web"),
+        ("visit:platform", "windows") => ("Windows", "Windows"),
+        ("visit:device" | "visit:browser" | "visit:os", "Other") | ("visit:platform", "other") => {
+            ("Other", "Andet")
+        }
         _ => return value.to_owned(),
     };
     language.pick(words.0, words.1).to_owned()
+}
+
+/// Names a channel in Danish: what `enrich` keeps is its English name.
+fn channel(name: &str) -> &str {
+    match name {
+        "Affiliates" => "Affiliate-partnere",
+        "AI Assistants" => "AI-assistenter",
+        "Audio" => "Lyd",
+        "Direct" => "Direkte",
+        "Display" => "Bannerannoncer",
+        "Email" => "E-mail",
+        "Internal" => "Internt",
+        "Organic Search" => "Organisk søgning",
+        "Organic Social" => "Organisk på sociale medier",
+        "Organic Video" => "Organisk video",
+        "Paid Other" => "Anden betalt trafik",
+        "Paid Search" => "Betalt søgning",
+        "Paid Social" => "Betalt på sociale medier",
+        "Paid Video" => "Betalt video",
+        "Push" => "Push-beskeder",
+        "Referral" => "Henvisninger",
+        "SMS" => "Sms",
+        other => other,
+    }
 }
 
 /// Names a dimension, for filters.
@@ -329,6 +377,8 @@ pub(super) fn operator(name: &str, language: Language) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::enrich::agent::names::Device;
+    use crate::enrich::referrer::channel::Channel;
 
     #[test]
     fn figures_are_written_as_each_language_does() {
@@ -340,11 +390,40 @@ mod tests {
         assert_eq!(duration(7_260.0, Language::Da), "2 t 01 min");
         assert_eq!(change(Metric::Visitors, 12.34, Language::En), "+12 %");
         assert_eq!(change(Metric::BounceRate, -3.2, Language::Da), "−3,2 pp");
+        assert_eq!(change(Metric::ScrollDepth, 1.5, Language::En), "+1.5 pts");
         assert_eq!(figure(Metric::Lcp, None, "", Language::En), NONE);
         assert_eq!(
             figure(Metric::TotalRevenue, Some(12.5), "DKK", Language::Da),
             "12,50 DKK"
         );
+    }
+
+    /// By the names that `enrich` keeps: another spelling of one would be shown as it is kept.
+    #[test]
+    fn what_is_kept_as_a_name_is_said_in_the_readers_language() {
+        let danish = |dimension, kept: &str| value(dimension, kept, Language::Da);
+        for device in Device::ALL {
+            let english = value("visit:device", device.name(), Language::En);
+            assert_eq!(english, device.name());
+        }
+        let devices =
+            [Device::Desktop, Device::Mobile].map(|device| danish("visit:device", device.name()));
+        assert_eq!(devices, ["Computer", "Mobil"]);
+        for known in Channel::ALL {
+            let name = known.name();
+            assert_ne!(danish("visit:channel", name), name);
+            assert_eq!(value("visit:channel", name, Language::En), name);
+        }
+        assert_eq!(danish("visit:platform", "ios"), "iOS");
+        assert_eq!(danish("visit:os", "Windows"), "Windows");
+    }
+
+    #[test]
+    fn a_moment_is_told_on_the_clock_of_the_site() {
+        let at: Timestamp = "2026-11-30T23:26:40Z".parse().unwrap();
+        let zone = TimeZone::get("Europe/Copenhagen").unwrap();
+        assert_eq!(moment(at, &zone, Language::En), "1 Dec 2026 00:26");
+        assert_eq!(moment(at, &zone, Language::Da), "1. dec. 2026 00:26");
     }
 
     #[test]

@@ -115,7 +115,7 @@ pub struct Compared {
     pub dimensions: Vec<String>,
     /// Values of the metrics there.
     pub metrics: Vec<Option<f64>>,
-    /// Percent more or less; percentage points for shares.
+    /// Percent more or less; percentage points for what is a percentage.
     pub change: Vec<Option<f64>>,
 }
 
@@ -513,14 +513,15 @@ fn round(value: f64, decimals: i32) -> f64 {
     (value * scale).round() / scale
 }
 
-/// Shares change by points, all else by percent of what it was.
+/// Shares and depths, which are percentages themselves, change by points, all else by percent of what it was.
 fn change(metric: Metric, now: f64, then: f64) -> Option<f64> {
     match metric {
         Metric::BounceRate
         | Metric::ConsentRate
         | Metric::ConversionRate
         | Metric::GroupConversionRate
-        | Metric::Percentage => Some(round(now - then, 1)),
+        | Metric::Percentage
+        | Metric::ScrollDepth => Some(round(now - then, 1)),
         _ if then == 0.0 => (now == 0.0).then_some(0.0),
         _ => Some(round((now - then) / then * 100.0, 1)),
     }
@@ -536,6 +537,7 @@ mod tests {
         assert_eq!(change(Metric::Visitors, 5.0, 0.0), None);
         assert_eq!(change(Metric::Visitors, 0.0, 0.0), Some(0.0));
         assert_eq!(change(Metric::BounceRate, 40.0, 50.5), Some(-10.5));
+        assert_eq!(change(Metric::ScrollDepth, 60.0, 40.0), Some(20.0));
     }
 
     #[test]

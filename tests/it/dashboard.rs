@@ -135,18 +135,18 @@ async fn what_is_not_over_is_dashed_and_says_so() {
             "ons 25. nov.</a> indtil nu</th><td>6</td>",
         ),
         (
-            "lang=en&period=7d&interval=week",
-            true,
-            "Mon 23 Nov so far: 15",
-            "Mon 23 Nov</a> so far</th><td>15</td>",
-        ),
-        (
             "lang=en&period=day",
             true,
             "25 Nov 13:00 so far: 6",
             "25 Nov 13:00 so far</th><td>6</td>",
         ),
-        // There is nothing before it to draw from.
+        // There is nothing before it to draw from: no event is older.
+        (
+            "lang=en&period=7d&interval=week",
+            false,
+            "Mon 23 Nov so far: 15",
+            "Mon 23 Nov</a> so far</th><td>15</td>",
+        ),
         (
             "lang=en&period=month&interval=month",
             false,
@@ -164,7 +164,7 @@ async fn what_is_not_over_is_dashed_and_says_so() {
             "{query}: {page}"
         );
     }
-    // The line itself ends with yesterday; the page of all sites draws alike.
+    // The line itself ends with the hour before; the page of all sites draws alike.
     let line = |page: &str, class: &str| {
         let rest = page
             .split_once(&format!("<path class=\"{class}\" d=\""))
@@ -172,7 +172,7 @@ async fn what_is_not_over_is_dashed_and_says_so() {
             .1;
         rest.split_once('"').unwrap().0.to_owned()
     };
-    let page = shown("lang=en&period=7d").await;
+    let page = shown("lang=en&period=day").await;
     let (over, so_far) = (line(&page, "line"), line(&page, "line so-far"));
     let last = over.rsplit_once('L').unwrap().1;
     assert!(so_far.starts_with(&format!("M{last}L")), "{over} {so_far}");

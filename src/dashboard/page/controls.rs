@@ -74,7 +74,7 @@ pub(in super::super) fn controls(view: &View, today: Date, top: Option<&Answer>)
         periods,
         earlier,
         later,
-        range: range_text(&from, &to, language),
+        range: range.map_or_else(String::new, |range| range_text(view, range)),
         today: today.to_string(),
         from,
         to,
@@ -122,18 +122,30 @@ pub(super) fn day(instant: &str) -> String {
     instant.get(..10).unwrap_or_default().to_owned()
 }
 
-pub(in super::super) fn range_text(from: &str, to: &str, language: Language) -> String {
-    match (from.parse::<Date>(), to.parse::<Date>()) {
-        (Ok(from), Ok(to)) if from == to => words::date(from, language),
-        (Ok(from), Ok(to)) => {
-            format!(
-                "{} – {}",
-                words::date(from, language),
-                words::date(to, language)
-            )
-        }
-        _ => String::new(),
+/// A range by its first and last instant as the query API writes them; times where it is of instants.
+pub(super) fn range_text(view: &View, (from, to): (&str, &str)) -> String {
+    let language = view.language;
+    let (Ok(first), Ok(last)) = (day(from).parse::<Date>(), day(to).parse::<Date>()) else {
+        return String::new();
+    };
+    let date = |date| words::date(date, language);
+    match (view.is_of_instants(), first == last) {
+        (false, true) => date(first),
+        (false, false) => format!("{} – {}", date(first), date(last)),
+        (true, true) => format!("{} {} – {}", date(first), time(from), time(to)),
+        (true, false) => format!(
+            "{} {} – {} {}",
+            date(first),
+            time(from),
+            date(last),
+            time(to)
+        ),
     }
+}
+
+/// The local time of an instant as the query API writes it.
+fn time(instant: &str) -> &str {
+    instant.get(11..16).unwrap_or_default()
 }
 
 /// A filter in words; what is more than one question is shown as it is written.
@@ -152,5 +164,26 @@ fn filter_text(filter: &Value, language: Language) -> String {
             )
         }
         None => filter.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::view;
+    use super::*;
+
+    /// Two ranges of the same days could not be told apart.
+    #[test]
+    fn a_range_of_instants_says_its_times() {
+        let said = |address: &str, from: &str, to: &str| range_text(&view(address), (from, to));
+        let (noon, one) = ("2026-11-30T12:00:00+01:00", "2026-11-30T12:59:59+01:00");
+        assert_eq!(said("/?period=30m", noon, one), "30 Nov 2026 12:00 – 12:59");
+        assert_eq!(said("/", noon, one), "30 Nov 2026");
+        let before = "2026-11-29T13:00:00+01:00";
+        assert_eq!(
+            said("/?period=24h&lang=da", before, one),
+            "29. nov. 2026 13:00 – 30. nov. 2026 12:59"
+        );
+        assert_eq!(said("/", before, one), "29 Nov 2026 – 30 Nov 2026");
     }
 }

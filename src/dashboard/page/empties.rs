@@ -1,6 +1,7 @@
 //! What is said in the place of a list that is empty: what it would show, and how its first row is made.
 
 use super::super::view::View;
+use crate::policy::language::Language;
 
 /// The words for a tab of a panel where nothing was counted.
 pub(super) fn words(view: &View, panel: &str, tab: &str) -> &'static str {
@@ -78,4 +79,18 @@ pub(super) fn words(view: &View, panel: &str, tab: &str) -> &'static str {
             "Intet besøg i denne periode. Her kommer de timer, hvor de besøgende kommer, til at stå, fra det første besøg.",
         ),
     }
+}
+
+/// The words for speed where visitors came and no page has a figure.
+pub(super) fn unmeasured(k: u32, language: Language) -> String {
+    language.pick(
+        format!(
+            "No page was measured by {k} visitors or more in this period. The tracker tells how fast a page was when its \
+             visitor leaves it; apps do not."
+        ),
+        format!(
+            "Ingen side er målt af {k} besøgende eller flere i denne periode. Trackeren oplyser, hvor hurtig en side var, \
+             når den besøgende forlader den; det gør apps ikke."
+        ),
+    )
 }

@@ -1,19 +1,24 @@
 //! The figures on top, the main graph, consent over time, and what must be known of the numbers.
 
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::super::graph::{Graph, Point};
 use super::super::view::{Period, View};
 use super::super::words;
-use super::{Choice, Consent, Main, Tile, controls::day, range_text};
+use super::controls::{day, range_text};
+use super::{Choice, Consent, Main, Tile};
 use crate::stats::Answer;
 use crate::stats::metric::Metric;
 use crate::stats::rollup::Lost;
 
-/// The figures on top.
-pub(in super::super) fn tiles(view: &View, answer: &Answer) -> Vec<Tile> {
+/// The figures on top. `oldest` is the first date of which the site has events, where it is known.
+pub(in super::super) fn tiles(view: &View, answer: &Answer, oldest: Option<Date>) -> Vec<Tile> {
     let language = view.language;
+    let compared = answer.range("comparison_date_range");
+    let is_before = compared.is_some_and(|(_, last)| is_before(last, oldest));
     let Some(row) = answer.rows.first() else {
         return Vec::new();
     };
@@ -24,7 +29,10 @@ pub(in super::super) fn tiles(view: &View, answer: &Answer) -> Vec<Tile> {
         .unwrap_or(1);
     let tile = |(i, metric): (usize, &Metric)| {
         let compared = row.comparison.as_ref();
-        let was = compared.and_then(|compared| compared.metrics[i]);
+        // Before the first event there was nothing, not a count of nothing.
+        let was = compared
+            .and_then(|compared| compared.metrics[i])
+            .filter(|was| *was != 0.0 || !is_before);
         // Nothing that became nothing has not changed by a percentage.
         let change = compared
             .and_then(|compared| compared.change[i])
@@ -54,7 +62,13 @@ pub(in super::super) fn tiles(view: &View, answer: &Answer) -> Vec<Tile> {
     answer.metrics.iter().enumerate().map(tile).collect()
 }
 
-/// The main graph.
+/// Tells whether a date, or an instant's, lies before the first event.
+fn is_before(date: &str, oldest: Option<Date>) -> bool {
+    let date = day(date).parse::<Date>().ok();
+    date.zip(oldest).is_some_and(|(date, oldest)| date < oldest)
+}
+
+/// The main graph. Before `oldest`, the first date of which the site has events, there is nothing to draw.
 pub(in super::super) fn main_graph(
     view: &View,
     step: &'static str,
@@ -62,6 +76,7 @@ pub(in super::super) fn main_graph(
     now_label: &str,
     csv: String,
     notes: &[(String, String)],
+    oldest: Option<Date>,
 ) -> Main {
     let language = view.language;
     let metric = answer.metrics[0];
@@ -76,13 +91,21 @@ pub(in super::super) fn main_graph(
     // A point without a row had nobody: that is a zero for counts, and nothing for averages.
     let none = is_sum.then_some(0.0);
     let is_withheld = answer.n_rows == 0 && answer.n_suppressed > 0;
+    // Days whose events are gone have rows all the same.
+    let first_row = answer.rows.iter().chain(&answer.earlier);
+    let first_row = first_row
+        .filter_map(|row| day(row.dimensions.first()?).parse::<Date>().ok())
+        .min();
+    let oldest = oldest.map(|oldest| first_row.map_or(oldest, |first| first.min(oldest)));
+    let is_unknown =
+        |label: &str| dates_of(label, step).is_some_and(|(_, last)| is_before(&last, oldest));
     let value_at = |rows: &[crate::stats::answer::AnswerRow], label: &str| {
         let row = rows
             .iter()
             .find(|row| row.dimensions.first().is_some_and(|d| d == label));
         match row {
             Some(row) => row.metrics[0],
-            None if is_withheld => None,
+            None if is_withheld || is_unknown(label) => None,
             None => none,
         }
     };
@@ -107,12 +130,14 @@ pub(in super::super) fn main_graph(
             name: words::point(label, step, language),
             clock: words::clock(label, step, language),
             text: words::figure(metric, value, "", language),
-            earlier: earlier_label.map(|label| {
-                (
-                    words::point(label, step, language),
-                    words::figure(metric, earlier_value, "", language),
-                )
-            }),
+            earlier: earlier_label
+                .filter(|label| !is_unknown(label))
+                .map(|label| {
+                    (
+                        words::point(label, step, language),
+                        words::figure(metric, earlier_value, "", language),
+                    )
+                }),
             href: dates
                 .as_ref()
                 .filter(|_| step != "hour" && step != "minute")
@@ -140,7 +165,8 @@ pub(in super::super) fn main_graph(
     let n_hidden = graph
         .points
         .iter()
-        .filter(|p| p.value.is_none() && !p.is_ahead)
+        .zip(&answer.labels)
+        .filter(|(p, label)| p.value.is_none() && !p.is_ahead && !is_unknown(label))
         .count();
     let interval = |name: &'static str, en: &str, da: &str| Choice {
         text: language.pick(en, da).to_owned(),
@@ -172,9 +198,7 @@ pub(in super::super) fn main_graph(
         table_head: language.pick("Time", "Tid").to_owned(),
         compared: answer
             .range("comparison_date_range")
-            .map_or_else(String::new, |(from, to)| {
-                range_text(&day(from), &day(to), language)
-            }),
+            .map_or_else(String::new, |range| range_text(view, range)),
         zoom: view.href(|view| {
             view.period = Period::Keyword("ZOOM".into());
             view.interval = None;
@@ -240,18 +264,27 @@ pub(in super::super) fn consent(
                      spørgsmålet om samtykke.",
                 )
                 .to_owned(),
-            true => language.pick(
-            format!(
-                "{share} % said yes: {} of {} who chose.",
-                number(grants),
-                number(n_chosen)
-            ),
-            format!(
-                "{share} % sagde ja: {} af {}, der valgte.",
-                number(grants),
-                number(n_chosen)
-            ),
-            ),
+            true => {
+                let (grants, n_chosen) = (number(grants), number(n_chosen));
+                let said = match view.is_of_instants() {
+                    false => language.pick(
+                        format!("{share} % said yes: {grants} of {n_chosen} who chose."),
+                        format!("{share} % sagde ja: {grants} af {n_chosen}, der valgte."),
+                    ),
+                    true => language.pick(
+                        format!("{share} % said yes: {grants} of {n_chosen} who chose on these days, each counted whole."),
+                        format!("{share} % sagde ja: {grants} af {n_chosen}, der valgte disse dage, talt som hele dage."),
+                    ),
+                };
+                let beside = match view.filters.is_empty() {
+                    true => "",
+                    false => view.say(
+                        " The filters do not apply here.",
+                        " Filtrene gælder ikke her.",
+                    ),
+                };
+                said + beside
+            }
         },
         csv,
     }
@@ -273,7 +306,7 @@ pub(in super::super) fn lost(lost: Lost, view: &View) -> Option<&'static str> {
 }
 
 /// What must be known of the numbers: consent coverage, age of the newest event, salts.
-pub(in super::super) fn notes(view: &View, answer: &Answer) -> Vec<String> {
+pub(in super::super) fn notes(view: &View, zone: &TimeZone, answer: &Answer) -> Vec<String> {
     let language = view.language;
     let mut notes = Vec::new();
     let n_salts = answer
@@ -296,16 +329,25 @@ pub(in super::super) fn notes(view: &View, answer: &Answer) -> Vec<String> {
         .and_then(|consent| consent["coverage"].as_f64());
     if let Some(coverage) = coverage {
         let share = words::number(100.0 * coverage, 1, language);
+        let who = match view.is_of_instants() {
+            false => view.say("who chose in this period", "der valgte i perioden"),
+            true => view.say("who chose on these days", "der valgte disse dage"),
+        };
+        let whom = match view.filters.is_empty() {
+            true => "",
+            false => view.say(", whatever the filters", ", uanset filtrene"),
+        };
         notes.push(language.pick(
-            format!("{share} % of those who chose in this period said yes; only they are counted."),
-            format!("{share} % af dem, der valgte i perioden, sagde ja; kun de tælles."),
+            format!("{share} % of those {who} said yes{whom}; only they are counted."),
+            format!("{share} % af dem, {who}, sagde ja{whom}; kun de tælles."),
         ));
     }
-    if let Some(newest) = answer.meta.get("newest_event").and_then(Value::as_str) {
-        let newest = newest.get(..16).unwrap_or(newest).replace('T', " ");
+    let newest = answer.meta.get("newest_event").and_then(Value::as_str);
+    if let Some(newest) = newest.and_then(|newest| newest.parse::<Timestamp>().ok()) {
+        let newest = words::moment(newest, zone, language);
         notes.push(language.pick(
-            format!("Newest event {newest} UTC."),
-            format!("Nyeste hændelse {newest} UTC."),
+            format!("Newest event {newest}."),
+            format!("Nyeste hændelse {newest}."),
         ));
     }
     notes.push(language.pick(
@@ -313,4 +355,72 @@ pub(in super::super) fn notes(view: &View, answer: &Answer) -> Vec<String> {
         format!("Tal for færre end {} besøgende vises ikke.", answer.k),
     ));
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::view;
+    use super::*;
+    use crate::stats::answer::AnswerRow;
+
+    /// A site that is a day old has had no zeros before.
+    #[test]
+    fn before_the_first_event_there_is_nothing_to_draw() {
+        let row = |label: &str, n| AnswerRow::new(vec![label.into()], vec![Some(n)]);
+        let mut answer = Answer::new(
+            vec!["time:day".into()],
+            vec![Metric::Visitors],
+            vec![row("2026-11-24", 6.0)],
+        );
+        let labels = |days: std::ops::RangeInclusive<u8>| -> Vec<String> {
+            days.map(|day| format!("2026-11-{day:02}")).collect()
+        };
+        (answer.labels, answer.earlier_labels) = (labels(22..=25), labels(18..=21));
+        let drawn = |oldest: i8| {
+            let view = view("/d/portal");
+            let oldest = Some(jiff::civil::date(2026, 11, oldest));
+            let now = "2026-11-25 12:00:00";
+            main_graph(&view, "day", &answer, now, String::new(), &[], oldest)
+        };
+        let main = drawn(24);
+        let values: Vec<_> = main.graph.points.iter().map(|p| p.value).collect();
+        assert_eq!(values, [None, None, Some(6.0), Some(0.0)]);
+        assert!(!main.graph.has_earlier() && main.note.is_empty());
+        // Older events stand elsewhere than in this range.
+        let main = drawn(1);
+        assert!(main.graph.points.iter().all(|p| p.value.is_some()));
+        assert!(main.graph.has_earlier());
+    }
+
+    #[test]
+    fn choices_of_consent_are_of_whole_days_and_of_no_filter() {
+        let mut about = Answer::new(Vec::new(), Vec::new(), Vec::new());
+        let choices = serde_json::json!({ "grants": 3, "denials": 1, "coverage": 0.75 });
+        about.meta.insert("consent".into(), choices);
+        let said = |address: &str| {
+            let (view, zone) = (view(address), TimeZone::UTC);
+            let panel = consent(&view, "day", &about, &about, String::new(), "");
+            (panel.text, notes(&view, &zone, &about).remove(0))
+        };
+        let (panel, note) = said("/d/portal?period=7d");
+        assert_eq!(panel, "75.0 % said yes: 3 of 4 who chose.");
+        assert!(
+            note.contains("who chose in this period said yes;"),
+            "{note}"
+        );
+        for period in ["30m", "24h"] {
+            let (panel, note) = said(&format!("/d/portal?period={period}"));
+            assert!(panel.contains("who chose on these days"), "{panel}");
+            assert!(note.contains("who chose on these days"), "{note}");
+        }
+        let (panel, note) = said("/d/portal?lang=da&period=24h&f=is,event:page,/a");
+        assert!(
+            panel.ends_with("talt som hele dage. Filtrene gælder ikke her."),
+            "{panel}"
+        );
+        assert!(
+            note.contains("der valgte disse dage, sagde ja, uanset filtrene;"),
+            "{note}"
+        );
+    }
 }

@@ -17,7 +17,7 @@ use crate::config::Site;
 use crate::policy::language::Language;
 use crate::stats::QueryError;
 
-pub(super) use self::controls::{controls, range_text};
+pub(super) use self::controls::controls;
 pub(super) use self::extras::{funnel, marks};
 pub(super) use self::figures::{consent, main_graph, notes, tiles};
 pub(super) use self::panels::{filter_hrefs, panels, shown};
@@ -186,6 +186,8 @@ pub(super) struct Shown {
     pub(super) note: String,
     pub(super) csv: String,
     pub(super) more: Option<String>,
+    /// It has a page of its own, with more columns than a phone has room for.
+    pub(super) is_whole: bool,
 }
 
 /// A row of a panel.
@@ -291,6 +293,16 @@ impl Shown {
     fn map_box() -> String {
         format!("0 0 {} {}", COLUMNS * 10, ROWS * 10)
     }
+
+    /// The length of the longest figure of the hours, as far as the style tells lengths apart.
+    fn hour_characters(&self) -> usize {
+        let cells = self.hours.iter().flat_map(|row| &row.cells);
+        match cells.map(|(_, text)| text.chars().count()).max() {
+            Some(n @ 5..=7) => n,
+            Some(8..) => 9,
+            _ => 4,
+        }
+    }
 }
 
 /// Why something could not be counted, in words.
@@ -328,5 +340,18 @@ pub(super) fn fault(error: &QueryError, language: Language) -> String {
                 "Dette kunne ikke tælles. Prøv igen; bliver det ved, så sig det til den, der driver brine: loggen siger hvorfor.",
             )
             .into(),
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    use hyper::Request;
+
+    use super::super::view::View;
+
+    /// The view of an address.
+    pub(super) fn view(address: &str) -> View {
+        let request = Request::builder().uri(address).body(()).unwrap();
+        View::read(&request.into_parts().0)
     }
 }

@@ -6,8 +6,12 @@ use super::super::view::{self, View};
 use super::super::words;
 use super::{Choice, HourRow, MapTile, Row, Shown, empties, fault};
 use crate::policy::language::Language;
+use crate::stats::answer::AnswerRow;
+use crate::stats::metric::Metric;
 use crate::stats::rollup::Lost;
 use crate::stats::{Answer, QueryError};
+
+const CURRENCY: &[&str] = &["event:currency"];
 
 /// One panel.
 pub(in super::super) fn shown(
@@ -43,7 +47,10 @@ pub(in super::super) fn shown(
     let mut shown = Shown {
         id: panel.id,
         title: panel.title(language),
-        head: tab.title(language),
+        head: match tab.dimensions {
+            CURRENCY => language.pick("Currency", "Valuta"),
+            _ => tab.title(language),
+        },
         tabs,
         columns: Vec::new(),
         rows: Vec::new(),
@@ -53,6 +60,7 @@ pub(in super::super) fn shown(
         note: String::new(),
         csv: of_panel(format!("{base}/{}.csv", panel.id)),
         more: None,
+        is_whole: false,
     };
     let answer = match counted {
         Ok(answer) => answer,
@@ -73,7 +81,7 @@ pub(in super::super) fn shown(
     if let Some(lost) = lost.filter(|_| answer.lost == Lost::Days) {
         shown.note = lost.into();
     }
-    if answer.rows.is_empty() {
+    if !answer.rows.iter().any(|row| is_meant(tab, row)) {
         shown.empty = match answer.n_suppressed {
             0 => empties::words(view, panel.id, tab.id).to_owned(),
             _ => language.pick(
@@ -83,17 +91,29 @@ pub(in super::super) fn shown(
         };
         return shown;
     }
-    if answer.n_suppressed > 0 {
-        let folded = language.pick(
-            format!(
-                "Rows with fewer than {} visitors are one row, (other).",
-                answer.k
-            ),
-            format!(
-                "Rækker med færre end {} besøgende er én række, (øvrige).",
-                answer.k
-            ),
+    if panel.id == "vitals" && is_unmeasured(answer) {
+        shown.empty = empties::unmeasured(answer.k, language);
+        return shown;
+    }
+    if panel.id == "vitals" {
+        let means = view.say(
+            "Figures are the 75th percentile (p75): three of four measurements are as good or better.",
+            "Tallene er 75-percentilen (p75): tre af fire målinger er lige så gode eller bedre.",
         );
+        shown.note = [means, shown.note.as_str()].join(" ").trim_end().to_owned();
+    }
+    if answer.n_suppressed > 0 {
+        let k = answer.k;
+        let folded = match panel.shape {
+            Shape::Hours => language.pick(
+                format!("Hours with fewer than {k} visitors are shown as “–”."),
+                format!("Timer med færre end {k} besøgende vises som »–«."),
+            ),
+            _ => language.pick(
+                format!("Rows with fewer than {k} visitors are one row, (other)."),
+                format!("Rækker med færre end {k} besøgende er én række, (øvrige)."),
+            ),
+        };
         shown.note = [folded.as_str(), shown.note.as_str()]
             .join(" ")
             .trim_end()
@@ -108,7 +128,7 @@ pub(in super::super) fn shown(
         .iter()
         .filter_map(|row| row.metrics[0])
         .fold(0.0, f64::max);
-    for row in &answer.rows {
+    for row in answer.rows.iter().filter(|row| is_meant(tab, row)) {
         let names: Vec<String> = tab
             .dimensions
             .iter()
@@ -125,7 +145,10 @@ pub(in super::super) fn shown(
         });
         let metrics = answer.metrics.iter().zip(&row.metrics);
         shown.rows.push(Row {
-            text: names.join(" "),
+            text: match row.dimensions.iter().all(|value| value == "(other)") {
+                true => words::value("", "(other)", language),
+                false => names.join(" "),
+            },
             href,
             width: match row.metrics[0] {
                 Some(value) if most > 0.0 => format!("{:.1}%", 100.0 * value / most),
@@ -140,6 +163,19 @@ pub(in super::super) fn shown(
         shown.tiles = tiles_of(answer, most, language);
     }
     shown
+}
+
+/// Tells whether a row is one of the panel: events without a currency are not about money.
+fn is_meant(tab: &Tab<'_>, row: &AnswerRow) -> bool {
+    tab.dimensions != CURRENCY || row.dimensions[0] != "(not set)"
+}
+
+/// Tells whether no row has a figure but that of its visitors, as on sites of apps, which measure no page.
+fn is_unmeasured(answer: &Answer) -> bool {
+    let is_none =
+        |(metric, value): (&Metric, &Option<f64>)| *metric == Metric::Visitors || value.is_none();
+    let mut rows = answer.rows.iter();
+    rows.all(|row| answer.metrics.iter().zip(&row.metrics).all(is_none))
 }
 
 fn tiles_of(answer: &Answer, most: f64, language: Language) -> Vec<MapTile> {
@@ -207,7 +243,7 @@ pub(in super::super) fn filter_hrefs(
     let Some(answer) = answer.filter(|_| tab.is_filter) else {
         return Vec::new();
     };
-    let href = |row: &crate::stats::answer::AnswerRow| {
+    let href = |row: &AnswerRow| {
         let is_other = row.dimensions.iter().any(|value| value == "(other)");
         (!is_other).then(|| {
             view.href(|view| {
@@ -218,10 +254,94 @@ pub(in super::super) fn filter_hrefs(
             })
         })
     };
-    answer.rows.iter().map(href).collect()
+    let rows = answer.rows.iter().filter(|row| is_meant(tab, row));
+    rows.map(href).collect()
 }
 
 /// The panels in order, for the ones that a view shows.
 pub(in super::super) fn panels() -> impl Iterator<Item = &'static Panel> {
     PANELS.iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::view;
+    use super::*;
+
+    /// The panel's tab over rows of these dimensions and figures.
+    fn panel(id: &str, tab: &str, rows: &[(&[&str], &[Option<f64>])]) -> Shown {
+        let panel = Panel::find(id).expect("a panel");
+        let tab = panel.tab(Some(tab));
+        let metrics = tab
+            .metrics
+            .iter()
+            .map(|name| Metric::parse(name).expect("a metric"));
+        let rows = rows.iter().map(|(dimensions, metrics)| {
+            let dimensions = dimensions.iter().map(|&value| value.into()).collect();
+            AnswerRow::new(dimensions, metrics.to_vec())
+        });
+        let mut answer = Answer::new(Vec::new(), metrics.collect(), rows.collect());
+        (answer.k, answer.n_suppressed) = (5, 1);
+        let view = view("/d/portal");
+        let shown = shown(&view, panel, tab, Ok(&answer), "/d/portal");
+        let hrefs = filter_hrefs(&view, tab, Some(&answer), "/d/portal");
+        assert!(!tab.is_filter || !shown.empty.is_empty() || hrefs.len() == shown.rows.len());
+        shown
+    }
+
+    #[test]
+    fn hours_that_are_not_shown_are_no_row() {
+        let shown = panel(
+            "hours",
+            "hours",
+            &[(&["1", "09"], &[Some(12_345.0), Some(1.0)])],
+        );
+        assert_eq!(
+            shown.note,
+            "Hours with fewer than 5 visitors are shown as “–”."
+        );
+        assert_eq!(shown.hours[0].cells[9].1, "12,345");
+        assert_eq!(shown.hour_characters(), 6);
+    }
+
+    #[test]
+    fn revenue_is_told_by_currency_and_not_of_events_without() {
+        let none: &[Option<f64>] = &[None, None, Some(9.0)];
+        let euros: &[Option<f64>] = &[Some(49.8), Some(24.9), Some(2.0)];
+        let shown = panel(
+            "events",
+            "revenue",
+            &[(&["(not set)"], none), (&["EUR"], euros)],
+        );
+        assert_eq!((shown.head, shown.rows.len()), ("Currency", 1));
+        assert_eq!(shown.rows[0].text, "EUR");
+        let shown = panel("events", "revenue", &[(&["(not set)"], none)]);
+        assert!(shown.rows.is_empty() && !shown.empty.is_empty());
+    }
+
+    #[test]
+    fn speed_says_what_it_is_and_where_nothing_measures_it() {
+        let shown = panel("vitals", "page", &[(&["/a"], &[Some(900.0), None, None])]);
+        assert!(
+            shown.note.contains("75th percentile (p75)"),
+            "{}",
+            shown.note
+        );
+        let shown = panel(
+            "vitals",
+            "page",
+            &[(&["/a"], &[None; 3]), (&["/b"], &[None; 3])],
+        );
+        assert!(shown.rows.is_empty() && shown.empty.contains("apps do not"));
+    }
+
+    #[test]
+    fn what_is_folded_is_one_word_whatever_the_dimensions() {
+        let counts: &[Option<f64>] = &[Some(5.0), Some(5.0)];
+        let rows: [(&[&str], _); 2] =
+            [(&["ios", "4.2"], counts), (&["(other)", "(other)"], counts)];
+        let shown = panel("apps", "version", &rows);
+        let texts: Vec<&str> = shown.rows.iter().map(|row| row.text.as_str()).collect();
+        assert_eq!(texts, ["iOS 4.2", "(other)"]);
+    }
 }

@@ -20,7 +20,7 @@ export const dashboard_no_barriers = (address) => withBrowser(async (browser) =>
   const all = "/d/portal?f=is%2Cvisit%3Asource%2CGoogle&step=Visit+%2Fa&step=Signup&period=7d";
   for (const theme of ["light", "dark"]) {
     for (const width of [360, 1280]) {
-      for (const path of ["/", "/d/portal", all, "/d/portal/pages", "/d/portal/props?props=plan&event=Signup", "/meaning"]) {
+      for (const path of ["/", "/d/portal", all, "/d/portal/pages", "/d/portal/hours", "/d/portal/props?props=plan&event=Signup", "/meaning"]) {
         const where = `${path} ${theme} ${width}`;
         const lang = width === 360 ? "da" : "en";
         const url = `${base(address)}${path}${path.includes("?") ? "&" : "?"}lang=${lang}`;
@@ -30,7 +30,8 @@ export const dashboard_no_barriers = (address) => withBrowser(async (browser) =>
         });
         if (path !== "/meaning") await page.$$eval("details", (list) => list.forEach((one) => (one.open = true)));
         assert.deepEqual(await complaints(page), [], where);
-        await page.$$eval("details", (list) => list.forEach((one) => (one.open = false)));
+        // Menus lie above the page; tables are part of it.
+        await page.$$eval("details.menu", (list) => list.forEach((one) => (one.open = false)));
         const { scrollWidth, innerWidth } = await page.evaluate(() => ({
           scrollWidth: document.documentElement.scrollWidth,
           innerWidth,
@@ -141,6 +142,18 @@ export const dashboard_is_used = (address, { hostile }) => withBrowser(async (br
   assert.equal(await first(".tiles strong"), "7");
   assert.equal(await page.$eval("#props [aria-current]", (link) => link.textContent), "plan");
 
+  // The form of the funnel: its steps stand in the address, before the place on the page.
+  await page.goto(`${base(address)}/d/portal?lang=en`);
+  const inputs = await page.$$("#funnel [name=step]");
+  await inputs[0].type("Visit /a");
+  await inputs[1].type("Signup");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#funnel .bars");
+  assert.match(page.url(), /\?.*step=Visit\+%2Fa&step=Signup.*#funnel$/);
+  const steps = (of) => of.$$eval("#funnel .bars tbody tr", (rows) => rows.map((row) => row.textContent));
+  const counted = await steps(page);
+  assert.match(counted[2], /^Signup/);
+
   // The live figure comes over one connection, however many there are of it.
   const watched = () => page.requests.filter((request) => request.endsWith("/now")).length;
   const n = watched();
@@ -150,9 +163,14 @@ export const dashboard_is_used = (address, { hostile }) => withBrowser(async (br
   // Without script: the same page, and a form that works.
   const plain = await open(browser, `${base(address)}/d/portal?lang=en`, (page) => page.setJavaScriptEnabled(false));
   assert.equal(await plain.$eval(".tiles strong", (element) => element.textContent), "14");
-  const path = await plain.$eval(".graph path.line, .graph path.dot", (element) => element.getAttribute("d"));
+  const path = await plain.$eval(".graph path:is(.line, .dot):not([d=\"\"])", (element) => element.getAttribute("d"));
   assert.ok(path.startsWith("M"), path);
   const elsewhere = plain.requests.filter((request) => /https?:/.test(request));
   assert.deepEqual(elsewhere, []);
+  const fields = await plain.$$("#funnel [name=step]");
+  await fields[0].type("Visit /a");
+  await fields[1].type("Signup");
+  await Promise.all([plain.waitForNavigation(), plain.keyboard.press("Enter")]);
+  assert.deepEqual(await steps(plain), counted);
   assert.deepEqual(page.faults, []);
 });
