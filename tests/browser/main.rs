@@ -19,6 +19,8 @@ mod demo;
 mod device;
 mod events;
 mod measuring;
+#[cfg(feature = "oidc")]
+mod oidc;
 mod plausible;
 mod policy;
 mod rights;

@@ -1,11 +1,11 @@
 //! README, "Operation": connections that dribble, idle, queue or want TLS.
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hyper::Method;
 
 use crate::support::raw::{Raw, post};
+use crate::support::tls::{make_certificate, talk};
 use crate::support::{Brine, Builder, FIREFOX};
 
 const PAGE: &str = r#""n":"pageview","u":"https://portal.example.test/a","d":"portal""#;
@@ -144,33 +144,7 @@ async fn tls_serves_and_takes_a_renewed_certificate() {
         directory.path().join("cert.pem"),
         directory.path().join("key.pem"),
     );
-    let make = |name: &str| {
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-            ])
-            .args([
-                "-days",
-                "2",
-                "-subj",
-                &format!("/CN={name}"),
-                "-addext",
-                "subjectAltName=IP:127.0.0.1",
-            ])
-            .arg("-out")
-            .arg(&certificate)
-            .arg("-keyout")
-            .arg(&key)
-            .stderr(Stdio::null())
-            .status();
-        assert!(made.expect("openssl runs").success());
-    };
+    let make = |name: &str| make_certificate(name, &certificate, &key);
     make("first");
     let brine = Builder::new()
         .set(
@@ -180,26 +154,9 @@ async fn tls_serves_and_takes_a_renewed_certificate() {
         .set("SERVER__TLS__KEY", &key.display().to_string())
         .set("SERVER__HEADER_TIMEOUT_MS", "500")
         .start();
-    // openssl speaks TLS for us: what it prints is certificate and answer.
     let talk = || {
-        let mut client = Command::new("openssl")
-            .args([
-                "s_client",
-                "-quiet",
-                "-ign_eof",
-                "-connect",
-                &brine.public.to_string(),
-            ])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("openssl runs");
         let request = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-        std::io::Write::write_all(client.stdin.as_mut().expect("a pipe"), request)
-            .expect("written");
-        let output = client.wait_with_output().expect("it ends");
-        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+        talk("127.0.0.1", brine.public, request)
     };
     let said = talk();
     assert!(

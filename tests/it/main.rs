@@ -16,6 +16,7 @@ mod erasure;
 mod grafana;
 mod identity;
 mod lifecycle;
+mod nginx;
 mod openapi;
 mod outage;
 mod policy;

@@ -4,12 +4,17 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
 use hyper::Method;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
 
-use crate::support::{Brine, Builder, PATIENCE};
+use crate::support::{Brine, Builder, PATIENCE, free_port};
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -193,4 +198,119 @@ async fn every_metric_that_a_rule_names_is_exposed_and_well_named() {
         f64::from(4_096 << 10) * 1_024.0
     );
     assert_eq!(brine.metric("brine_limiter_keys_limit").await, 100_000.0);
+}
+
+/// A rule as Prometheus sees it.
+struct Rule {
+    name: String,
+    health: String,
+    /// Of an alert: inactive, pending or firing.
+    state: String,
+}
+
+/// A Prometheus of its own, with the example configuration; ended with the test.
+struct Prometheus {
+    child: Child,
+    port: u16,
+    _home: tempfile::TempDir,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Prometheus {
+    fn start(brine: &Brine) -> Prometheus {
+        let home = tempfile::tempdir().expect("temporary directory");
+        for name in ["brine.rules.yml", "brine.alerts.yml"] {
+            std::fs::copy(file(name), home.path().join(name)).expect("copied");
+        }
+        let example = text("prometheus.yml");
+        let target = "127.0.0.1:8081";
+        assert!(example.contains(target) && example.contains(": 15s"));
+        let config = example
+            .replace(target, &brine.admin.to_string())
+            .replace(": 15s", ": 1s");
+        std::fs::write(home.path().join("prometheus.yml"), config).expect("written");
+        let port = free_port();
+        let child = Command::new("prometheus")
+            .current_dir(home.path())
+            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("prometheus is there (tests/run installs it)");
+        Prometheus {
+            child,
+            port,
+            _home: home,
+        }
+    }
+
+    /// What its API says; none while it does not answer.
+    async fn ask(&self, path: &str) -> Option<Value> {
+        let http = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+        let url = format!("http://127.0.0.1:{}/api/v1/{path}", self.port);
+        let reply = http.get(url.parse().expect("a URL")).await.ok()?;
+        let body = reply.into_body().collect().await.ok()?.to_bytes();
+        serde_json::from_slice(&body).ok()
+    }
+
+    /// Its rules; none while it does not answer.
+    async fn rules(&self) -> Vec<Rule> {
+        let Some(answer) = self.ask("rules").await else {
+            return Vec::new();
+        };
+        let groups = answer["data"]["groups"].as_array();
+        let rules = groups.into_iter().flatten().flat_map(|group| {
+            let rules = group["rules"].as_array();
+            rules.cloned().unwrap_or_default()
+        });
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let read = |rule: Value| Rule {
+            name: word(&rule["name"]),
+            health: word(&rule["health"]),
+            state: word(&rule["state"]),
+        };
+        rules.map(read).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_scrapes_brine_and_alerts_when_it_is_gone() {
+    let mut brine = Brine::start();
+    brine.consent("portal").await;
+    let prometheus = Prometheus::start(&brine);
+    let started = Instant::now();
+    let wait = async |what: &str, is_so: &dyn Fn(&[Rule]) -> bool| loop {
+        let rules = prometheus.rules().await;
+        if is_so(&rules) {
+            return rules;
+        }
+        assert!(started.elapsed() < PATIENCE * 2, "{what} does not come");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let rules = wait("a whole round of the rules", &|rules| {
+        !rules.is_empty() && rules.iter().all(|rule| rule.health == "ok")
+    })
+    .await;
+    for alert in alerts() {
+        let is_there = rules.iter().any(|rule| rule.name == alert);
+        assert!(is_there, "{alert} is not loaded");
+    }
+    let up = prometheus.ask("query?query=up").await.expect("it answers");
+    assert_eq!(up["data"]["result"][0]["value"][1], "1", "{up}");
+    let loud = rules.iter().filter(|rule| rule.state == "firing");
+    let loud: Vec<&str> = loud.map(|rule| rule.name.as_str()).collect();
+    assert_eq!(loud, [""; 0], "a healthy brine alarms nobody");
+    brine.terminate();
+    wait("BrineDown", &|rules| {
+        let is_noticed = |rule: &Rule| rule.name == "BrineDown" && rule.state != "inactive";
+        rules.iter().any(is_noticed)
+    })
+    .await;
 }

@@ -14,6 +14,7 @@ pub mod raw;
 pub mod standin;
 pub mod storm;
 pub mod tab;
+pub mod tls;
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
@@ -47,6 +48,12 @@ const DEFAULTS: [(&str, &str); 9] = [
     ("LIMITS__RIGHTS_PER_MINUTE", "10000000"),
     ("SERVER__TRUSTED_PROXIES", "[\"127.0.0.1/32\"]"),
 ];
+
+/// A port that nobody has at this moment, for what must be told before it listens.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it has an address").port()
+}
 
 /// A test's brine, before it starts.
 pub struct Builder {
