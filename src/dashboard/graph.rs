@@ -229,7 +229,7 @@ fn ticks(points: &[Point]) -> Vec<Tick> {
         let percent = 100.0 * (i as f64 + 0.5) / n as f64;
         let (x, anchor) = match percent {
             ..12.0 => (percent, "start"),
-            88.0.. => (100.0, "end"),
+            88.0.. => (percent, "end"),
             _ => (percent, "middle"),
         };
         Tick {
@@ -326,7 +326,7 @@ mod tests {
             .collect();
         assert_eq!(places[0], ("1.61%", "start"));
         assert_eq!(places[3], ("50.00%", "middle"));
-        assert_eq!(places[6], ("100.00%", "end"));
+        assert_eq!(places[6], ("98.39%", "end"));
     }
 
     #[test]
