@@ -45,6 +45,7 @@
 
 mod fold;
 mod month;
+mod note;
 mod outdated;
 pub(crate) mod sql;
 
@@ -53,13 +54,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use clickhouse::Row;
 use serde::Deserialize;
 
+use self::note::{Note, note};
 use self::sql::Day;
 use super::job::Job;
 use super::rules::{Kept, Rules, literal};
 use crate::collector::Collector;
 use crate::consent::token_day;
 use crate::rights::rows::all_restricted;
-use crate::stats::{funnel, literal as text};
+use crate::stats::funnel;
 use crate::store::change::pressure;
 use crate::store::{Store, StoreError, within};
 
@@ -513,43 +515,6 @@ fn zones<'a>(rules: &Rules, sites: impl Iterator<Item = &'a str>) -> Vec<(String
     let sites: BTreeSet<&str> = sites.collect();
     let zone = |site: &str| (site.to_owned(), time_zone(rules, site).to_owned());
     sites.into_iter().map(zone).collect()
-}
-
-/// What is noted of a site's day that was counted.
-struct Note<'a> {
-    print: &'a Print,
-    /// Above 0: the day is final.
-    k: u32,
-    n_beside: u64,
-    time_zone: &'a str,
-    has_vitals: bool,
-    funnels: Vec<u64>,
-}
-
-/// SQL: notes what days were counted from.
-fn note<'a>(counting: u64, notes: impl Iterator<Item = Note<'a>>) -> String {
-    let rows: Vec<String> = notes
-        .map(|note| {
-            let Note {
-                print, k, n_beside, ..
-            } = note;
-            format!(
-                "({}, toDate({}), {counting}, {}, {}, {n_beside}, {k}, {FORM}, {}, {}, {}, {:?})",
-                literal(&print.site),
-                print.day,
-                print.n_events,
-                print.checksum,
-                text(note.time_zone),
-                u8::from(note.has_vitals),
-                print.n_vitals,
-                note.funnels,
-            )
-        })
-        .collect();
-    format!(
-        "INSERT INTO derived_days SELECT t.1, t.2, t.3, t.4, t.5, t.6, t.7, t.8, t.9, t.10, t.11, t.12 FROM (SELECT arrayJoin([{}]) AS t)",
-        rows.join(", ")
-    )
 }
 
 /// Sites that were counted, and have no rows in the table any more.
