@@ -244,11 +244,36 @@ pub fn load_or_create(path: &Path) -> Result<Secret, SecretError> {
 /// # Errors
 /// As [`load_or_create`], and where there is none.
 pub fn load(path: &Path) -> Result<Secret, SecretError> {
+    read_private(path, open_private(path)?)
+}
+
+/// Opens a file that nobody but its owner may read.
+///
+/// # Errors
+/// [`SecretError`], also where others may.
+pub fn open_private(path: &Path) -> Result<File, SecretError> {
     let opened = File::open(path).map_err(|source| SecretError::Io {
         path: path.to_owned(),
         source,
     });
-    read_private(path, opened?)
+    let file = opened?;
+    expect_private(path, &file)?;
+    Ok(file)
+}
+
+fn expect_private(path: &Path, file: &File) -> Result<(), SecretError> {
+    let metadata = file.metadata().map_err(|source| SecretError::Io {
+        path: path.to_owned(),
+        source,
+    });
+    let mode = metadata?.permissions().mode() & 0o777;
+    match mode & 0o077 {
+        0 => Ok(()),
+        _ => Err(SecretError::TooWide {
+            path: path.to_owned(),
+            mode,
+        }),
+    }
 }
 
 fn read_private(path: &Path, mut file: File) -> Result<Secret, SecretError> {
@@ -256,13 +281,7 @@ fn read_private(path: &Path, mut file: File) -> Result<Secret, SecretError> {
         path: path.to_owned(),
         source,
     };
-    let mode = file.metadata().map_err(io_error)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(SecretError::TooWide {
-            path: path.to_owned(),
-            mode,
-        });
-    }
+    expect_private(path, &file)?;
     let found = file.metadata().map_err(io_error)?.len();
     if found != SECRET_BYTES as u64 {
         return Err(SecretError::Length {

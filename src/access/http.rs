@@ -130,13 +130,17 @@ pub async fn answer(
     }
 }
 
+/// What an address asks for by this name.
+pub(super) fn asked(head: &Parts, name: &str) -> Option<String> {
+    let query = head.uri.query().unwrap_or_default();
+    let found = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name);
+    found.map(|(_, value)| value.into_owned())
+}
+
 /// The language of a page: asked for, else chosen before, else what the browser prefers.
 pub(super) fn language_of(head: &Parts) -> Language {
-    let query = head.uri.query().unwrap_or_default();
-    let asked = form_urlencoded::parse(query.as_bytes())
-        .find_map(|(key, value)| (key == "lang").then(|| Language::named(&value)))
-        .flatten();
-    asked
+    asked(head, "lang")
+        .and_then(|tag| Language::named(&tag))
         .or_else(|| Language::named(cookie(&head.headers, "brine_lang")?))
         .or_else(|| Language::accepted(header(head, &ACCEPT_LANGUAGE)?))
         .unwrap_or_default()
@@ -144,9 +148,7 @@ pub(super) fn language_of(head: &Parts) -> Language {
 
 /// Finishes a page: a language that was asked for by name is kept.
 pub(super) fn keep_language(head: &Parts, mut reply: Reply) -> Reply {
-    let query = head.uri.query().unwrap_or_default();
-    let asked = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "lang");
-    if let Some(language) = asked.and_then(|(_, tag)| Language::named(&tag)) {
+    if let Some(language) = asked(head, "lang").and_then(|tag| Language::named(&tag)) {
         let tag = language.tag();
         let kept = format!("brine_lang={tag}; Path=/; HttpOnly; SameSite=Lax; Max-Age=31536000");
         if let Ok(kept) = kept.parse() {
@@ -191,9 +193,7 @@ pub(super) fn local_path(next: &str) -> &str {
 }
 
 pub(super) fn next_of(head: &Parts) -> String {
-    let query = head.uri.query().unwrap_or_default();
-    let next = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "next");
-    next.map_or_else(|| "/".into(), |(_, next)| local_path(&next).to_owned())
+    asked(head, "next").map_or_else(|| "/".into(), |next| local_path(&next).to_owned())
 }
 
 pub(super) fn frame(head: &Parts, title: (&'static str, &'static str), fault: &str) -> Frame {

@@ -16,11 +16,10 @@ use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
 use hyper::http::request::Parts;
 use subtle::ConstantTimeEq;
-use url::form_urlencoded;
 
 use super::book::name_of;
 use super::gate::{Action, Gate, see_other};
-use super::http::{begin, known_browser, language_of, local_path, login_page, next_of};
+use super::http::{asked, begin, known_browser, language_of, local_path, login_page, next_of};
 use super::provider::{Attempt, Fault};
 use super::session::new_id;
 use super::throttle::By;
@@ -45,7 +44,7 @@ pub(super) async fn start(gate: &Gate, head: &Parts) -> Reply {
         URL_SAFE_NO_PAD.encode(&next)
     );
     let way = provider
-        .way(&attempt(gate, &kept), is_asked(head, "again"))
+        .way(&attempt(gate, &kept), asked(head, "again").is_some())
         .await;
     let way = way.map(|way| HeaderValue::from_str(&way));
     match way {
@@ -76,7 +75,7 @@ pub(super) async fn callback(gate: &Gate, head: &Parts, peer: IpAddr) -> Reply {
     let Some(next) = next_in(kept, gate.now_ms()) else {
         return stale(gate, head, language);
     };
-    let state = asked(head, "state");
+    let state = asked(head, "state").unwrap_or_default();
     if !bool::from(state.as_bytes().ct_eq(attempt.state.as_bytes())) {
         return stale(gate, head, language);
     }
@@ -100,8 +99,8 @@ pub(super) async fn callback(gate: &Gate, head: &Parts, peer: IpAddr) -> Reply {
         return over(gate, reply);
     }
     // RFC 9207: of several providers one could pass a code on to another.
-    let issuer = asked(head, "iss");
-    let code = asked(head, "code");
+    let issuer = asked(head, "iss").unwrap_or_default();
+    let code = asked(head, "code").unwrap_or_default();
     if code.is_empty() || !(issuer.is_empty() || issuer == rules.issuer) {
         let fault = language.pick(
             "You were not signed in there. Please try again.",
@@ -167,16 +166,6 @@ fn next_in(kept: &str, now_ms: i64) -> Option<String> {
     let until_ms: i64 = until_ms.parse().ok()?;
     let next = String::from_utf8(URL_SAFE_NO_PAD.decode(next).ok()?).ok()?;
     (now_ms < until_ms).then(|| local_path(&next).to_owned())
-}
-
-fn asked(head: &Parts, key: &str) -> String {
-    let query = head.uri.query().unwrap_or_default();
-    let found = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == key);
-    found.map_or_else(String::new, |(_, value)| value.into_owned())
-}
-
-fn is_asked(head: &Parts, key: &str) -> bool {
-    !asked(head, key).is_empty()
 }
 
 /// Ends the sign-in that the cookie is of: a callback counts once.

@@ -9,7 +9,6 @@
 //! May fail: the provider is away. Nobody can sign in then; who is signed in stays so.
 
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,12 +37,16 @@ use zeroize::Zeroizing;
 use crate::config::Access;
 use crate::config::access::Oidc;
 use crate::config::settings::OidcClaim;
+use crate::secret::{self, SecretError};
 
 /// How long the provider may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes of an answer; a provider's keys are a few thousand.
 const MAX_ANSWER: usize = 1 << 20;
+
+/// Bytes of a client's secret that are read.
+const MAX_SECRET: u64 = 4_096;
 
 /// How long is believed what the provider says of itself.
 const FRESH: Duration = Duration::from_secs(3_600);
@@ -67,22 +70,9 @@ const SIGNED: [Signed; 9] = [
 /// Why nobody could ever sign in.
 #[derive(Debug, Error)]
 pub enum SetUpError {
-    /// The file of the client's secret cannot be read.
-    #[error("access.oidc_secret_file {path}", path = path.display())]
-    Secret {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// Others than the owner may read it.
-    #[error("access.oidc_secret_file {path} has mode {mode:04o}; it must be 0600", path = path.display())]
-    TooWide {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// The file of the client's secret cannot be read, or others than its owner may read it.
+    #[error("access.oidc_secret_file")]
+    Secret(#[from] SecretError),
     /// It holds nothing, or more than a line.
     #[error("access.oidc_secret_file {path} does not hold one line", path = path.display())]
     NoLine {
@@ -422,20 +412,13 @@ fn tls() -> Result<rustls::ClientConfig, SetUpError> {
 }
 
 fn read_secret(path: &Path) -> Result<ClientSecret, SetUpError> {
-    let io_error = |source| SetUpError::Secret {
+    let file = secret::open_private(path)?;
+    let mut text = Zeroizing::new(String::new());
+    let read = file.take(MAX_SECRET).read_to_string(&mut text);
+    read.map_err(|source| SecretError::Io {
         path: path.to_owned(),
         source,
-    };
-    let mut file = std::fs::File::open(path).map_err(io_error)?;
-    let mode = file.metadata().map_err(io_error)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(SetUpError::TooWide {
-            path: path.to_owned(),
-            mode,
-        });
-    }
-    let mut text = Zeroizing::new(String::new());
-    file.read_to_string(&mut text).map_err(io_error)?;
+    })?;
     let line = text.trim();
     match line.is_empty() || line.contains('\n') {
         true => Err(SetUpError::NoLine {

@@ -221,6 +221,35 @@ fn a_configured_funnel_of_closed_days_comes_from_daily() {
     assert_eq!(of_old(), [""; 0]);
 }
 
+/// Engagement may be gone although its site keeps it for longer by now: nobody can count it again.
+#[test]
+fn a_day_that_is_counted_for_a_new_funnel_keeps_the_engagement_it_had() {
+    let funnels: [&[&str]; 2] = [&["Visit /", "Buy"], &["Visit /", "Signup"]];
+    let with = |n: usize| sites_toml(1, &funnel_toml(&funnels[..n]));
+    let mut bench = Bench::with_sites("funnels_engaged", &with(1));
+    let mut events = moved(views("s0", "/", 0..20), -4);
+    for event in events.clone() {
+        events.push(Event {
+            name: "engagement".into(),
+            engagement_ms: 1_000,
+            is_interactive: false,
+            ..event
+        });
+    }
+    bench.insert(&events, 100);
+    let engaged = |bench: &Bench| {
+        bench.texts("SELECT toString(engagement_ms) FROM daily WHERE dimension = ''")
+    };
+    assert_eq!(bench.derive(TODAY), 1);
+    assert_eq!(engaged(&bench), ["20000"]);
+    bench.delete("name = 'engagement'");
+    assert_eq!(bench.derive(TODAY), 0);
+    bench.configure(&with(2));
+    assert_eq!(bench.derive(TODAY), 1);
+    assert_eq!(engaged(&bench), ["20000"]);
+    assert_eq!(bench.derive(TODAY), 0);
+}
+
 #[test]
 fn a_funnel_has_two_to_eight_steps_and_its_filters_hold() {
     let mut bench = Bench::new("funnel_filters", 1);
