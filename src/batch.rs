@@ -37,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::shutdown;
 use crate::spool::{self, ReadError, SegmentError, SegmentId, Spool};
 use crate::store::classify::Class;
+use crate::store::migrations::migrate;
 use crate::store::{BatchId, Store, StoreError, Table};
 
 /// The batch step; owned and awaited by `run()`.
@@ -96,7 +97,12 @@ impl Batcher {
     /// Dropping it leaves every unfinished segment in the spool, to be verified at the next start.
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
         let mut backoff = self.config.retry_min;
-        while let Err(error) = self.store.migrate().await {
+        loop {
+            let applied = tokio::select! {
+                applied = migrate(&self.store) => applied,
+                () = shutdown::asked(&mut shutdown) => return,
+            };
+            let Err(error) = applied else { break };
             self.metrics.store_stopped.set(1);
             tracing::error!(%error, "ClickHouse does not have the schema yet; events keep waiting in the spool");
             if pause(backoff, &mut shutdown).await {

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::RunError;
-use super::claim::{Claim, RENEW};
 use super::in_force::{InForce, LastRules};
 use super::journal::{Journal, Purge};
 use super::numbers::Numbers;
@@ -19,6 +18,7 @@ use crate::consent::token_day;
 use crate::event::{PurgeRecord, RunRecord, encode, kind};
 use crate::secret::random_bytes;
 use crate::spool::Removal;
+use crate::store::claim::{Claim, RENEW};
 use crate::store::{Store, StoreError, within};
 
 /// Who asked for a run.
@@ -75,6 +75,9 @@ pub struct Job {
     turn: tokio::sync::Mutex<()>,
     current: Mutex<Option<(Claim, Instant)>>,
 }
+
+/// Where the right to run it lies (`schema/0005_purges.sql`).
+const CLAIMS: &str = "retention_claims";
 
 impl Job {
     /// Takes up what an earlier run left in `journal`.
@@ -182,7 +185,7 @@ impl Job {
         };
         let run = u64::from_le_bytes(random_bytes());
         let collector = format!("{:016x}", self.collector.spool.incarnation());
-        let claim = match Claim::take(&self.store, &collector, run).await {
+        let claim = match Claim::take(&self.store, CLAIMS, &collector, run).await {
             Ok(Ok(claim)) => claim,
             Ok(Err(other)) => return Err(RunError::Elsewhere(format!("collector {other}"))),
             Err(error) => {

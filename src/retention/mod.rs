@@ -52,7 +52,6 @@
 //! dropped when it is back (`batch`), but for those of a site under legal hold.
 
 pub mod certificate;
-mod claim;
 pub mod derived;
 mod disk;
 pub mod http;

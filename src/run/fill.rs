@@ -97,9 +97,7 @@ pub(super) async fn fill(
     let (collector, recovery) =
         open_collector(widened(config), &shared, metrics, environment).await?;
     let (supervisor, store) = open_store(&collector.config, environment).await?;
-    migrate(&store.client, &store.database)
-        .await
-        .map_err(|e| part("schema", e))?;
+    migrate(&store).await.map_err(|e| part("schema", e))?;
     let (stop_batches, batches_stopped) = watch::channel(false);
     let batcher = batch_thread(&collector, &store, &recovery, batches_stopped)?;
 

@@ -253,9 +253,7 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
     let (stop_batches, batches_stopped) = watch::channel(false);
     if supervisor.is_some() {
         // The embedded engine is ours to have ready; a server may come later (the batch step waits).
-        migrate(&store.client, &store.database)
-            .await
-            .map_err(|e| part("schema", e))?;
+        migrate(&store).await.map_err(|e| part("schema", e))?;
         retention::prepare(&store)
             .await
             .map_err(|e| part("schema", e))?;

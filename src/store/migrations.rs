@@ -4,11 +4,19 @@
 //! a file that changed since is an error. ClickHouse has no transactional DDL, so every statement is
 //! written to be safe to run twice (`IF NOT EXISTS`), and the record is written after the last one. Where SQL has no
 //! words for that, a line `-- only if: SELECT …` stands before the statement: it runs where the answer is above 0.
+//!
+//! Twice, but not by two at once: of a table that is exchanged for another, two would make the old one again. So one
+//! collector at a time applies what is missing ([`claim`](super::claim)), and ends first what one before it, that was
+//! cut off, may have left running.
+
+use std::sync::LazyLock;
 
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, classify};
+use super::claim::Claim;
+use super::{Store, StoreError, classify, in_time, within};
+use crate::secret::random_bytes;
 
 /// Name and text of each file in `schema/`.
 pub const MIGRATIONS: &[(&str, &str)] = &[
@@ -59,59 +67,104 @@ struct Applied {
     hash: String,
 }
 
+/// Where it is claimed that schema/ is being applied. In memory: a claim is not to outlive its ClickHouse.
+const CLAIMS: &str = "schema_claims";
+
+/// Begins the query ids of statements for one database.
+fn query_ids(database: &str) -> String {
+    format!("brine-schema/{database}/")
+}
+
+/// The name that this process claims under.
+static PROCESS: LazyLock<String> =
+    LazyLock::new(|| format!("{:016x}", u64::from_le_bytes(random_bytes())));
+
 /// Applies what is missing and returns the names of what was applied.
 ///
 /// # Errors
-/// [`StoreError::Edited`] where an applied file has another text now; otherwise what ClickHouse said.
-pub async fn migrate(client: &Client, database: &str) -> Result<Vec<&'static str>, StoreError> {
+/// [`StoreError::Edited`] where an applied file has another text now, [`StoreError::Migrating`] where another collector
+/// is at it; otherwise what ClickHouse said.
+pub async fn migrate(store: &Store) -> Result<Vec<&'static str>, StoreError> {
+    let (client, database) = (&store.client, &store.database);
     let bare = client.clone().with_database("");
-    run(
-        &bare,
-        &format!("CREATE DATABASE IF NOT EXISTS `{database}`"),
-    )
-    .await?;
-    run(
-        client,
+    let first = format!("CREATE DATABASE IF NOT EXISTS `{database}`");
+    in_time(store.timeout, run(&bare, &first)).await?;
+    for table in [
         "CREATE TABLE IF NOT EXISTS schema_migrations (\
              name String COMMENT 'File in schema/.', \
              hash String COMMENT 'BLAKE3 of its text.', \
              applied DateTime DEFAULT now() COMMENT 'When, UTC.'\
          ) ENGINE = MergeTree ORDER BY name \
          SETTINGS fsync_after_insert = 1, fsync_part_directory = 1",
-    )
-    .await?;
-    let applied: Vec<Applied> = client
-        .query("SELECT DISTINCT name, hash FROM schema_migrations ORDER BY name")
-        .fetch_all()
-        .await
-        .map_err(StoreError::from_client)?;
-    let mut done = Vec::new();
+        "CREATE TABLE IF NOT EXISTS schema_claims (\
+             collector String COMMENT 'Name of the process.', \
+             run UInt64 COMMENT 'Which of its tries.', \
+             until DateTime COMMENT 'As in retention_claims.'\
+         ) ENGINE = Memory",
+    ] {
+        in_time(store.timeout, run(client, table)).await?;
+    }
+    if missing(store).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let attempt = u64::from_le_bytes(random_bytes());
+    let claim = Claim::take(store, CLAIMS, &PROCESS, attempt).await?;
+    let claim = claim.map_err(|by| StoreError::Migrating { by })?;
+    let applied = claim.keep_while(apply(store)).await.flatten();
+    claim.give_up().await?;
+    applied
+}
+
+/// Returns what is not applied yet: name, text and hash.
+async fn missing(store: &Store) -> Result<Vec<(&'static str, &'static str, String)>, StoreError> {
+    let sql = "SELECT DISTINCT name, hash FROM schema_migrations ORDER BY name";
+    let applied: Vec<Applied> = within(store.timeout, store.client.query(sql).fetch_all()).await?;
+    let mut missing = Vec::new();
     for &(name, text) in MIGRATIONS {
         let hash = blake3::hash(text.as_bytes()).to_hex().to_string();
-        match applied.iter().find(|a| a.name == name) {
-            Some(before) if before.hash == hash => continue,
+        match applied.iter().find(|before| before.name == name) {
+            Some(before) if before.hash == hash => {}
             Some(_) => return Err(StoreError::Edited { name }),
-            None => {}
+            None => missing.push((name, text, hash)),
         }
-        for statement in statements(text) {
-            if is_due(client, statement).await? {
-                run(client, statement).await?;
+    }
+    Ok(missing)
+}
+
+/// Applies what is missing. A statement may take as long as it takes: the claim is renewed meanwhile, and a ClickHouse
+/// that is gone is noticed by that.
+async fn apply(store: &Store) -> Result<Vec<&'static str>, StoreError> {
+    if store.engine.is_none() {
+        // The embedded engine ends what its client has left.
+        store.end_statements(&query_ids(&store.database)).await?;
+    }
+    // What another did while this one waited is not missing any more.
+    let mut done = Vec::new();
+    for (name, text, hash) in missing(store).await? {
+        for (number, statement) in statements(text).enumerate() {
+            if is_due(&store.client, statement).await? {
+                let ids = query_ids(&store.database);
+                let id = format!("{ids}{}/{name}/{number}", *PROCESS);
+                let client = store.client.clone().with_setting("query_id", id);
+                run(&client, statement).await?;
             }
         }
-        let mut insert = client
-            .insert::<Applied>("schema_migrations")
-            .await
-            .map_err(StoreError::from_client)?
-            .with_setting("async_insert", "0");
         let row = Applied {
             name: name.to_owned(),
             hash,
         };
-        insert.write(&row).await.map_err(StoreError::from_client)?;
-        insert.end().await.map_err(StoreError::from_client)?;
+        in_time(store.timeout, record(&store.client, &row)).await?;
         done.push(name);
     }
     Ok(done)
+}
+
+async fn record(client: &Client, row: &Applied) -> Result<(), StoreError> {
+    let insert = client.insert::<Applied>("schema_migrations").await;
+    let insert = insert.map_err(StoreError::from_client)?;
+    let mut insert = insert.with_setting("async_insert", "0");
+    insert.write(row).await.map_err(StoreError::from_client)?;
+    insert.end().await.map_err(StoreError::from_client)
 }
 
 /// Asks what stands before the statement as its condition.

@@ -6,6 +6,7 @@
 //! count what a batch left behind, and make sure that an attempt is dead.
 
 pub(crate) mod change;
+pub(crate) mod claim;
 pub mod classify;
 pub mod migrations;
 mod rows;
@@ -30,6 +31,12 @@ pub enum StoreError {
         code: Option<u32>,
         /// First line of its message, without any data.
         message: String,
+    },
+    /// Another collector is at it.
+    #[error("another collector (process {by}) applies schema/ at this moment")]
+    Migrating {
+        /// The name that its claim bears.
+        by: String,
     },
     /// A migration that was applied has another text now.
     #[error(
@@ -67,6 +74,7 @@ impl StoreError {
     pub fn class(&self) -> Class {
         match self {
             StoreError::ClickHouse { class, .. } => *class,
+            StoreError::Migrating { .. } => Class::Pressure,
             StoreError::Edited { .. } => Class::Rights,
         }
     }
@@ -138,18 +146,6 @@ impl BatchId {
 }
 
 impl Store {
-    /// Applies what is missing of `schema/` (see [`migrations::migrate`]).
-    ///
-    /// # Errors
-    /// As there; also when ClickHouse does not answer in time.
-    pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
-        in_time(
-            self.timeout,
-            migrations::migrate(&self.client, &self.database),
-        )
-        .await
-    }
-
     /// Begins an insert of the range of `batch` that starts at the spool position `first`; `attempt` tells
     /// tries apart.
     ///
@@ -237,12 +233,21 @@ impl Store {
                     message: error.to_string(),
                 });
         }
-        let pattern = format!("brine-{:032x}-%", batch.0);
-        let kill = format!("KILL QUERY WHERE query_id LIKE '{pattern}' SYNC");
+        self.end_statements(&format!("brine-{:032x}-", batch.0))
+            .await
+    }
+
+    /// Ends what runs under a query id that begins like this; returns when nothing does any more.
+    ///
+    /// # Errors
+    /// What ClickHouse said; something may still run then.
+    pub(crate) async fn end_statements(&self, begins: &str) -> Result<(), StoreError> {
+        let kill = format!("KILL QUERY WHERE startsWith(query_id, '{begins}') SYNC");
         within(self.timeout, self.client.query(&kill).execute()).await?;
-        let alive = format!("SELECT count() FROM system.processes WHERE query_id LIKE '{pattern}'");
+        let alive =
+            format!("SELECT count() FROM system.processes WHERE startsWith(query_id, '{begins}')");
         loop {
-            // The pattern is in this query's text, not in its id, so it does not count itself.
+            // The beginning is in this query's text, not in its id, so it does not count itself.
             if within(self.timeout, self.client.query(&alive).fetch_one::<u64>()).await? == 0 {
                 return Ok(());
             }

@@ -3,16 +3,34 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use serde_json::Value;
 
-static TURN: Mutex<()> = Mutex::new(());
+/// Browsers with an engine each at one time: they wait more than they compute, and more of them need more than a small
+/// machine has.
+const AT_ONCE: usize = 2;
 
-/// Lets one test at a time have a browser and an engine: together they need more than a small machine has.
-pub fn my_turn() -> MutexGuard<'static, ()> {
-    // A test that failed while it had its turn says so itself; the next one can still run.
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+static FREE: Mutex<usize> = Mutex::new(AT_ONCE);
+static FREED: Condvar = Condvar::new();
+
+/// A place among the [`AT_ONCE`], given back when dropped, also by a test that fails.
+#[must_use]
+pub struct Turn(());
+
+/// Waits for a place.
+pub fn my_turn() -> Turn {
+    let free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    let free = FREED.wait_while(free, |free| *free == 0);
+    *free.unwrap_or_else(PoisonError::into_inner) -= 1;
+    Turn(())
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *FREE.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        FREED.notify_one();
+    }
 }
 
 /// Runs `scenario` against the collector at `public`; returns the JSON it hands back.

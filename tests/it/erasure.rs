@@ -135,9 +135,12 @@ async fn nothing_of_an_erased_pseudonym_is_left_on_the_disk() {
     assert_eq!(gone["rows"], 1);
     expect_absent(&brine, &needles);
     assert_eq!(brine.count("SELECT count() FROM restrictions"), 0);
+    // What is left of a part all of whose rows are gone is a part without rows; ClickHouse sets it aside when it likes.
     assert_eq!(
-        brine.count("SELECT count() FROM system.parts WHERE table = 'events' AND NOT active"),
-        0
+        brine.sql(
+            "SELECT name, rows FROM system.parts WHERE table = 'events' AND NOT active AND rows > 0"
+        ),
+        [""; 0]
     );
     brine.terminate();
     expect_absent(&brine, &needles);

@@ -26,6 +26,7 @@ mod replies;
 mod retention;
 mod rights;
 mod salts;
+mod schema;
 mod storm;
 mod unlinkability;
 mod wires;

@@ -444,9 +444,7 @@ fn final_rows_move_into_months() {
     let again = "ALTER TABLE schema_migrations DELETE WHERE name = '0011_rollups' SETTINGS mutations_sync = 1";
     let move_rows = || {
         bench.execute(again);
-        let done = bench
-            .runtime
-            .block_on(migrate(&bench.store.client, &bench.store.database));
+        let done = bench.runtime.block_on(migrate(&bench.store));
         assert_eq!(done.unwrap(), ["0011_rollups"]);
         let rows = bench.texts("SELECT concat(toString(day), ' ', value, ' ', toString(visitors)) FROM daily ORDER BY day, value");
         assert_eq!(rows.len(), 60, "{rows:?}");

@@ -98,20 +98,18 @@ impl Bench {
             let key = Key::read(&engine.data).unwrap();
             let client =
                 connect::client(&default_socket(&engine.data), &key).with_database(database);
-            migrate(&client, database).await.unwrap();
-            for table in ["events", "consents", "denials"] {
-                client
-                    .query(&format!("SYSTEM STOP MERGES {database}.{table}"))
-                    .execute()
-                    .await
-                    .unwrap();
-            }
-            Store {
+            let store = Store {
                 client,
                 database: database.to_owned(),
                 timeout: Duration::from_secs(30),
                 engine: None,
+            };
+            migrate(&store).await.unwrap();
+            for table in ["events", "consents", "denials"] {
+                let stop = format!("SYSTEM STOP MERGES {database}.{table}");
+                store.client.query(&stop).execute().await.unwrap();
             }
+            store
         });
         Bench {
             runtime,

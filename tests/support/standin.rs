@@ -119,6 +119,13 @@ impl StandIn {
 
     /// Asks the engine itself, past the proxy; lines of TSV.
     pub async fn sql(&self, statement: &str) -> Vec<String> {
+        self.try_sql(statement)
+            .await
+            .unwrap_or_else(|text| panic!("{statement}: {text}"))
+    }
+
+    /// The same; it may not know the table yet.
+    pub async fn try_sql(&self, statement: &str) -> Result<Vec<String>, String> {
         let request = Request::post(format!("http://{}/?database=brine", self.engine_address))
             .header("x-clickhouse-user", "default")
             .header("x-clickhouse-key", &self.key)
@@ -132,8 +139,10 @@ impl StandIn {
             .into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         let text = String::from_utf8_lossy(&body).into_owned();
-        assert_eq!(head.status, StatusCode::OK, "{statement}: {text}");
-        text.lines().map(str::to_owned).collect()
+        if head.status != StatusCode::OK {
+            return Err(text);
+        }
+        Ok(text.lines().map(str::to_owned).collect())
     }
 
     fn script(&self) -> std::sync::MutexGuard<'_, Script> {

@@ -1,0 +1,162 @@
+//! One at a time across collectors: a claim in ClickHouse's memory, for the retention job and for changes of the schema.
+//!
+//! Comes in: a collector that wants to do what only one may. Goes out: a [`Claim`], or who has it. ClickHouse has no
+//! compare and swap: a collector inserts a claim that asks, looks whether it is alone, and prolongs it into one that
+//! holds. Of several that come at the same moment the one whose name is first in order waits for the others to step
+//! back, so that one of them gets it however slow the machine is. A claim lapses after [`HOLDS_S`] seconds by ClickHouse's
+//! clock unless it is renewed, so that a killed collector is in nobody's way for long.
+//!
+//! What this does not promise: a holder that stood still for longer than that (a stopped process), a ClickHouse
+//! that was restarted meanwhile, or several ClickHouse servers under one name may let two at it at once. Every step
+//! of a retention run is safe to do twice, also by two; what may double then is the record of a purge, never a row's
+//! end. Where one takes over from another, the first one records, once it is back, what the other has not (`purge`).
+
+use std::time::{Duration, Instant};
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+
+use super::{Store, StoreError, in_time, within};
+
+/// Seconds without renewal after which a claim counts no more.
+const HOLDS_S: u32 = 120;
+
+/// The same while it only asks. A claim that lapses later than this is one that holds.
+const ASKS_S: u32 = 60;
+
+/// How long the first in order waits for others that ask to step back, and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How old a claim may get before it is renewed: renewing costs two statements, and a step may take half of its life.
+pub(crate) const RENEW: Duration = Duration::from_secs(20);
+
+#[derive(Row, Serialize)]
+struct ClaimRow<'a> {
+    collector: &'a str,
+    run: u64,
+    until: u32,
+}
+
+/// Another collector's claim.
+#[derive(Row, Deserialize)]
+struct Other {
+    collector: String,
+    holds: bool,
+}
+
+/// The right to do what only one may.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    store: Store,
+    table: &'static str,
+    collector: String,
+    run: u64,
+}
+
+impl Claim {
+    /// Takes the claim that lies in `table`, or returns which collector has it.
+    ///
+    /// # Errors
+    /// What ClickHouse said.
+    pub(crate) async fn take(
+        store: &Store,
+        table: &'static str,
+        collector: &str,
+        run: u64,
+    ) -> Result<Result<Claim, String>, StoreError> {
+        let claim = Claim {
+            store: store.clone(),
+            table,
+            collector: collector.to_owned(),
+            run,
+        };
+        // Whatever was claimed under this name before is over: nobody else has it.
+        claim.prolong(ASKS_S).await?;
+        let begun = Instant::now();
+        loop {
+            let Some(other) = claim.another().await? else {
+                claim.renew().await?;
+                return Ok(Ok(claim));
+            };
+            if other.holds || *other.collector < *collector || begun.elapsed() > PATIENCE {
+                claim.give_up().await?;
+                return Ok(Err(other.collector));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Returns the claim of another that is most in the way: one that holds, or the first in order.
+    async fn another(&self) -> Result<Option<Other>, StoreError> {
+        let sql = format!(
+            "SELECT collector, toBool(max(until) > now() + {ASKS_S}) AS holds FROM {} \
+             WHERE collector != '{}' AND until > now() GROUP BY collector ORDER BY holds DESC, collector LIMIT 1",
+            self.table, self.collector
+        );
+        let others = self.store.client.query(&sql).fetch_optional();
+        within(self.store.timeout, others).await
+    }
+
+    /// Prolongs it.
+    ///
+    /// # Errors
+    /// What ClickHouse said.
+    pub(crate) async fn renew(&self) -> Result<(), StoreError> {
+        self.prolong(HOLDS_S).await
+    }
+
+    async fn prolong(&self, seconds: u32) -> Result<(), StoreError> {
+        // The new one before the old one goes: at no moment is there none.
+        let now = self.store.client.query("SELECT toUnixTimestamp(now())");
+        let now: u32 = within(self.store.timeout, now.fetch_one()).await?;
+        let row = ClaimRow {
+            collector: &self.collector,
+            run: self.run,
+            until: now.saturating_add(seconds),
+        };
+        in_time(self.store.timeout, async {
+            let error = StoreError::from_client;
+            let insert = self.store.client.insert::<ClaimRow<'_>>(self.table);
+            let mut insert = insert.await.map_err(error)?;
+            insert.write(&row).await.map_err(error)?;
+            insert.end().await.map_err(error)
+        })
+        .await?;
+        let old = format!(
+            "ALTER TABLE {} DELETE WHERE until <= now() OR (collector = '{}' \
+             AND (run != {} OR until < toDateTime({}))) SETTINGS mutations_sync = 1",
+            self.table, self.collector, self.run, row.until
+        );
+        self.store.run(&old).await
+    }
+
+    /// Keeps it while `work` is done, which may take long.
+    ///
+    /// # Errors
+    /// What ClickHouse said to a renewal; the work is dropped then.
+    pub(crate) async fn keep_while<T>(
+        &self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, StoreError> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                () = tokio::time::sleep(RENEW) => self.renew().await?,
+            }
+        }
+    }
+
+    /// Lets others have it.
+    ///
+    /// # Errors
+    /// What ClickHouse said; it lapses by itself then.
+    pub(crate) async fn give_up(&self) -> Result<(), StoreError> {
+        let sql = format!(
+            "ALTER TABLE {} DELETE WHERE collector = '{}' SETTINGS mutations_sync = 1",
+            self.table, self.collector
+        );
+        self.store.run(&sql).await
+    }
+}
