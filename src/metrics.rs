@@ -37,6 +37,7 @@ pub struct Metrics {
     pub clock_seconds: Gauge,
     pub open_visits: IntGauge,
     pub revocations: IntGauge,
+    pub revocations_learned: IntCounter,
     pub salts_living: IntGauge,
     pub salt_oldest_seconds: Gauge,
     pub salt_overdue_seconds: Gauge,
@@ -194,6 +195,10 @@ impl Metrics {
             revocations: gauge(
                 "brine_revocations",
                 "Withdrawn consents held until their token would have expired.",
+            ),
+            revocations_learned: counter(
+                "brine_revocations_learned_total",
+                "Withdrawals that were made at another collector and learned from ClickHouse.",
             ),
             salts_living: gauge("brine_salts", "Salts that live now."),
             salt_oldest_seconds: real(

@@ -44,6 +44,9 @@ use crate::spool::{AppendError, RecordKind, Spool, always};
 /// How long a client should wait after a 503.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
+/// A withdrawal is on its way to ClickHouse, and so to the other collectors, by then.
+const WITHDRAWAL_WAITS: Duration = Duration::from_secs(1);
+
 /// Everything the path needs.
 #[allow(missing_docs)]
 pub struct Collector {
@@ -395,7 +398,12 @@ impl Collector {
         // A withdrawal is appended behind every beacon of its token that was let in before it, and after
         // it none is let in: when it is answered, all of them are accounted for.
         let outcome = match self.spool.append(RecordKind(kind), &payload, always).await {
-            Ok(_) => Outcome::Accepted,
+            Ok(_) => {
+                if withdrawn.is_some() && self.config.store.is_shared() {
+                    self.spool.seal_within(WITHDRAWAL_WAITS);
+                }
+                Outcome::Accepted
+            }
             Err(error) => {
                 if let Some(withdrawn) = withdrawn {
                     self.keep_withdrawal(withdrawn).await;

@@ -74,6 +74,16 @@ pub struct Store {
     pub timeout: Duration,
 }
 
+impl Store {
+    /// Tells whether other collectors may store there, too: nobody but its own reaches an embedded engine.
+    pub fn is_shared(&self) -> bool {
+        match self.place {
+            Place::Embedded { .. } => false,
+            Place::Server { .. } => true,
+        }
+    }
+}
+
 /// Which ClickHouse.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]

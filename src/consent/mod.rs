@@ -7,6 +7,7 @@
 //! Directive Art. 5(3)).
 
 pub mod choice;
+pub mod elsewhere;
 pub mod revoked;
 pub mod token;
 

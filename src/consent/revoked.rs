@@ -3,7 +3,8 @@
 //! A withdrawal takes effect when it is in this set. It becomes durable with its ledger record in the
 //! spool; before the batch step lets go of that segment it appends the withdrawals to `revocations.log`,
 //! and at start the set is that log plus what the spool still holds. So a withdrawal that was answered
-//! survives every crash without an fsync of its own.
+//! survives every crash without an fsync of its own. Those that were made at another collector come in by way of
+//! [`super::elsewhere`], and go to the log at once.
 //!
 //! The log holds ledger ids and days: nothing that any event carries. **On disk, never edit: 16 bytes
 //! ledger id, 2 bytes last day, 4 bytes CRC32C of those 18, big endian; a torn tail is cut.**

@@ -35,6 +35,7 @@ use crate::clock::SharedClock;
 use crate::collector::Collector;
 use crate::config::Config;
 use crate::config::settings::{Environment, Layout};
+use crate::consent::elsewhere;
 use crate::dashboard::Dashboard;
 use crate::demo::traffic::Fill;
 use crate::listener::{self, Limits, tls::Certificates};
@@ -270,6 +271,11 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
     let setup = gate.setup_path();
     let gate = Arc::new(gate);
     let logging = tokio::spawn(gate.clone().keep_log(shutdown.clone()));
+    let learning = tokio::spawn(elsewhere::learn(
+        collector.clone(),
+        store.clone(),
+        shutdown.clone(),
+    ));
     let rights = Rights::open(collector.clone(), store.clone(), &directory)
         .map_err(|e| part("erasure log", e))?;
     let rights = Arc::new(rights);
@@ -350,6 +356,7 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
     for (task, name) in [
         (maintenance, "maintenance"),
         (logging, "access log"),
+        (learning, "withdrawals made elsewhere"),
         (erasing, "erasing"),
         (purging, "retention"),
     ] {

@@ -180,6 +180,7 @@ impl Spool {
                 pending: Pending::new(Vec::new()),
                 flow: Flow::Open,
                 commands: VecDeque::new(),
+                seal_by: None,
                 writer_parked: false,
                 wake_at_records: 0,
                 bytes: recovered.sealed.values().map(|entry| entry.length).sum(),
@@ -317,6 +318,12 @@ impl Spool {
             // An error means that the writer ended, which seals as well.
             drop(sealed.await);
         }
+    }
+
+    /// Lets no record that was acknowledged before this call stay in the open segment for longer than `wait`. However many
+    /// ask, segments that are sealed early are `wait` apart; nobody's group is committed any sooner.
+    pub fn seal_within(&self, wait: Duration) {
+        self.shared.seal_by(self.shared.clock.monotonic() + wait);
     }
 
     /// Returns how things stand.

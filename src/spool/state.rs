@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 
@@ -50,6 +51,8 @@ pub(super) struct State {
     pub(super) pending: Pending,
     pub(super) flow: Flow,
     pub(super) commands: VecDeque<Command>,
+    /// The open segment is sealed by then, however young it is.
+    pub(super) seal_by: Option<Instant>,
     /// Set while the writer waits on the condition variable: ringing costs a system call, so it is
     /// done only for someone who listens.
     pub(super) writer_parked: bool,
@@ -160,6 +163,20 @@ impl Shared {
             self.wake_writer.notify_one();
         }
         open
+    }
+
+    /// Wants the open segment sealed by `at`. The writer is woken for the first of many who ask.
+    pub(super) fn seal_by(&self, at: Instant) {
+        let mut state = self.lock();
+        if state.seal_by.is_some_and(|before| before <= at) {
+            return;
+        }
+        state.seal_by = Some(at);
+        let ring = std::mem::take(&mut state.writer_parked);
+        drop(state);
+        if ring {
+            self.wake_writer.notify_one();
+        }
     }
 
     /// Lets no append in any more and asks the writer to end. False if that was done before.

@@ -107,7 +107,12 @@ impl Writer {
         let mut state = shared.lock();
         loop {
             let now = shared.clock.monotonic();
-            let mut alarm = earliest(self.seal_at, self.probe_at);
+            if self.open.is_none() {
+                // Whoever asked had a record in the segment that has been sealed meanwhile.
+                state.seal_by = None;
+            }
+            let seal_at = earliest(self.seal_at, state.seal_by);
+            let mut alarm = earliest(seal_at, self.probe_at);
             state.wake_at_records = self.rule.group_records;
             if state.pending.n_records > 0 {
                 let since = *gathering_since.get_or_insert(now);
@@ -122,7 +127,7 @@ impl Writer {
             } else if let Some(command) = state.commands.pop_front() {
                 return Task::Do(command);
             }
-            if self.seal_at.is_some_and(|at| at <= now) {
+            if seal_at.is_some_and(|at| at <= now) {
                 return Task::SealByAge;
             }
             if self.probe_at.is_some_and(|at| at <= now) {
@@ -234,6 +239,7 @@ impl Writer {
     /// Seals the open segment, if there is one, and hands it to the readers.
     fn seal(&mut self) {
         self.seal_at = None;
+        self.shared.lock().seal_by = None;
         let Some(open) = self.open.as_mut() else {
             return;
         };

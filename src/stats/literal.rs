@@ -26,7 +26,7 @@ pub(crate) fn literal(text: &str) -> String {
 }
 
 /// Returns `texts` as a parenthesised list of literals.
-pub(super) fn list<T: AsRef<str>>(texts: &[T]) -> String {
+pub(crate) fn list<T: AsRef<str>>(texts: &[T]) -> String {
     let literals: Vec<String> = texts.iter().map(|text| literal(text.as_ref())).collect();
     format!("({})", literals.join(", "))
 }

@@ -15,7 +15,7 @@ pub mod dimension;
 pub mod export;
 pub mod filter;
 pub mod funnel;
-mod literal;
+pub(crate) mod literal;
 pub mod metric;
 pub mod period;
 pub mod protect;

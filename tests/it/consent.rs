@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Method;
+use serde_json::json;
 
-use crate::support::{Brine, Builder, FIREFOX, process};
+use crate::rights::done;
+use crate::support::standin::StandIn;
+use crate::support::{Brine, Builder, FIREFOX, PATIENCE, process};
 
 const PAGE: &str = r#""n":"pageview","u":"https://portal.example.test/a","d":"portal""#;
 
@@ -399,4 +402,148 @@ async fn a_withdrawal_that_could_not_be_recorded_holds_all_the_same() {
         .event(&format!(r#"{{{PAGE},"c":"{token}"}}"#))
         .await
         .expect(204, "consent.withdrawn");
+}
+
+/// Waits until a collector lets no beacon of this token in, and returns how long that took.
+async fn wait_withdrawn(brine: &Brine, token: &str) -> Duration {
+    let begun = Instant::now();
+    loop {
+        let answer = brine.event(&page(token)).await;
+        if answer.status != 202 {
+            answer.expect(204, "consent.withdrawn");
+            return begun.elapsed();
+        }
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "still let in\n{}",
+            brine.log_tail()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Collectors on one ClickHouse with one consent key, each with a spool of its own that is in no hurry.
+fn sharing(store: &StandIn, n: usize) -> Vec<Brine> {
+    let mut brines: Vec<Brine> = Vec::new();
+    for _ in 0..n {
+        let mut builder = store
+            .builder()
+            .set("BATCH__MAX_AGE_MS", "600000")
+            .set("STORE__TIMEOUT_MS", "30000");
+        if let Some(first) = brines.first() {
+            let key = first.data().join("consent.key").display().to_string();
+            builder = builder.set("CONSENT__KEY_FILE", &key);
+        }
+        brines.push(builder.start());
+    }
+    brines
+}
+
+async fn ledger(store: &StandIn) -> Vec<String> {
+    let rows =
+        "SELECT choice, count(), uniqExact(ledger) FROM consents GROUP BY choice ORDER BY choice";
+    store.sql(rows).await
+}
+
+/// A withdrawal reaches every collector that shares the ClickHouse, in seconds however slowly batches go, and stays there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_at_one_collector_holds_at_all_that_share_its_clickhouse() {
+    let store = StandIn::start().await;
+    let mut brines = sharing(&store, 2);
+    let (plain, objected, kept) = (
+        brines[0].consent("portal").await,
+        brines[0].consent("portal").await,
+        brines[0].consent("portal").await,
+    );
+    for token in [&plain, &objected, &kept] {
+        brines[1].event(&page(token)).await.expect(202, "accepted");
+    }
+    brines[0]
+        .choose("portal", "withdraw", Some(&plain))
+        .await
+        .expect(204, "accepted");
+    let took = wait_withdrawn(&brines[1], &plain).await;
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    // An objection withdraws, too.
+    let object = json!({ "site": "portal", "action": "object", "token": objected });
+    done(&brines[0], object).await;
+    let took = wait_withdrawn(&brines[1], &objected).await;
+    assert!(took < Duration::from_secs(20), "{took:?}");
+
+    // At the other it is as durable as its own: also where ClickHouse cannot be asked at the start.
+    let log = brines[1].data().join("revocations.log");
+    let begun = Instant::now();
+    while std::fs::metadata(&log).expect("the log").len() < 2 * 22 {
+        assert!(begun.elapsed() < PATIENCE, "not in the log");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let learned = "brine_revocations_learned_total";
+    assert_eq!(brines[1].metric(learned).await, 2.0);
+    assert_eq!(brines[0].metric(learned).await, 0.0);
+    store.set_down(true);
+    brines[1].kill();
+    brines[1].restart();
+    for token in [&plain, &objected] {
+        brines[1]
+            .event(&page(token))
+            .await
+            .expect(204, "consent.withdrawn");
+    }
+    brines[1].event(&page(&kept)).await.expect(202, "accepted");
+    store.set_down(false);
+    // Learned is not withdrawn anew: the ledger has one row for each.
+    for brine in &mut brines {
+        assert_eq!(brine.terminate(), Some(0));
+    }
+    assert_eq!(ledger(&store).await, ["grant\t3\t3", "withdraw\t2\t2"]);
+}
+
+/// The row of an old withdrawal may come after those of younger ones: it is learned all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_that_reaches_clickhouse_late_is_learned_all_the_same() {
+    let store = StandIn::start().await;
+    let mut brines = sharing(&store, 3);
+    let (old, young) = (
+        brines[0].consent("portal").await,
+        brines[1].consent("portal").await,
+    );
+    // Once ClickHouse has it, what comes later finds a table.
+    brines[0].signal("TERM");
+    assert_eq!(brines[0].ended(), Some(0));
+    brines[0].restart();
+    store.set_down(true);
+    brines[0]
+        .choose("portal", "withdraw", Some(&old))
+        .await
+        .expect(204, "accepted");
+    brines[0].kill();
+    store.set_down(false);
+    brines[1]
+        .choose("portal", "withdraw", Some(&young))
+        .await
+        .expect(204, "accepted");
+    wait_withdrawn(&brines[2], &young).await;
+    // Nobody but the one that is away can know.
+    brines[2].event(&page(&old)).await.expect(202, "accepted");
+    brines[0].restart();
+    wait_withdrawn(&brines[2], &old).await;
+    wait_withdrawn(&brines[1], &old).await;
+    wait_withdrawn(&brines[0], &young).await;
+}
+
+/// Whoever starts with nothing of its own knows every withdrawal whose token would still be valid, from the ledger.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_lost_its_revocations_has_them_back_from_the_ledger() {
+    let mut brine = Brine::start();
+    let token = brine.consent("portal").await;
+    brine
+        .choose("portal", "withdraw", Some(&token))
+        .await
+        .expect(204, "accepted");
+    brine.wait_drained().await;
+    assert_eq!(brine.terminate(), Some(0));
+    std::fs::remove_file(brine.data().join("revocations.log")).expect("it is there");
+    brine.restart();
+    wait_withdrawn(&brine, &token).await;
+    assert_eq!(brine.metric("brine_revocations_learned_total").await, 1.0);
 }

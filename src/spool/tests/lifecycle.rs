@@ -322,6 +322,29 @@ async fn segment_is_sealed_by_age_although_few_arrive() {
 }
 
 #[tokio::test]
+async fn many_who_want_a_segment_sealed_soon_get_one_seal() {
+    let bench = Bench::on_disk();
+    let spool = bench.open();
+    let hour = Duration::from_secs(3600);
+    for n in 0..20 {
+        spool.put(n).await.unwrap();
+        spool.seal_within(hour);
+    }
+    assert_eq!(spool.sealed().len(), 0);
+    spool.seal_within(Duration::from_millis(5));
+    // Asking again puts nothing off.
+    spool.seal_within(hour);
+    let first = spool.next_sealed(None).await;
+    assert!(first.is_some());
+    // What comes after it is in no hurry.
+    for n in 20..40 {
+        assert!(Some(spool.put(n).await.unwrap().segment) > first);
+    }
+    assert_eq!(spool.sealed().len(), 1);
+    assert_eq!(spool.numbers().await, (0..40).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn segment_is_sealed_by_size() {
     let bench = Bench::on_disk().with(|settings| settings.segment_bytes = 1000);
     let spool = bench.open();
