@@ -18,8 +18,8 @@ use crate::consent::token_day;
 use crate::event::{PurgeRecord, RunRecord, encode, kind};
 use crate::secret::random_bytes;
 use crate::spool::Removal;
-use crate::store::claim::{Claim, RENEW};
-use crate::store::{Store, StoreError, within};
+use crate::store::claim::Claim;
+use crate::store::{Store, within};
 
 /// Who asked for a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,6 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.0.metrics.running.set(0);
         self.0.lock().is_running = false;
-        self.0.hold(None);
     }
 }
 
@@ -73,7 +72,6 @@ pub struct Job {
     progress: Mutex<Progress>,
     /// Held through a run: one at a time in this process, whoever asks.
     turn: tokio::sync::Mutex<()>,
-    current: Mutex<Option<(Claim, Instant)>>,
 }
 
 /// Where the right to run it lies (`schema/0005_purges.sql`).
@@ -96,7 +94,6 @@ impl Job {
             metrics,
             progress: Mutex::default(),
             turn: tokio::sync::Mutex::new(()),
-            current: Mutex::default(),
         }
     }
 
@@ -122,44 +119,6 @@ impl Job {
         drop(progress);
         self.metrics.steps.with_label_values(&["done"]).set(done);
         self.metrics.steps.with_label_values(&["of"]).set(of);
-    }
-
-    /// Between two steps that may take long: the claim stays ours.
-    pub(super) async fn tick(&self) -> Result<(), StoreError> {
-        // Held by the run that calls this.
-        if let Some((claim, renewed)) = self.claim()
-            && renewed.elapsed() > RENEW
-        {
-            claim.renew().await?;
-            self.hold(Some(claim));
-        }
-        Ok(())
-    }
-
-    /// The same while something takes long that has no steps.
-    pub(super) async fn while_ticking<T>(
-        &self,
-        work: impl Future<Output = T>,
-    ) -> Result<T, StoreError> {
-        let mut work = std::pin::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return Ok(done),
-                () = tokio::time::sleep(RENEW) => self.tick().await?,
-            }
-        }
-    }
-
-    fn hold(&self, claim: Option<Claim>) {
-        let held = claim.map(|claim| (claim, Instant::now()));
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = held;
-    }
-
-    fn claim(&self) -> Option<(Claim, Instant)> {
-        self.current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 
     /// Returns the rules in force now, those for sites that are gone included.
@@ -193,9 +152,9 @@ impl Job {
                 return Err(error.into());
             }
         };
-        self.hold(Some(claim.clone()));
         let under_way = UnderWay::begin(self);
-        let result = self.go(run, collector, started_by).await;
+        let gone = claim.keep_while(self.go(run, collector, started_by));
+        let result = gone.await.map_err(RunError::from).flatten();
         drop(under_way);
         if let Err(error) = claim.give_up().await {
             tracing::debug!(%error, "the claim lapses by itself");

@@ -13,11 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::RunError;
 use super::job::Job;
 use super::journal::Purge;
 use super::plan::Due;
 use super::rules::{Kept, Rule, Rules, literal};
+use super::{RunError, derived};
+use crate::config::Site;
 use crate::event::{PurgeRecord, Record, decode, encode, kind};
 use crate::rights::rows::Settled;
 use crate::secret::random_bytes;
@@ -72,12 +73,12 @@ impl Job {
         }
         let settled = self.settle(&by_table).await?;
         for (kept, entries) in &by_table {
-            // Not while a month is copied to be put in place again.
-            let _turn = match kept {
-                Kept::Visits | Kept::Daily => Some(super::derived::TURN.lock().await),
-                _ => None,
-            };
-            self.purge(*kept, entries, settled).await?;
+            let purge = self.purge(*kept, entries, settled);
+            match kept {
+                // Not while a month is copied to be put in place again.
+                Kept::Visits | Kept::Daily => derived::in_turn(&self.store, purge).await?,
+                _ => purge.await?,
+            }
             self.step(&format!("{} purged", kept.name()));
         }
         let mut wiped: Vec<(&str, &str)> = by_table
@@ -96,10 +97,19 @@ impl Job {
         self.record(&all).await
     }
 
-    /// Takes the sites that were put under legal hold since out of what is under way.
+    /// Takes the sites that were put under legal hold since out of what is under way, and removed ones that came back: what
+    /// was due of those is every row they have, also those that came after.
     async fn spare_held(&self, entries: Vec<Purge>) -> Result<Vec<Purge>, RunError> {
         let held = self.held();
-        let is_met = |entry: &Purge| held.contains(&entry.site) && entry.condition != NONE;
+        let live = self.collector.live.load_full();
+        let is_back = |entry: &Purge| {
+            let names =
+                |site: &Site| [site.id.as_str(), &site.scope].contains(&entry.site.as_str());
+            entry.rule == Rule::Removed.name() && live.sites.iter().any(|site| names(site))
+        };
+        let is_met = |entry: &Purge| {
+            (held.contains(&entry.site) || is_back(entry)) && entry.condition != NONE
+        };
         if !entries.iter().any(is_met) {
             return Ok(entries);
         }
@@ -116,7 +126,7 @@ impl Job {
                     table = entry.table,
                     gone,
                     left,
-                    "a legal hold stops a purge under way"
+                    "a legal hold, or that the site is back, stops a purge under way"
                 );
                 if gone == 0 {
                     continue;
@@ -212,7 +222,6 @@ impl Job {
                     .run(&format!("ALTER TABLE {table} {}", drops.join(", ")))
                     .await?;
             }
-            self.tick().await?;
         }
         let settled = match (kept.is_delivered(), settled) {
             (true, Some(settled)) => format!(" AND {}", settled.sql()),
@@ -231,8 +240,7 @@ impl Job {
             "DELETE WHERE ({marker}) AND _partition_id IN ({}) AND ({condition}){settled}",
             ids.join(", ")
         );
-        let changed = self.store.mutate(table, &marker, &change);
-        self.while_ticking(changed).await??;
+        self.store.mutate(table, &marker, &change).await?;
         Ok(())
     }
 
@@ -315,6 +323,9 @@ impl Job {
                 rows: entry.rows,
                 bytes: entry.bytes,
                 verified: match entry.condition.as_str() {
+                    NONE if entry.rule == Rule::Removed.name() => {
+                        "the site came back: the other rows stay"
+                    }
                     NONE => "a legal hold stopped it: the other rows stay",
                     _ => "no such row is counted, and no old part of the table is left on the disk",
                 }
@@ -332,12 +343,13 @@ impl Job {
     }
 
     /// Another collector may have gone on with a purge of ours, and recorded the rows that it found: they are taken off,
-    /// so that each row is in one record. What is left are those that had gone before; none, and there is no record.
+    /// so that each row is in one record. Its first run since has found them; what later ones found became due later. What is
+    /// left are those that had gone before; none, and there is no record.
     async fn less_what_others_recorded(&self, entries: &[Purge]) -> Result<Vec<Purge>, RunError> {
         let mut ours = Vec::new();
         for mut entry in entries.iter().cloned() {
-            let sql = format!(
-                "SELECT sum(n_rows) FROM purges WHERE site = {} AND table_name = '{}' AND rule = '{}' AND run != {} \
+            let theirs = format!(
+                "site = {} AND table_name = '{}' AND rule = '{}' AND run != {} \
                  AND toUnixTimestamp64Milli(ts) >= {} AND first_day <= toDate({}) AND last_day >= toDate({})",
                 literal(&entry.site),
                 entry.table,
@@ -346,6 +358,10 @@ impl Job {
                 entry.began_ms,
                 entry.last_day,
                 entry.first_day
+            );
+            let sql = format!(
+                "SELECT sum(n_rows) FROM purges WHERE {theirs} \
+                 AND run = (SELECT argMin(run, ts) FROM purges WHERE {theirs})"
             );
             let query = self.store.client.query(&sql);
             let theirs: u64 = within(self.store.timeout, query.fetch_one()).await?;

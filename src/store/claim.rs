@@ -6,17 +6,20 @@
 //! back, so that one of them gets it however slow the machine is. A claim lapses after [`HOLDS_S`] seconds by ClickHouse's
 //! clock unless it is renewed, so that a killed collector is in nobody's way for long.
 //!
-//! What this does not promise: a holder that stood still for longer than that (a stopped process), a ClickHouse
-//! that was restarted meanwhile, or several ClickHouse servers under one name may let two at it at once. Every step
-//! of a retention run is safe to do twice, also by two; what may double then is the record of a purge, never a row's
-//! end. Where one takes over from another, the first one records, once it is back, what the other has not (`purge`).
+//! What this does not promise: a holder that stood still for longer than that (a stopped process) notices it at its next
+//! renewal and not before; a ClickHouse that was restarted meanwhile, or several ClickHouse servers under one name, may
+//! let two at it at once. A step of a purge is safe to do twice, also by two; what may double then is its record, never a
+//! row's end. Where one takes over from another, the first one records, once it is back, what the other has not (`purge`).
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use clickhouse::Row;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{Store, StoreError, in_time, within};
+use crate::secret::random_bytes;
+
+use super::{Store, StoreError, change::pressure, within};
 
 /// Seconds without renewal after which a claim counts no more.
 const HOLDS_S: u32 = 120;
@@ -28,15 +31,8 @@ const ASKS_S: u32 = 60;
 const PATIENCE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(200);
 
-/// How old a claim may get before it is renewed: renewing costs two statements, and a step may take half of its life.
-pub(crate) const RENEW: Duration = Duration::from_secs(20);
-
-#[derive(Row, Serialize)]
-struct ClaimRow<'a> {
-    collector: &'a str,
-    run: u64,
-    until: u32,
-}
+/// How old a claim may get before it is renewed: three statements.
+const RENEW: Duration = Duration::from_secs(20);
 
 /// Another collector's claim.
 #[derive(Row, Deserialize)]
@@ -44,6 +40,10 @@ struct Other {
     collector: String,
     holds: bool,
 }
+
+/// The name of this process, where nothing that outlives it is a better one.
+pub(crate) static PROCESS: LazyLock<String> =
+    LazyLock::new(|| format!("{:016x}", u64::from_le_bytes(random_bytes())));
 
 /// The right to do what only one may.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ impl Claim {
             run,
         };
         // Whatever was claimed under this name before is over: nobody else has it.
-        claim.prolong(ASKS_S).await?;
+        claim.ask().await?;
         let begun = Instant::now();
         loop {
             let Some(other) = claim.another().await? else {
@@ -98,35 +98,41 @@ impl Claim {
         within(self.store.timeout, others).await
     }
 
-    /// Prolongs it.
-    ///
-    /// # Errors
-    /// What ClickHouse said.
-    pub(crate) async fn renew(&self) -> Result<(), StoreError> {
-        self.prolong(HOLDS_S).await
+    async fn ask(&self) -> Result<(), StoreError> {
+        let ask = format!(
+            "INSERT INTO {} SELECT '{}', {}, now() + {ASKS_S}",
+            self.table, self.collector, self.run
+        );
+        self.store.run(&ask).await?;
+        self.tidy().await
     }
 
-    async fn prolong(&self, seconds: u32) -> Result<(), StoreError> {
+    /// Prolongs it, if it has not lapsed: ClickHouse's clock alone decides, in the statement that prolongs.
+    ///
+    /// # Errors
+    /// What ClickHouse said, or `Pressure` where it has lapsed: another may have it.
+    pub(crate) async fn renew(&self) -> Result<(), StoreError> {
+        let ours = format!("collector = '{}' AND run = {}", self.collector, self.run);
+        let table = self.table;
         // The new one before the old one goes: at no moment is there none.
-        let now = self.store.client.query("SELECT toUnixTimestamp(now())");
-        let now: u32 = within(self.store.timeout, now.fetch_one()).await?;
-        let row = ClaimRow {
-            collector: &self.collector,
-            run: self.run,
-            until: now.saturating_add(seconds),
-        };
-        in_time(self.store.timeout, async {
-            let error = StoreError::from_client;
-            let insert = self.store.client.insert::<ClaimRow<'_>>(self.table);
-            let mut insert = insert.await.map_err(error)?;
-            insert.write(&row).await.map_err(error)?;
-            insert.end().await.map_err(error)
-        })
-        .await?;
+        let longer = format!(
+            "INSERT INTO {table} SELECT collector, run, now() + {HOLDS_S} FROM {table} \
+             WHERE {ours} AND until > now() LIMIT 1"
+        );
+        self.store.run(&longer).await?;
+        let held = format!("SELECT count() FROM {table} WHERE {ours} AND until > now() + {ASKS_S}");
+        let held = self.store.client.query(&held);
+        if within::<u64>(self.store.timeout, held.fetch_one()).await? == 0 {
+            return Err(pressure("the claim has lapsed"));
+        }
+        self.tidy().await
+    }
+
+    /// Removes claims that have lapsed, and those that this name had before.
+    async fn tidy(&self) -> Result<(), StoreError> {
         let old = format!(
-            "ALTER TABLE {} DELETE WHERE until <= now() OR (collector = '{}' \
-             AND (run != {} OR until < toDateTime({}))) SETTINGS mutations_sync = 1",
-            self.table, self.collector, self.run, row.until
+            "ALTER TABLE {} DELETE WHERE until <= now() OR (collector = '{}' AND run != {}) SETTINGS mutations_sync = 1",
+            self.table, self.collector, self.run
         );
         self.store.run(&old).await
     }
@@ -139,7 +145,8 @@ impl Claim {
         &self,
         work: impl Future<Output = T>,
     ) -> Result<T, StoreError> {
-        let mut work = std::pin::pin!(work);
+        // A counting is deep: on the heap, so that no stack overflows.
+        let mut work = Box::pin(work);
         loop {
             tokio::select! {
                 done = &mut work => return Ok(done),

@@ -9,12 +9,10 @@
 //! collector at a time applies what is missing ([`claim`](super::claim)), and ends first what one before it, that was
 //! cut off, may have left running.
 
-use std::sync::LazyLock;
-
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
-use super::claim::Claim;
+use super::claim::{Claim, PROCESS};
 use super::{Store, StoreError, classify, in_time, within};
 use crate::secret::random_bytes;
 
@@ -56,6 +54,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         "0013_funnels",
         include_str!("../../schema/0013_funnels.sql"),
     ),
+    ("0014_claims", include_str!("../../schema/0014_claims.sql")),
 ];
 
 /// Begins the line that says when the statement below it is due.
@@ -74,10 +73,6 @@ const CLAIMS: &str = "schema_claims";
 fn query_ids(database: &str) -> String {
     format!("brine-schema/{database}/")
 }
-
-/// The name that this process claims under.
-static PROCESS: LazyLock<String> =
-    LazyLock::new(|| format!("{:016x}", u64::from_le_bytes(random_bytes())));
 
 /// Applies what is missing and returns the names of what was applied.
 ///

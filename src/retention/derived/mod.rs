@@ -19,8 +19,9 @@
 //!
 //! # Several collectors
 //!
-//! The job runs on one of them at a time, and an erasure counts its days on its own. Each counting has a number, which is
-//! on its rows and in `derived_days`: where a month was put in place with a day as it was before, the two differ, nobody
+//! The job runs on one of them at a time; an erasure, and a restriction, have days counted on their own. All of them write
+//! into the same tables of what comes next, so that only one counts at a time, or purges what is counted ([`in_turn`]).
+//! Each counting has a number, which is on its rows and in `derived_days`, should a claim have lapsed unnoticed: where a month was put in place with a day as it was before, the two differ, nobody
 //! answers from that day, and the next run counts it anew. Of a day that was final by then nobody can: what would be about
 //! few is taken off at once (`outdated`).
 //!
@@ -50,6 +51,7 @@ mod outdated;
 pub(crate) mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -60,9 +62,12 @@ use super::job::Job;
 use super::rules::{Kept, Rules, literal};
 use crate::collector::Collector;
 use crate::consent::token_day;
+use crate::jitter;
 use crate::rights::rows::all_restricted;
+use crate::secret::random_bytes;
 use crate::stats::funnel;
 use crate::store::change::pressure;
+use crate::store::claim::{Claim, PROCESS};
 use crate::store::{Store, StoreError, within};
 
 /// Days after a day began until no zone's salt of it lives any more.
@@ -151,8 +156,42 @@ pub(crate) const PAIRED: u8 = 2;
 const AT_ONCE: usize = 10;
 
 /// Only one change of these tables at a time: two countings would write into the same partition of what comes next, and a
-/// purge between the copying of a month and its replacement would be undone.
-pub(super) static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+/// purge between the copying of a month and its replacement would be undone. In this process; of several collectors, see
+/// [`in_turn`].
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Where the right to change these tables lies (`schema/0014_claims.sql`).
+const CLAIMS: &str = "derived_claims";
+
+/// How long another collector's counting is waited for, and how often, at most, it is looked after. Whoever gives up comes
+/// again: an erasure, or the next attempt of the job.
+const PATIENCE: Duration = Duration::from_secs(300);
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Changes `visits` and `daily` while nobody else does, in this process or in another collector.
+///
+/// # Errors
+/// Those of `change`; what ClickHouse said; `Pressure` where another collector is at it for long.
+pub(super) async fn in_turn<T, E: From<StoreError>>(
+    store: &Store,
+    change: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let _turn = TURN.lock().await;
+    let run = u64::from_le_bytes(random_bytes());
+    let begun = Instant::now();
+    let claim = loop {
+        match Claim::take(store, CLAIMS, &PROCESS, run).await? {
+            Ok(claim) => break claim,
+            Err(_) if begun.elapsed() < PATIENCE => tokio::time::sleep(jitter::up_to(LOOK)).await,
+            Err(_) => return Err(pressure("another collector counts days").into()),
+        }
+    };
+    let changed = claim.keep_while(change).await;
+    if let Err(error) = claim.give_up().await {
+        tracing::debug!(%error, "the claim lapses by itself");
+    }
+    changed?
+}
 
 /// Counts site's days anew whose events an erasure has changed, so that nothing of them is in a visit or a count. Days
 /// that are open have none; of days whose events are going no count is about fewer than `k`.
@@ -186,7 +225,15 @@ pub(super) async fn build_all(
     only: Option<&BTreeSet<(String, u16)>>,
     job: Option<&Job>,
 ) -> Result<u32, StoreError> {
-    let _turn = TURN.lock().await;
+    in_turn(store, build_stale(store, rules, only, job)).await
+}
+
+async fn build_stale(
+    store: &Store,
+    rules: &Rules,
+    only: Option<&BTreeSet<(String, u16)>>,
+    job: Option<&Job>,
+) -> Result<u32, StoreError> {
     let mut days = stale(store, rules, only).await?;
     let n_days = days.len();
     let mut is_changed = n_days > 0 || outdated::reduce(store).await?;
@@ -203,7 +250,6 @@ pub(super) async fn build_all(
             for _ in &group {
                 job.step("days folded");
             }
-            job.tick().await?;
         }
     }
     for days in month::groups(&days, AT_ONCE) {
@@ -414,7 +460,6 @@ async fn build(
         plans.push((plan, *work));
         if let Some(job) = job {
             job.step("days counted");
-            job.tick().await?;
         }
     }
     let prints = plans.iter().flat_map(|(_, work)| &work.prints);

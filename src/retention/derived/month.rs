@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Work;
 use crate::retention::rules::literal;
 use crate::salts::period::date_of;
+use crate::store::change::pressure;
 use crate::store::{Store, StoreError, within};
 
 /// Months whose partitions are replaced together.
@@ -71,6 +72,13 @@ impl Month {
         let kept = format!(
             "INSERT INTO daily_next SELECT * FROM daily WHERE _partition_id IN ({ids}) AND NOT ({meant})"
         );
+        let rows = |table: &str, which: &str| {
+            let sql =
+                format!("SELECT count() FROM {table} WHERE _partition_id IN ({ids}) AND {which}");
+            let query = store.client.query(&sql);
+            async move { within::<u64>(store.timeout, query.fetch_one()).await }
+        };
+        let n_meant = rows("daily_next", &format!("({meant})")).await?;
         let statement = store.client.query(&kept);
         within(store.timeout * 10, statement.execute()).await?;
         // A month is read by every question about it: as one part, and not as one of each day that was counted.
@@ -81,6 +89,13 @@ impl Month {
             if let Err(error) = within(store.timeout * 10, merge.execute()).await {
                 tracing::debug!(error = %error, month = id, "a month of daily was not merged");
             }
+        }
+        // Nobody else writes there, and a purge waits: were it otherwise, what is missing would be gone for good.
+        let n_kept = rows("daily", &format!("NOT ({meant})")).await?;
+        if rows("daily_next", "1").await? != n_meant + n_kept {
+            return Err(pressure(
+                "a month of daily changed while it was put in place",
+            ));
         }
         let there =
             format!("SELECT DISTINCT _partition_id FROM daily_next WHERE _partition_id IN ({ids})");

@@ -5,7 +5,7 @@ use brine::retention::journal::{self, Purge};
 use hyper::Method;
 use serde_json::json;
 
-use super::{START, command, done, noon, reload, store, text};
+use super::{START, change, command, done, noon, reload, store, text};
 use crate::support::standin::StandIn;
 use crate::support::{Brine, Builder};
 
@@ -100,6 +100,24 @@ async fn events_of_a_held_site_that_outlived_their_time_in_the_spool_are_stored(
     assert!(store.sql(sites).await.is_empty());
 }
 
+/// What a run that was killed has left in the journal.
+fn entry(purge: u64, site: &str, rule: &str, rows: u64) -> Purge {
+    Purge {
+        purge,
+        run: 2,
+        table: "events".into(),
+        site: site.into(),
+        rule: rule.into(),
+        first_day: (START - 400) as u16,
+        last_day: (START - 400) as u16,
+        rows,
+        bytes: 1_000,
+        condition: format!("site = '{site}'"),
+        is_recorded: false,
+        began_ms: noon(START),
+    }
+}
+
 /// Killed in the middle of a purge, started again with a hold: what is left stays, what went is recorded.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_stops_a_purge_under_way() {
@@ -110,23 +128,12 @@ async fn a_hold_stops_a_purge_under_way() {
     store(&brine, "pernexus", START - 400, 395, 6).await;
     store(&brine, "portal", START - 400, 395, 6).await;
     brine.terminate();
-    let entry = |purge: u64, site: &str, rows: u64| Purge {
-        purge,
-        run: 2,
-        table: "events".into(),
-        site: site.into(),
-        rule: "expired".into(),
-        first_day: (START - 400) as u16,
-        last_day: (START - 400) as u16,
-        rows,
-        bytes: 1_000,
-        condition: format!("site = '{site}'"),
-        is_recorded: false,
-        began_ms: noon(START),
-    };
     // Ten there were; four have gone.
     let path = brine.data().join("retention.journal");
-    let under_way = vec![entry(1, "pernexus", 10), entry(3, "portal", 6)];
+    let under_way = vec![
+        entry(1, "pernexus", "expired", 10),
+        entry(3, "portal", "expired", 6),
+    ];
     journal::open(&path)
         .expect("it is read")
         .replace(under_way)
@@ -141,4 +148,52 @@ async fn a_hold_stops_a_purge_under_way() {
         brine.sql("SELECT site, n_rows, verified LIKE 'a legal hold%' FROM purges WHERE rule = 'expired' ORDER BY site"),
         ["pernexus\t4\t1", "portal\t6\t0"]
     );
+}
+
+/// Killed in the middle of the purge of a removed site, which is configured again: what it was due for is every row it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_site_that_came_back_keeps_what_a_purge_under_way_has_left() {
+    let mut brine = Builder::new().clock(noon(START)).start();
+    store(&brine, "portal", START - 3, 395, 6).await;
+    brine.terminate();
+    journal::open(&brine.data().join("retention.journal"))
+        .expect("it is read")
+        .replace(vec![entry(1, "portal", "removed", 10)])
+        .expect("written");
+    brine.restart();
+    brine.wait_for("SELECT count() FROM retention_runs", 1);
+    assert_eq!(brine.sql("SELECT count() FROM events"), ["6"]);
+    assert_eq!(
+        brine.sql("SELECT rule, n_rows, verified FROM purges"),
+        ["removed\t4\tthe site came back: the other rows stay"]
+    );
+}
+
+/// Killed in the middle of a purge, and back after days: another collector's first run has found the rest, and what its
+/// later runs purged became due later.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_collector_had_purged_is_recorded_however_long_it_was_away() {
+    let mut brine = Builder::new().clock(noon(START)).start();
+    for (run, rows, hours) in [(11, 400, 1), (12, 1_000, 24), (13, 1_000, 48)] {
+        let ts = noon(START) + hours * 3_600_000;
+        change(
+            &brine,
+            &format!(
+                "INSERT INTO brine.purges (purge, run, site, table_name, rule, ts, first_day, last_day, n_rows) \
+                 SELECT {run}, {run}, 'portal', 'events', 'expired', fromUnixTimestamp64Milli(toInt64({ts})), \
+                 toDate({}), toDate({}), {rows}",
+                START - 400,
+                START - 30
+            ),
+        )
+        .await;
+    }
+    brine.terminate();
+    journal::open(&brine.data().join("retention.journal"))
+        .expect("it is read")
+        .replace(vec![entry(1, "portal", "expired", 1_000)])
+        .expect("written");
+    brine.restart();
+    let ours = "SELECT n_rows FROM purges WHERE purge = 1";
+    brine.wait_for(ours, 600);
 }
