@@ -6,7 +6,7 @@
 //! words for that, a line `-- only if: SELECT …` stands before the statement: it runs where the answer is above 0.
 //!
 //! Twice, but not by two at once: of a table that is exchanged for another, two would make the old one again. So one
-//! collector at a time applies what is missing ([`claim`](super::claim)), and ends first what one before it, that was
+//! collector at a time applies what is missing (`claim`), and ends first what one before it, that was
 //! cut off, may have left running.
 
 use clickhouse::{Client, Row};
