@@ -1,4 +1,5 @@
-//! One at a time across collectors: a claim in ClickHouse's memory, for the retention job and for changes of the schema.
+//! One at a time across collectors: a claim in ClickHouse's memory, for the retention job, for counting days, and for
+//! changes of the schema.
 //!
 //! Comes in: a collector that wants to do what only one may. Goes out: a [`Claim`], or who has it. ClickHouse has no
 //! compare and swap: a collector inserts a claim that asks, looks whether it is alone, and prolongs it into one that
@@ -17,9 +18,9 @@ use std::time::{Duration, Instant};
 use clickhouse::Row;
 use serde::Deserialize;
 
+use super::change::pressure;
+use super::{Store, StoreError, within};
 use crate::secret::random_bytes;
-
-use super::{Store, StoreError, change::pressure, within};
 
 /// Seconds without renewal after which a claim counts no more.
 const HOLDS_S: u32 = 120;

@@ -21,9 +21,9 @@
 //!
 //! The job runs on one of them at a time; an erasure, and a restriction, have days counted on their own. All of them write
 //! into the same tables of what comes next, so that only one counts at a time, or purges what is counted (`in_turn`).
-//! Each counting has a number, which is on its rows and in `derived_days`, should a claim have lapsed unnoticed: where a month was put in place with a day as it was before, the two differ, nobody
-//! answers from that day, and the next run counts it anew. Of a day that was final by then nobody can: what would be about
-//! few is taken off at once (`outdated`).
+//! Should a claim lapse unnoticed: each counting has a number, which is on its rows and in `derived_days`. Where a month
+//! was put in place with a day as it was before, the two differ, nobody answers from that day, and the next run counts it
+//! anew. Of a day that was final by then nobody can: what would be about few is taken off at once (`outdated`).
 //!
 //! # Rebuilding after a kind of event was purged
 //!

@@ -50,16 +50,20 @@ async fn ran(brine: &Brine, result: &str) -> bool {
     line.is_some_and(|n| n.trim() != "0")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_two_collectors_one_runs_the_job_and_the_other_takes_over_when_it_is_killed() {
-    let store = StandIn::start().await;
-    let mut brines = [collector(&store).start(), collector(&store).start()];
-    // Both know when the last run was: never. Then their clocks may move.
-    wait("both schedules", &brines, async || {
+/// All know when the last run was: never. Then their clocks may move.
+async fn wait_schedules(brines: &[Brine]) {
+    wait("the schedule", brines, async || {
         let knows = |brine: &Brine| brine.data().join("retention.rules").exists();
         brines.iter().all(knows)
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_collectors_one_runs_the_job_and_the_other_takes_over_when_it_is_killed() {
+    let store = StandIn::start().await;
+    let mut brines = [collector(&store).start(), collector(&store).start()];
+    wait_schedules(&brines).await;
     wait("the schema", &brines, async || {
         store.sql("SELECT count() FROM system.tables WHERE database = 'brine' AND name = 'retention_claims'").await == ["1"]
     })
@@ -175,11 +179,7 @@ async fn while_one_collector_counts_days_another_waits() {
     let store = StandIn::start().await;
     let brines = [collector(&store).start()];
     let [brine] = &brines;
-    wait("the schema", &brines, async || {
-        let schema = "SELECT count() FROM system.tables WHERE database = 'brine' AND name = 'derived_claims'";
-        store.sql(schema).await == ["1"]
-    })
-    .await;
+    wait_schedules(&brines).await;
     let (mine, others) = (brine.consent("portal").await, brine.consent("portal").await);
     let receipt = view(brine, &mine, "/mine").await;
     view(brine, &others, "/others").await;
@@ -198,13 +198,16 @@ async fn while_one_collector_counts_days_another_waits() {
     })
     .await;
     store
-        .sql("INSERT INTO derived_claims VALUES ('0', 1, now() + 120)")
+        .sql("INSERT INTO derived_claims VALUES ('0', 1, now() + 900)")
         .await;
     let body = json!({ "site": "portal", "action": "erase", "receipts": [receipt] });
     let asked = ask(brine, &body).await;
     assert_eq!(asked.status, 202, "{}", asked.text());
     // Its rows are gone; what was counted of them waits for the other, and so does the answer.
-    assert_eq!(store.sql("SELECT count() FROM events").await, ["1"]);
+    wait("the end of its rows", &brines, async || {
+        store.sql("SELECT count() FROM events").await == ["1"]
+    })
+    .await;
     assert!(counted("2").await, "counted beside another");
     store.sql("TRUNCATE TABLE derived_claims").await;
     let gone = done(brine, body).await;
