@@ -153,12 +153,9 @@ impl Job {
             }
         };
         let under_way = UnderWay::begin(self);
-        let gone = claim.keep_while(self.go(run, collector, started_by));
-        let result = gone.await.map_err(RunError::from).flatten();
+        let kept = claim.keep_while(self.go(run, collector, started_by));
+        let result = kept.await.map_err(RunError::from).flatten();
         drop(under_way);
-        if let Err(error) = claim.give_up().await {
-            tracing::debug!(%error, "the claim lapses by itself");
-        }
         let word = match &result {
             Ok(record) if record.findings.is_empty() => "verified",
             Ok(_) => "left",

@@ -47,7 +47,7 @@ pub(crate) static PROCESS: LazyLock<String> =
     LazyLock::new(|| format!("{:016x}", u64::from_le_bytes(random_bytes())));
 
 /// The right to do what only one may.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Claim {
     store: Store,
     table: &'static str,
@@ -112,7 +112,7 @@ impl Claim {
     ///
     /// # Errors
     /// What ClickHouse said, or `Pressure` where it has lapsed: another may have it.
-    pub(crate) async fn renew(&self) -> Result<(), StoreError> {
+    async fn renew(&self) -> Result<(), StoreError> {
         let ours = format!("collector = '{}' AND run = {}", self.collector, self.run);
         let table = self.table;
         // The new one before the old one goes: at no moment is there none.
@@ -138,29 +138,35 @@ impl Claim {
         self.store.run(&old).await
     }
 
-    /// Keeps it while `work` is done, which may take long.
+    /// Keeps it while `work` is done, which may take long, and gives it up.
     ///
     /// # Errors
     /// What ClickHouse said to a renewal; the work is dropped then.
     pub(crate) async fn keep_while<T>(
-        &self,
+        self,
         work: impl Future<Output = T>,
     ) -> Result<T, StoreError> {
         // A counting is deep: on the heap, so that no stack overflows.
         let mut work = Box::pin(work);
-        loop {
+        let done = loop {
             tokio::select! {
-                done = &mut work => return Ok(done),
-                () = tokio::time::sleep(RENEW) => self.renew().await?,
+                done = &mut work => break Ok(done),
+                () = tokio::time::sleep(RENEW) => if let Err(error) = self.renew().await {
+                    break Err(error);
+                },
             }
+        };
+        if let Err(error) = self.give_up().await {
+            tracing::debug!(%error, table = self.table, "the claim lapses by itself");
         }
+        done
     }
 
     /// Lets others have it.
     ///
     /// # Errors
     /// What ClickHouse said; it lapses by itself then.
-    pub(crate) async fn give_up(&self) -> Result<(), StoreError> {
+    async fn give_up(&self) -> Result<(), StoreError> {
         let sql = format!(
             "ALTER TABLE {} DELETE WHERE collector = '{}' SETTINGS mutations_sync = 1",
             self.table, self.collector

@@ -105,9 +105,7 @@ pub async fn migrate(store: &Store) -> Result<Vec<&'static str>, StoreError> {
     let attempt = u64::from_le_bytes(random_bytes());
     let claim = Claim::take(store, CLAIMS, &PROCESS, attempt).await?;
     let claim = claim.map_err(|by| StoreError::Migrating { by })?;
-    let applied = claim.keep_while(apply(store)).await.flatten();
-    claim.give_up().await?;
-    applied
+    claim.keep_while(apply(store)).await.flatten()
 }
 
 /// Returns what is not applied yet: name, text and hash.

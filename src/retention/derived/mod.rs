@@ -49,25 +49,23 @@ mod month;
 mod note;
 mod outdated;
 pub(crate) mod sql;
+mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
 
 use clickhouse::Row;
 use serde::Deserialize;
 
 use self::note::{Note, note};
 use self::sql::Day;
+pub(super) use self::turn::in_turn;
 use super::job::Job;
 use super::rules::{Kept, Rules, literal};
 use crate::collector::Collector;
 use crate::consent::token_day;
-use crate::jitter;
 use crate::rights::rows::all_restricted;
-use crate::secret::random_bytes;
 use crate::stats::funnel;
 use crate::store::change::pressure;
-use crate::store::claim::{Claim, PROCESS};
 use crate::store::{Store, StoreError, within};
 
 /// Days after a day began until no zone's salt of it lives any more.
@@ -154,44 +152,6 @@ pub(crate) const PAIRED: u8 = 2;
 /// Days of a month that are put in place at once. Each time, the rest of the month is copied; what was counted and is not in
 /// place is lost where one of them fails.
 const AT_ONCE: usize = 10;
-
-/// Only one change of these tables at a time: two countings would write into the same partition of what comes next, and a
-/// purge between the copying of a month and its replacement would be undone. In this process; of several collectors, see
-/// [`in_turn`].
-static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
-/// Where the right to change these tables lies (`schema/0014_claims.sql`).
-const CLAIMS: &str = "derived_claims";
-
-/// How long another collector's counting is waited for, and how often, at most, it is looked after. Whoever gives up comes
-/// again: an erasure, or the next attempt of the job.
-const PATIENCE: Duration = Duration::from_secs(300);
-const LOOK: Duration = Duration::from_secs(2);
-
-/// Changes `visits` and `daily` while nobody else does, in this process or in another collector.
-///
-/// # Errors
-/// Those of `change`; what ClickHouse said; `Pressure` where another collector is at it for long.
-pub(super) async fn in_turn<T, E: From<StoreError>>(
-    store: &Store,
-    change: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    let _turn = TURN.lock().await;
-    let run = u64::from_le_bytes(random_bytes());
-    let begun = Instant::now();
-    let claim = loop {
-        match Claim::take(store, CLAIMS, &PROCESS, run).await? {
-            Ok(claim) => break claim,
-            Err(_) if begun.elapsed() < PATIENCE => tokio::time::sleep(jitter::up_to(LOOK)).await,
-            Err(_) => return Err(pressure("another collector counts days").into()),
-        }
-    };
-    let changed = claim.keep_while(change).await;
-    if let Err(error) = claim.give_up().await {
-        tracing::debug!(%error, "the claim lapses by itself");
-    }
-    changed?
-}
 
 /// Counts site's days anew whose events an erasure has changed, so that nothing of them is in a visit or a count. Days
 /// that are open have none; of days whose events are going no count is about fewer than `k`.

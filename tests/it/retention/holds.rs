@@ -118,6 +118,16 @@ fn entry(purge: u64, site: &str, rule: &str, rows: u64) -> Purge {
     }
 }
 
+/// Stops brine, and starts it again as if it had been killed in the middle of these.
+fn restart_with(brine: &mut Brine, under_way: Vec<Purge>) {
+    brine.terminate();
+    journal::open(&brine.data().join("retention.journal"))
+        .expect("it is read")
+        .replace(under_way)
+        .expect("written");
+    brine.restart();
+}
+
 /// Killed in the middle of a purge, started again with a hold: what is left stays, what went is recorded.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_stops_a_purge_under_way() {
@@ -127,18 +137,12 @@ async fn a_hold_stops_a_purge_under_way() {
         .start();
     store(&brine, "pernexus", START - 400, 395, 6).await;
     store(&brine, "portal", START - 400, 395, 6).await;
-    brine.terminate();
     // Ten there were; four have gone.
-    let path = brine.data().join("retention.journal");
     let under_way = vec![
         entry(1, "pernexus", "expired", 10),
         entry(3, "portal", "expired", 6),
     ];
-    journal::open(&path)
-        .expect("it is read")
-        .replace(under_way)
-        .expect("written");
-    brine.restart();
+    restart_with(&mut brine, under_way);
     brine.wait_for("SELECT count() FROM retention_runs", 1);
     assert_eq!(
         brine.sql("SELECT site, count() FROM events GROUP BY site"),
@@ -155,12 +159,7 @@ async fn a_hold_stops_a_purge_under_way() {
 async fn a_removed_site_that_came_back_keeps_what_a_purge_under_way_has_left() {
     let mut brine = Builder::new().clock(noon(START)).start();
     store(&brine, "portal", START - 3, 395, 6).await;
-    brine.terminate();
-    journal::open(&brine.data().join("retention.journal"))
-        .expect("it is read")
-        .replace(vec![entry(1, "portal", "removed", 10)])
-        .expect("written");
-    brine.restart();
+    restart_with(&mut brine, vec![entry(1, "portal", "removed", 10)]);
     brine.wait_for("SELECT count() FROM retention_runs", 1);
     assert_eq!(brine.sql("SELECT count() FROM events"), ["6"]);
     assert_eq!(
@@ -188,12 +187,7 @@ async fn what_a_killed_collector_had_purged_is_recorded_however_long_it_was_away
         )
         .await;
     }
-    brine.terminate();
-    journal::open(&brine.data().join("retention.journal"))
-        .expect("it is read")
-        .replace(vec![entry(1, "portal", "expired", 1_000)])
-        .expect("written");
-    brine.restart();
+    restart_with(&mut brine, vec![entry(1, "portal", "expired", 1_000)]);
     let ours = "SELECT n_rows FROM purges WHERE purge = 1";
     brine.wait_for(ours, 600);
 }
