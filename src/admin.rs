@@ -1,6 +1,7 @@
 //! The admin listener: dashboard, metrics, health, queries, visitors' requests by mail. Loopback by default.
 
 mod live;
+mod quarantine;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -15,7 +16,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::access::book::Scope;
-use crate::access::gate::{Action, Gate, Via, Viewer, detail_of};
+use crate::access::gate::{Action, Gate, Via, Viewer, detail_of, is_refresh};
 use crate::access::http as access;
 use crate::access::refusal;
 use crate::collector::Collector;
@@ -99,12 +100,15 @@ impl Admin {
             (&Method::POST, "/api/v1/rights") => self.rights(viewer, head, body).await,
             (&Method::POST, "/api/v1/salts") => self.salts(viewer, head, body).await,
             (&Method::POST, "/api/v1/retention") => self.retention(viewer, head, body).await,
+            (&Method::POST, "/api/v1/quarantine") => self.quarantine(viewer, head, body).await,
             (&Method::GET | &Method::HEAD, "/api/v1/query/schema.json") => {
                 route::json(StatusCode::OK, &schema::schema())
             }
-            (_, "/api/v1/query" | "/api/v1/rights" | "/api/v1/salts" | "/api/v1/retention") => {
-                not_allowed("POST")
-            }
+            (
+                _,
+                "/api/v1/query" | "/api/v1/rights" | "/api/v1/salts" | "/api/v1/retention"
+                | "/api/v1/quarantine",
+            ) => not_allowed("POST"),
             (&Method::GET | &Method::HEAD, _) => match self.page(viewer, head, peer).await {
                 Some(page) => page,
                 None => problem(StatusCode::NOT_FOUND, None, "no such path"),
@@ -152,8 +156,13 @@ impl Admin {
     /// A page of the dashboard, if the path is one. The look is recorded before it is answered; the live figure is
     /// part of the page that shows it.
     async fn page(&self, viewer: &Viewer, head: &Parts, peer: IpAddr) -> Option<Reply> {
-        if !viewer.may(Scope::Query) {
-            return Some(lacks(Scope::Query));
+        // A key that may take tables away need not look at anything else.
+        let scope = match head.uri.path().ends_with(".csv") {
+            true => Scope::Export,
+            false => Scope::Query,
+        };
+        if !viewer.may(scope) {
+            return Some(lacks(scope));
         }
         let live = self.collector.live.load_full();
         let sites = viewer.sites(&live.sites);
@@ -163,7 +172,7 @@ impl Admin {
                 Via::Operator => Some(String::new()),
                 Via::Key | Via::Link => None,
             },
-            has_account: viewer.via() == Via::Session,
+            has_account: matches!(viewer.via(), Via::Proxy | Via::Session),
             may_share: viewer.is_admin()
                 && matches!(viewer.via(), Via::Open | Via::Proxy | Via::Session),
         };
@@ -180,9 +189,6 @@ impl Admin {
             }
         }
         if let Some((site, page)) = dashboard::looked_at(head.uri.path()) {
-            if page.ends_with(".csv") && !viewer.may(Scope::Export) {
-                return Some(lacks(Scope::Export));
-            }
             let action = match page.ends_with(".csv") {
                 true => Action::Export,
                 false => Action::Dashboard,
@@ -190,7 +196,12 @@ impl Admin {
             // Only what exists for them is a look at something.
             let site = sites.iter().find(|known| known.id.as_str() == site);
             let site = site.map_or("", |site| site.id.as_str());
-            if let Err(reply) = self.gate.looked(viewer, action, site, page).await {
+            // The page of the last half hour asks for itself every ten seconds, and is one look.
+            let looked = match is_refresh(head) && action == Action::Dashboard {
+                true => self.gate.watched(viewer, site).await,
+                false => self.gate.looked(viewer, action, site, page).await,
+            };
+            if let Err(reply) = looked {
                 return Some(*reply);
             }
         }
@@ -210,8 +221,14 @@ impl Admin {
 
     /// Counts. A client that leaves drops this future, and with it the statement in ClickHouse.
     async fn query(&self, viewer: &Viewer, head: &Parts, body: Incoming) -> Reply {
-        if !viewer.may(Scope::Query) {
-            return lacks(Scope::Query);
+        let accept = head.headers.get(ACCEPT);
+        let wants_csv = accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
+        let (scope, action) = match wants_csv {
+            true => (Scope::Export, Action::Export),
+            false => (Scope::Query, Action::Query),
+        };
+        if !viewer.may(scope) {
+            return lacks(scope);
         }
         let body = match self.read_json(head, body).await {
             Ok(body) => body,
@@ -223,8 +240,6 @@ impl Admin {
         // What they may not see does not exist.
         let sites = viewer.sites(&live.sites);
         let (asked, detail) = asked(&body);
-        let accept = head.headers.get(ACCEPT);
-        let wants_csv = accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
         let (format, media_type) = match wants_csv {
             true => (Format::Csv, "text/csv; charset=utf-8"),
             false => (Format::Json, "application/json"),
@@ -232,7 +247,7 @@ impl Admin {
         match export(&self.store.client, &sites, limits, &body, now, format).await {
             Ok(export) => {
                 let site = sites.find(&asked).map_or("", |site| site.id.as_str());
-                let looked = self.gate.looked(viewer, Action::Query, site, &detail).await;
+                let looked = self.gate.looked(viewer, action, site, &detail).await;
                 if let Err(reply) = looked {
                     return *reply;
                 }
@@ -333,6 +348,25 @@ impl Admin {
         }
     }
 
+    /// Says what is set aside in the spool, puts it back, or deletes it.
+    async fn quarantine(&self, viewer: &Viewer, head: &Parts, body: Incoming) -> Reply {
+        if !viewer.may_order() {
+            return problem(StatusCode::FORBIDDEN, None, "the quarantine is for admins");
+        }
+        match self.read_json(head, body).await {
+            Ok(body) => {
+                if let Some(change) = quarantine::change(&body) {
+                    let noted = self.gate.looked(viewer, Action::Changed, "", change);
+                    if let Err(reply) = noted.await {
+                        return *reply;
+                    }
+                }
+                quarantine::answer(&self.collector.spool, &self.rights, &body).await
+            }
+            Err(fault) => problem(fault.status(), None, &fault.detail()),
+        }
+    }
+
     /// Does what a visitor asked for by mail.
     async fn rights(&self, viewer: &Viewer, head: &Parts, body: Incoming) -> Reply {
         if !viewer.may(Scope::Rights) {
@@ -345,6 +379,18 @@ impl Admin {
                 let site = live.sites.find(&asked);
                 if site.is_some_and(|site| !viewer.may_see(&site.id)) {
                     return problem(StatusCode::NOT_FOUND, None, "no such site");
+                }
+                // What is done is done to all sites that share the consent.
+                let shares = |other: &crate::config::Site| {
+                    site.is_some_and(|site| site.scope == other.scope)
+                };
+                let is_whole = live
+                    .sites
+                    .iter()
+                    .all(|other| !shares(other) || viewer.may_see(&other.id));
+                if !is_whole {
+                    let reason = "requests are about all sites of a group, and not all of this one's are yours";
+                    return problem(StatusCode::FORBIDDEN, None, reason);
                 }
                 let site = site.map_or("", |site| site.id.as_str());
                 match self

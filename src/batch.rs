@@ -34,6 +34,8 @@ use crate::event::{ConsentChoice, DenialRecord, EventId, Record, decode, expires
 use crate::event_ids::EventIds;
 use crate::jitter;
 use crate::metrics::Metrics;
+use crate::rights::rows::Rows;
+use crate::rights::settling;
 use crate::shutdown;
 use crate::spool::{self, ReadError, SegmentError, SegmentId, Spool};
 use crate::store::classify::Class;
@@ -67,6 +69,8 @@ enum SegmentFault {
     Revocations(std::io::Error),
     #[error("event id log: {0}")]
     EventIds(std::io::Error),
+    #[error("records that could be read cannot be read any more")]
+    Unreadable,
     #[error("shutdown")]
     Shutdown,
 }
@@ -90,6 +94,14 @@ enum Certainty {
     Uncertain,
 }
 
+/// What of the segment under way is in the logs; once is enough, however often its last step fails.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Noted {
+    Nothing,
+    Withdrawals,
+    Ids,
+}
+
 impl Batcher {
     /// Works until `shutdown` turns true and the spool is drained, or cannot be drained any further.
     ///
@@ -99,7 +111,7 @@ impl Batcher {
         let mut backoff = self.config.retry_min;
         loop {
             let applied = tokio::select! {
-                applied = migrate(&self.store) => applied,
+                applied = self.prepare() => applied,
                 () = shutdown::asked(&mut shutdown) => return,
             };
             let Err(error) = applied else { break };
@@ -112,6 +124,7 @@ impl Batcher {
         }
         self.metrics.store_stopped.set(0);
         let mut after = None;
+        let (mut faulted, mut noted) = (None, Noted::Nothing);
         loop {
             let id = tokio::select! {
                 biased;
@@ -119,16 +132,17 @@ impl Batcher {
                 () = shutdown::asked(&mut shutdown) => return,
             };
             let Some(id) = id else { return };
-            // Segments of an earlier run may have been sent before it ended.
-            let certainty = if Some(id) <= self.left_over {
+            // Segments of an earlier run may have been sent before it ended, and groups of one that could not be finished.
+            let certainty = if Some(id) <= self.left_over || Some(id) == faulted {
                 Certainty::Uncertain
             } else {
                 Certainty::Untouched
             };
-            match self.segment(id, certainty, &mut shutdown).await {
-                Ok(()) => after = Some(id),
+            match self.segment(id, certainty, &mut noted, &mut shutdown).await {
+                Ok(()) => (after, noted) = (Some(id), Noted::Nothing),
                 Err(SegmentFault::Shutdown) => return,
                 Err(error) => {
+                    faulted = Some(id);
                     tracing::error!(%error, segment = id.as_u64(), "cannot finish a spool segment; trying again");
                     self.metrics
                         .batch_errors
@@ -142,10 +156,21 @@ impl Batcher {
         }
     }
 
+    /// Applies the schema. Others that store there learn of this collector before its first batch comes.
+    async fn prepare(&self) -> Result<(), StoreError> {
+        migrate(&self.store).await?;
+        if self.collector.config.store.is_shared() {
+            let rows = Rows::new(self.store.clone());
+            settling::enter(&self.collector, &rows, true).await?;
+        }
+        Ok(())
+    }
+
     async fn segment(
         &self,
         id: SegmentId,
         certainty: Certainty,
+        noted: &mut Noted,
         shutdown: &mut watch::Receiver<bool>,
     ) -> Result<(), SegmentFault> {
         let Cut {
@@ -153,12 +178,15 @@ impl Batcher {
             groups,
             withdrawn,
             ids,
-        } = self.cut(id)?;
+        } = self.cut(id, certainty)?;
         let today = crate::consent::token_day(self.clock.now());
         for (number, (key, mut group)) in groups.into_iter().enumerate() {
             // Groups are days of expiry and months: a few sites' few days, far from 65,535 in one segment.
             let number = u16::try_from(number).unwrap_or(u16::MAX);
             let batch = BatchId::new(incarnation, id.as_u64(), number);
+            if group.seqs.is_empty() {
+                continue;
+            }
             if key.is_expired(today) {
                 group.seqs = self.drop_expired(id, group.seqs)?;
                 if group.seqs.is_empty() {
@@ -198,18 +226,28 @@ impl Batcher {
                 ranges.push((front.to_vec(), Certainty::Untouched));
             }
         }
-        self.revocations
-            .persist(&withdrawn)
-            .map_err(SegmentFault::Revocations)?;
-        self.event_ids
-            .persist(ids)
-            .map_err(SegmentFault::EventIds)?;
+        if *noted < Noted::Withdrawals {
+            self.revocations
+                .persist(&withdrawn)
+                .map_err(SegmentFault::Revocations)?;
+            *noted = Noted::Withdrawals;
+        }
+        if *noted < Noted::Ids {
+            self.event_ids
+                .persist(ids)
+                .map_err(SegmentFault::EventIds)?;
+            *noted = Noted::Ids;
+        }
         Ok(self.spool.release(id)?)
     }
 
     /// Reads a segment once: which records go where, and which consents it withdraws. What cannot be read
-    /// goes to quarantine; the records around it are delivered.
-    fn cut(&self, id: SegmentId) -> Result<Cut, SegmentFault> {
+    /// goes to quarantine; the records around it are delivered. What an earlier attempt has set aside stays there.
+    fn cut(&self, id: SegmentId, certainty: Certainty) -> Result<Cut, SegmentFault> {
+        let set_aside = match certainty {
+            Certainty::Untouched => BTreeSet::new(),
+            Certainty::Uncertain => self.spool.set_aside(id)?,
+        };
         let reader = self.spool.read(id)?;
         let mut cut = Cut {
             incarnation: reader.incarnation(),
@@ -242,7 +280,13 @@ impl Batcher {
                 }),
             };
             match key {
-                Ok(key) => cut.groups.entry(key).or_default().seqs.push(seq),
+                Ok(key) => {
+                    // A group of none keeps its number, so that the others keep theirs.
+                    let group = cut.groups.entry(key).or_default();
+                    if !set_aside.contains(&seq) {
+                        group.seqs.push(seq);
+                    }
+                }
                 Err(error) => {
                     tracing::error!(%error, "a spool record does not decode; setting it aside");
                     self.quarantine(id, &[seq], &error.to_string())?;
@@ -400,10 +444,11 @@ impl Batcher {
             .store
             .begin(part.key.table, part.batch, part.first(), attempt)
             .await?;
-        let mut rows = 0;
+        let (mut rows, mut n_read) = (0, 0);
         let mut denials: BTreeMap<(String, u16), (u32, u32)> = BTreeMap::new();
         for entry in self.records(part)? {
             let record = entry?;
+            n_read += 1;
             let seq = record.index;
             // What does not decode was set aside when the segment was cut.
             let Ok(record) = decode(record.kind.0, &record.payload) else {
@@ -431,6 +476,10 @@ impl Batcher {
         for ((site, day), (n, seq)) in denials {
             writer.denials(&DenialRecord { site, day }, n, seq).await?;
             rows += 1;
+        }
+        if n_read != part.seqs.len() {
+            // Dropped without its end, the statement writes nothing; the segment is read anew, and what is lost set aside.
+            return Err(SendFault::Segment(SegmentFault::Unreadable));
         }
         writer.end().await?;
         self.metrics

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use compact_str::CompactString;
 use hyper::HeaderMap;
 use hyper::header::{FORWARDED, HeaderName, HeaderValue};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -127,13 +127,8 @@ fn client_address(headers: &HeaderMap, peer: IpAddr, trusted_proxies: &[IpNet]) 
     }
     let mut client = peer;
     if headers.contains_key(FORWARDED) {
-        let hops = headers
-            .get_all(FORWARDED)
-            .iter()
-            .rev()
-            .filter_map(|v| v.to_str().ok());
-        for hop in hops.flat_map(|value| value.rsplit(',')) {
-            match forwarded_for(hop) {
+        for hop in hops(headers, &FORWARDED) {
+            match hop.and_then(forwarded_for) {
                 Some(address) => client = address,
                 None => return client,
             }
@@ -143,13 +138,8 @@ fn client_address(headers: &HeaderMap, peer: IpAddr, trusted_proxies: &[IpNet]) 
         }
         return client;
     }
-    let hops = headers
-        .get_all(&X_FORWARDED_FOR)
-        .iter()
-        .rev()
-        .filter_map(|v| v.to_str().ok());
-    for hop in hops.flat_map(|value| value.rsplit(',')) {
-        match node_address(hop.trim()) {
+    for hop in hops(headers, &X_FORWARDED_FOR) {
+        match hop.map(str::trim).and_then(node_address) {
             Some(address) => client = address,
             None => return client,
         }
@@ -158,6 +148,27 @@ fn client_address(headers: &HeaderMap, peer: IpAddr, trusted_proxies: &[IpNet]) 
         }
     }
     client
+}
+
+/// The entries of a list header, the last first; one that is no text is none, and does not hide those beside it.
+fn hops<'h>(
+    headers: &'h HeaderMap,
+    name: &'h HeaderName,
+) -> impl Iterator<Item = Option<&'h str>> + 'h {
+    let values = headers.get_all(name).into_iter().rev();
+    let hops = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
+    hops.map(|hop| std::str::from_utf8(hop).ok())
+}
+
+/// Returns a network as addresses are compared: `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+pub fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(v6) = network else {
+        return network;
+    };
+    let prefix = v6.prefix_len().checked_sub(96);
+    let mapped = v6.addr().to_ipv4_mapped().zip(prefix);
+    let v4 = mapped.and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok());
+    v4.map_or(network, IpNet::V4)
 }
 
 /// Finds `for=` in one `Forwarded` element (RFC 7239, section 4).
@@ -245,6 +256,38 @@ mod tests {
             ("10.0.0.1", vec![], "10.0.0.1"),
         ] {
             assert_eq!(resolve(peer, &headers), expected, "{peer} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_hop_that_is_no_text_hides_none_beside_it() {
+        let trusted = [canonical("::ffff:10.0.0.0/104".parse().unwrap())];
+        let of = |name: &'static str, values: &[&[u8]]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(name, HeaderValue::from_bytes(value).unwrap());
+            }
+            client_address(&headers, "10.0.0.1".parse().unwrap(), &trusted).to_string()
+        };
+        let forged: &[u8] = b"6.6.6.6";
+        let xff = "x-forwarded-for";
+        assert_eq!(of(xff, &[forged, b"\xff, 198.51.100.7"]), "198.51.100.7");
+        assert_eq!(of(xff, &[forged, b"\xff"]), "10.0.0.1");
+        let forwarded = [b"for=6.6.6.6" as &[u8], b"for=\xff, for=198.51.100.7"];
+        assert_eq!(of("forwarded", &forwarded), "198.51.100.7");
+        assert_eq!(of("forwarded", &[b"for=6.6.6.6", b"\xff"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_mapped_network_is_its_ipv4_network() {
+        for (given, expected) in [
+            ("::ffff:127.0.0.1/128", "127.0.0.1/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::/0", "::/0"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
+        ] {
+            assert_eq!(canonical(given.parse().unwrap()).to_string(), expected);
         }
     }
 

@@ -229,7 +229,8 @@ impl EventIds {
             let bytes: Vec<u8> = same.iter().flat_map(|id| encode(*id)).collect();
             file.write_all(&bytes)?;
             file.sync_data()?;
-            is_new |= length == 0;
+            // Or its first write failed half-way, before its name was durable.
+            is_new |= !log.lengths.contains_key(&slot);
             *log.lengths.entry(slot).or_default() += same.len();
         }
         while log.lengths.values().sum::<usize>() > self.most

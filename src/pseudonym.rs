@@ -301,7 +301,7 @@ pub fn pseudonymise_batched(
         .filter(|began| began.checked_add(1) == Some(own_day) && own_salt(*began).is_some())
         .unwrap_or(own_day);
     event.day = day;
-    event.expires = day.saturating_add(site.retention_days);
+    event.expires = day.saturating_add(site.keep.of_event(&event.name));
     if event.expires <= today {
         return Err(Outcome::EventTooOld);
     }

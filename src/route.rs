@@ -62,7 +62,7 @@ pub fn public(
     let (head, body) = request.into_parts();
     let is_beacon = matches!(
         (&head.method, head.uri.path()),
-        (&Method::POST, "/api/event") | (&Method::GET, "/pixel.gif")
+        (&Method::POST, "/api/event") | (&Method::GET, "/pixel.gif" | "/matomo.php" | "/piwik.php")
     );
     let unread = if is_beacon {
         Some(Unread::beacon(collector.clone()))

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use brine::spool::{Disk, RecordKind, Recovery, Spool, SpoolClock, SpoolSettings};
+use brine::spool::{Disk, RecordKind, Recovery, Spool, SpoolClock, SpoolSettings, always};
 
 const DIRECTORY: &str = "BRINE_TEST_SPOOL_KILL_DIR";
 const FIRST: &str = "BRINE_TEST_SPOOL_KILL_FIRST";
@@ -122,7 +122,7 @@ fn append_until_killed(dir: &Path, first: u64) -> ! {
                 let n = next.fetch_add(1, Ordering::Relaxed);
                 let mut payload = n.to_le_bytes().to_vec();
                 payload.resize(8 + n as usize % 400, 1);
-                if spool.append(RecordKind(1), &payload, || true).await.is_ok() {
+                if spool.append(RecordKind(1), &payload, always).await.is_ok() {
                     // One write a line, or lines of several tasks would mix.
                     let line = format!("durable {n}.\n");
                     std::io::stdout().write_all(line.as_bytes()).ok();

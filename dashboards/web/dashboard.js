@@ -4,10 +4,12 @@
   const $ = (selector) => document.querySelector(selector);
   let source;
 
-  const follow = async (href, isBack) => {
+  const follow = async (href, isBack, isRefresh) => {
     document.body.classList.add("busy");
     try {
-      const reply = await fetch(href, { headers: { accept: "text/html" } });
+      // A page that lies open is no use of the session, and says so.
+      const headers = { accept: "text/html", ...isRefresh && { "brine-refresh": "1" } };
+      const reply = await fetch(href, { headers });
       const type = reply.headers.get("content-type") || "";
       if (!type.startsWith("text/html")) throw 0;
       const page = new DOMParser().parseFromString(await reply.text(), "text/html");
@@ -129,7 +131,7 @@
     source.onmessage = (event) => {
       line.firstElementChild.textContent = JSON.parse(event.data).text;
       // The page of the last half hour moves on with every second one; not under a reader's open menu.
-      if (++n % 2 && n > 1 && /[?&]period=30m/.test(location.search) && !$(".menu[open]")) follow(location.href, true);
+      if (++n % 2 && n > 1 && /[?&]period=30m/.test(location.search) && !$(".menu[open]")) follow(location.href, true, true);
     };
   };
   document.addEventListener("visibilitychange", live);

@@ -28,6 +28,7 @@ use super::book::{Book, Change, Reach, Role, Scope, name_of};
 use super::live::{Live, Slot};
 pub use super::log::{Action, detail_of};
 use super::log::{Line, append};
+use super::manage;
 use super::password::Passwords;
 use super::refusal;
 use super::session::Sessions;
@@ -38,6 +39,7 @@ pub use super::viewer::{Via, Viewer};
 use crate::clock::SharedClock;
 use crate::config::settings::Mode;
 use crate::config::{Access, Config};
+use crate::dashboard;
 use crate::metrics::Metrics;
 use crate::route::{Reply, cookie, header, problem, typed};
 use crate::salts::period::day_number;
@@ -168,7 +170,7 @@ impl Gate {
         self.check_host(head)?;
         let book = self.book_now().await;
         let viewer = self.known(head, peer, &book);
-        let Some(viewer) = viewer else {
+        let Some(viewer) = viewer.filter(|viewer| !self.needs_sign_in(viewer, head)) else {
             return Err(Box::new(self.refused(head)));
         };
         let is_ambient = !matches!(viewer.via, Via::Key | Via::Operator);
@@ -212,10 +214,24 @@ impl Gate {
     /// As [`Gate::looked`].
     pub async fn watched(&self, viewer: &Viewer, site: &str) -> Result<(), Box<Reply>> {
         let today = day_number(self.clock.now().to_zoned(TimeZone::UTC).date());
-        match self.live.is_first(who(viewer), site, today) {
-            true => self.looked(viewer, Action::Realtime, site, "").await,
-            false => Ok(()),
+        if self.live.is_told(who(viewer), site, today) {
+            return Ok(());
         }
+        // Remembered once it is written, and not sooner; whoever asks meanwhile waits for that.
+        let _turn = self.live.telling.lock().await;
+        if !self.live.is_told(who(viewer), site, today) {
+            self.looked(viewer, Action::Realtime, site, "").await?;
+            self.live.tell(who(viewer), site, today);
+        }
+        Ok(())
+    }
+
+    /// Tells whether a link was shown where only an account could open anything: its cookie must not hide the way there.
+    fn needs_sign_in(&self, viewer: &Viewer, head: &Parts) -> bool {
+        let path = head.uri.path();
+        let is_beyond = manage::owns(path)
+            || dashboard::site_of(path).is_some_and(|site| !viewer.reach.has(site));
+        viewer.via == Via::Link && self.has_sign_in() && is_beyond
     }
 
     /// Lets a viewer hold one more connection for a live figure, if they have not too many.
@@ -335,7 +351,7 @@ impl Gate {
     }
 
     fn known(&self, head: &Parts, peer: IpAddr, book: &Book) -> Option<Viewer> {
-        if let Some(bearer) = header(head, &AUTHORIZATION) {
+        if let Some(bearer) = header(head, &AUTHORIZATION).filter(|said| is_ours(said)) {
             // Whoever says so is a program; the cookies of a browser do not count beside it.
             return self.bearer(bearer, book);
         }
@@ -347,7 +363,21 @@ impl Gate {
             Mode::Proxy => self.proxied(head, peer, book),
             Mode::Password | Mode::Oidc => self.signed_in(head, book),
         };
-        person.or_else(|| self.linked(head, book))
+        let Some(person) = person else {
+            return self.linked(head, book);
+        };
+        // Whoever is signed in and was sent a link of a site that is not one of theirs is let in by the link, to that.
+        let site = dashboard::site_of(head.uri.path());
+        let is_by_link = |link: &Viewer| {
+            site.is_some_and(|site| link.reach.has(site) && !person.reach.has(site))
+        };
+        match self.linked(head, book).filter(is_by_link) {
+            Some(link) => Some(Viewer {
+                cookie: person.cookie,
+                ..link
+            }),
+            None => Some(person),
+        }
     }
 
     fn bearer(&self, header: &str, book: &Book) -> Option<Viewer> {
@@ -374,7 +404,10 @@ impl Gate {
         let (Some(name), None, true) = (named.next(), named.next(), is_proxy) else {
             return None;
         };
-        let name = name_of(std::str::from_utf8(name.as_bytes()).ok()?).ok()?;
+        // Letters beyond ASCII as they are: two people may differ in nothing but how these fold.
+        let spelt = std::str::from_utf8(name.as_bytes()).ok()?;
+        let spelt = spelt.trim().to_ascii_lowercase();
+        let name = name_of(&spelt).ok().filter(|name| *name == spelt)?;
         let user = book.users.get(&name)?;
         Some(Viewer {
             form: self.form_of(&name),
@@ -384,7 +417,7 @@ impl Gate {
 
     fn signed_in(&self, head: &Parts, book: &Book) -> Option<Viewer> {
         let id = cookie(&head.headers, self.cookie_name("session"))?;
-        let found = self.sessions.find(id, self.now_ms());
+        let found = self.sessions.find(id, is_use(head), self.now_ms());
         let n_sessions = i64::try_from(self.sessions.len()).unwrap_or(i64::MAX);
         self.metrics.sessions.set(n_sessions);
         let found = found?;
@@ -423,12 +456,12 @@ impl Gate {
         let is_page = !head.uri.path().starts_with("/api/")
             && head.method == Method::GET
             && header(head, &SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
-            && !head.headers.contains_key(AUTHORIZATION);
+            && !is_program(head);
         if is_page && self.has_sign_in() {
             let next = head.uri.path_and_query().map_or("/", |path| path.as_str());
             return see_other(&format!("/login?{}", encoded("next", next)));
         }
-        if self.rules.mode == Mode::Proxy && !head.headers.contains_key(AUTHORIZATION) {
+        if self.rules.mode == Mode::Proxy && !is_program(head) {
             let reason =
                 "come by way of the proxy, as a user that this brine knows (`brine users add`)";
             return refusal::told(
@@ -449,6 +482,34 @@ impl Gate {
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         reply
     }
+}
+
+/// Tells whether an `Authorization` header has one of brine's own tokens. Proxies pass on what they were shown themselves.
+fn is_ours(said: &str) -> bool {
+    let is_bearer = |(scheme, _): &(&str, &str)| scheme.eq_ignore_ascii_case("bearer");
+    let shown = said.split_once(' ').filter(is_bearer);
+    shown.is_some_and(|(_, shown)| shown.trim_start().starts_with("brine_"))
+}
+
+/// Tells whether a program asks, which no page is shown to.
+fn is_program(head: &Parts) -> bool {
+    let scheme = header(head, &AUTHORIZATION).and_then(|said| said.split(' ').next());
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+}
+
+/// Tells whether somebody uses their session: not where a page that lies open asks for the next figure, or for its style.
+fn is_use(head: &Parts) -> bool {
+    let path = head.uri.path();
+    let is_live = dashboard::watched(path).is_some() || is_refresh(head);
+    !(is_live || path.starts_with("/static/"))
+}
+
+/// Tells whether the page of the last half hour, which lies open, asks for itself anew. It says so, and whoever says it of that
+/// page without need shortens their own session.
+pub fn is_refresh(head: &Parts) -> bool {
+    let query = head.uri.query().unwrap_or_default();
+    let is_live = query.split('&').any(|pair| pair == "period=30m");
+    is_live && head.headers.contains_key("brine-refresh")
 }
 
 /// Names a session, or everybody who has come in by the same key or link; not by what opens anything.

@@ -24,6 +24,8 @@ const MOST_TOLD: usize = 10_000;
 pub(super) struct Live {
     open: Mutex<HashMap<Hash, usize>>,
     told: Mutex<HashSet<(Hash, String, u16)>>,
+    /// Held while one is being written.
+    pub(super) telling: tokio::sync::Mutex<()>,
 }
 
 /// One that is open; it is over when this is dropped.
@@ -52,14 +54,19 @@ impl Live {
         })
     }
 
-    /// Tells whether `who` has not been told of looking at `site` on `day`, and remembers it.
-    pub(super) fn is_first(&self, who: Hash, site: &str, day: u16) -> bool {
+    /// Tells whether it is recorded that `who` looked at `site` on `day`.
+    pub(super) fn is_told(&self, who: Hash, site: &str, day: u16) -> bool {
+        lock(&self.told).contains(&(who, site.to_owned(), day))
+    }
+
+    /// Remembers that it is.
+    pub(super) fn tell(&self, who: Hash, site: &str, day: u16) {
         let mut told = lock(&self.told);
         told.retain(|(_, _, known)| *known == day);
         if told.len() >= MOST_TOLD {
             told.clear();
         }
-        told.insert((who, site.to_owned(), day))
+        told.insert((who, site.to_owned(), day));
     }
 }
 
@@ -104,10 +111,12 @@ mod tests {
     #[test]
     fn a_look_is_told_once_a_session_site_and_day() {
         let live = Live::default();
-        assert!(live.is_first(blake3::hash(b"anna"), "portal", 7));
-        assert!(!live.is_first(blake3::hash(b"anna"), "portal", 7));
-        assert!(live.is_first(blake3::hash(b"anna"), "ios", 7));
-        assert!(live.is_first(blake3::hash(b"bo"), "portal", 7));
-        assert!(live.is_first(blake3::hash(b"anna"), "portal", 8));
+        let anna = blake3::hash(b"anna");
+        assert!(!live.is_told(anna, "portal", 7));
+        live.tell(anna, "portal", 7);
+        assert!(live.is_told(anna, "portal", 7));
+        assert!(!live.is_told(anna, "ios", 7));
+        assert!(!live.is_told(blake3::hash(b"bo"), "portal", 7));
+        assert!(!live.is_told(anna, "portal", 8));
     }
 }

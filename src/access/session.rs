@@ -22,7 +22,7 @@ const MOST: usize = 10_000;
 /// How long an id is used before it is replaced.
 const ROTATE_MS: i64 = 15 * 60_000;
 
-/// How long the id before is still good: for requests that were under way with it.
+/// How long the id before is still good once the new one has been seen: for requests that were under way with it.
 const GRACE_MS: i64 = 60_000;
 
 type Hash = [u8; 32];
@@ -34,8 +34,8 @@ struct Session {
     began_ms: i64,
     seen_ms: i64,
     rotated_ms: i64,
-    /// The id before this one, and until when it is good.
-    former: Option<(Hash, i64)>,
+    /// The id before this one, and until when it is good; none: the new one has not been seen yet, and may never have arrived.
+    former: Option<(Hash, Option<i64>)>,
 }
 
 /// A living session, found by its id.
@@ -104,8 +104,9 @@ impl Sessions {
         id
     }
 
-    /// Returns the session of `id`, if it lives, and notes that it was used.
-    pub fn find(&self, id: &str, now_ms: i64) -> Option<Found> {
+    /// Returns the session of `id`, if it lives; notes that it was used, if it was and not only looked at by a page that lies
+    /// open.
+    pub fn find(&self, id: &str, is_use: bool, now_ms: i64) -> Option<Found> {
         let shown = hash(id);
         let mut all = self.lock();
         let current = match all.contains_key(&shown) {
@@ -124,12 +125,19 @@ impl Sessions {
         if !self.is_alive(&session, now_ms) {
             return None;
         }
-        session.seen_ms = now_ms;
         let mut rotated = None;
         let mut key = current;
-        if current == shown && now_ms - session.rotated_ms >= ROTATE_MS {
+        if current == shown
+            && let Some((_, until_ms @ None)) = &mut session.former
+        {
+            *until_ms = Some(now_ms + GRACE_MS);
+        }
+        if is_use {
+            session.seen_ms = now_ms;
+        }
+        if is_use && now_ms - session.rotated_ms >= ROTATE_MS {
             let id = new_id();
-            session.former = Some((current, now_ms + GRACE_MS));
+            session.former = Some((shown, None));
             session.rotated_ms = now_ms;
             key = hash(&id);
             rotated = Some(id);
@@ -201,9 +209,9 @@ impl Sessions {
 /// Looks for the session that had this id before; there are few, and this is asked seldom.
 fn former(all: &HashMap<Hash, Session>, shown: Hash, now_ms: i64) -> Option<Hash> {
     let is_it = |session: &Session| {
-        session
-            .former
-            .is_some_and(|(hash, until_ms)| now_ms < until_ms && bool::from(hash.ct_eq(&shown)))
+        session.former.is_some_and(|(hash, until_ms)| {
+            until_ms.is_none_or(|until_ms| now_ms < until_ms) && bool::from(hash.ct_eq(&shown))
+        })
     };
     let (current, _) = all.iter().find(|(_, session)| is_it(session))?;
     Some(*current)
@@ -233,52 +241,89 @@ mod tests {
     fn a_session_ends_when_idle_and_when_old() {
         let sessions = sessions();
         let id = sessions.begin("anna", "e", 0);
-        assert!(sessions.find(&id, 29 * MINUTE - ROTATE_MS).is_some());
+        assert!(sessions.find(&id, true, 29 * MINUTE - ROTATE_MS).is_some());
         let idle = sessions.begin("anna", "e", 0);
-        assert!(sessions.find(&idle, 30 * MINUTE).is_none());
-        assert!(sessions.find(&idle, MINUTE).is_none(), "gone for good");
+        assert!(sessions.find(&idle, true, 30 * MINUTE).is_none());
+        assert!(
+            sessions.find(&idle, true, MINUTE).is_none(),
+            "gone for good"
+        );
         let mut id = sessions.begin("anna", "e", 0).to_string();
         for minute in (10..120).step_by(10) {
-            let found = sessions.find(&id, minute * MINUTE).unwrap();
+            let found = sessions.find(&id, true, minute * MINUTE).unwrap();
             if let Some(rotated) = found.rotated {
                 id = rotated.to_string();
             }
         }
-        assert!(sessions.find(&id, 120 * MINUTE).is_none(), "two hours");
+        assert!(
+            sessions.find(&id, true, 120 * MINUTE).is_none(),
+            "two hours"
+        );
     }
 
     #[test]
     fn an_id_is_replaced_and_the_former_one_ends_soon() {
         let sessions = sessions();
         let first = sessions.begin("anna", "e", 0);
-        let found = sessions.find(&first, ROTATE_MS).unwrap();
+        let found = sessions.find(&first, true, ROTATE_MS).unwrap();
         let second = found.rotated.unwrap();
         assert_ne!(*first, *second);
-        let under_way = sessions.find(&first, ROTATE_MS + 1).unwrap();
+        let under_way = sessions.find(&first, true, ROTATE_MS + 1).unwrap();
         assert!(under_way.rotated.is_none() && under_way.form == found.form);
-        assert!(sessions.find(&first, ROTATE_MS + GRACE_MS).is_none());
-        assert!(sessions.find(&second, ROTATE_MS + GRACE_MS).is_some());
-        sessions.end(&second, ROTATE_MS + GRACE_MS);
-        assert!(sessions.find(&second, ROTATE_MS + GRACE_MS).is_none());
+        let seen = ROTATE_MS + 2;
+        assert!(sessions.find(&second, true, seen).is_some());
+        assert!(sessions.find(&first, true, seen + GRACE_MS - 1).is_some());
+        assert!(sessions.find(&first, true, seen + GRACE_MS).is_none());
+        sessions.end(&second, seen + GRACE_MS);
+        assert!(sessions.find(&second, true, seen + GRACE_MS).is_none());
+    }
+
+    /// The reply with it was lost: the browser goes on with the id that it has, and is given another one.
+    #[test]
+    fn a_new_id_that_did_not_arrive_ends_nothing() {
+        let sessions = sessions();
+        let first = sessions.begin("anna", "e", 0);
+        let lost = sessions
+            .find(&first, true, ROTATE_MS)
+            .unwrap()
+            .rotated
+            .unwrap();
+        let later = 2 * ROTATE_MS;
+        let third = sessions.find(&first, true, later).unwrap().rotated.unwrap();
+        assert!(
+            sessions.find(&lost, true, later).is_none(),
+            "replaced unseen"
+        );
+        assert!(sessions.find(&third, true, later + 1).is_some());
+        assert!(sessions.find(&first, true, later + 1 + GRACE_MS).is_none());
+    }
+
+    #[test]
+    fn a_page_that_lies_open_uses_nothing() {
+        let sessions = sessions();
+        let id = sessions.begin("anna", "e", 0);
+        let looked = Sessions::find(&sessions, &id, false, 29 * MINUTE).unwrap();
+        assert!(looked.rotated.is_none());
+        assert!(Sessions::find(&sessions, &id, false, 30 * MINUTE).is_none());
     }
 
     #[test]
     fn an_id_that_a_client_made_up_is_none_and_a_flood_keeps_memory_flat() {
         let sessions = sessions();
-        assert!(sessions.find("chosen by an attacker", 0).is_none());
+        assert!(sessions.find("chosen by an attacker", true, 0).is_none());
         let last = sessions.begin("bo", "e", 5);
         for n in 0..i64::try_from(MOST).unwrap() {
             sessions.begin("anna", "e", 6 + n % 7);
         }
         assert_eq!(sessions.len(), MOST);
-        assert!(sessions.find(&last, 10).is_none(), "idle longest");
+        assert!(sessions.find(&last, true, 10).is_none(), "idle longest");
     }
 
     #[test]
     fn a_clock_set_back_keeps_no_session_for_ever() {
         let sessions = sessions();
         let id = sessions.begin("anna", "e", 1_000 * MINUTE);
-        assert!(sessions.find(&id, 0).is_some());
-        assert!(sessions.find(&id, 30 * MINUTE).is_none());
+        assert!(sessions.find(&id, true, 0).is_some());
+        assert!(sessions.find(&id, true, 30 * MINUTE).is_none());
     }
 }

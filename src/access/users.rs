@@ -100,7 +100,7 @@ async fn change_users(
     };
     let (by, now_ms) = (viewer.name().to_owned(), gate.now_ms());
     let (user, deed, reach_text) = (name.clone(), what.clone(), reach.text());
-    let (keeps_admin, has_passwords) = (viewer.via() == Via::Session, gate.has_passwords());
+    let (keeps_admin, has_passwords) = (viewer.via() != Via::Open, gate.has_passwords());
     let store = gate.book.clone();
     let changed = tokio::task::spawn_blocking(move || {
         store.change(|book| {

@@ -138,7 +138,17 @@ impl Viewer {
             CROSS_ORIGIN_RESOURCE_POLICY.clone(),
             HeaderValue::from_static("same-origin"),
         );
-        if let Some(cookie) = &self.cookie {
+        // A reply that begins or ends a session has said so itself.
+        let name = |cookie: &HeaderValue| {
+            let name = cookie.as_bytes().split(|byte| *byte == b'=').next();
+            name.map(<[u8]>::to_vec)
+        };
+        if let Some(cookie) = &self.cookie
+            && headers
+                .get_all(SET_COOKIE)
+                .iter()
+                .all(|set| name(set) != name(cookie))
+        {
             headers.append(SET_COOKIE, cookie.clone());
         }
     }

@@ -32,6 +32,7 @@
 //! # }
 //! ```
 
+mod choices;
 pub mod queue;
 pub mod transport;
 
@@ -194,7 +195,7 @@ pub enum Delivered {
     Sent {
         /// How many were stored.
         accepted: usize,
-        /// Codes of the others.
+        /// Codes of the others, or of an erasure that was refused.
         refused: Vec<String>,
     },
     /// Not now.
@@ -276,56 +277,6 @@ impl<T: Transport> Client<T> {
         self.queue.len()
     }
 
-    /// After the person said yes.
-    ///
-    /// # Errors
-    /// [`ClientError::Unreachable`]: there is no consent yet, ask again when there is a network.
-    pub fn grant(&mut self, _now_ms: i64) -> Result<(), ClientError> {
-        let body = json!({ "site": self.settings.site, "choice": "grant", "purposes": ["measurement"], "source": "app" });
-        let response = self.post("/api/consent", &body)?;
-        let token = match response.status {
-            201 => response.json()["token"].as_str().map(str::to_owned),
-            _ => None,
-        };
-        let Some(token) = token else {
-            return Err(fault(&response));
-        };
-        self.memory.choice = Choice::Granted { token };
-        self.remember()
-    }
-
-    /// After the person said no. That a number is counted is not worth a second try.
-    ///
-    /// # Errors
-    /// [`ClientError::Disk`].
-    pub fn deny(&mut self) -> Result<(), ClientError> {
-        self.forget(Choice::Denied)?;
-        let body = json!({ "site": self.settings.site, "choice": "deny", "source": "app" });
-        match self.post("/api/consent", &body) {
-            Ok(_) | Err(ClientError::Unreachable { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Takes the yes back, and with `is_erasing` everything that was stored. In force here at once; sent now, or as soon as
-    /// there is a network.
-    ///
-    /// # Errors
-    /// [`ClientError::Disk`].
-    pub fn withdraw(&mut self, is_erasing: bool, now_ms: i64) -> Result<Delivered, ClientError> {
-        if let Choice::Granted { token } = &self.memory.choice {
-            let mut body = json!({ "site": self.settings.site, "choice": "withdraw", "token": token, "source": "app" });
-            if is_erasing {
-                body["erase"] = true.into();
-                body["receipts"] = json!(self.memory.receipts);
-            }
-            self.memory.owed = Some(body);
-        }
-        self.forget(Choice::Denied)?;
-        self.next_at_ms = i64::MIN;
-        self.deliver(now_ms)
-    }
-
     /// Takes an event; on the disk when it returns. False: there is no consent, and nothing was kept.
     ///
     /// # Errors
@@ -372,7 +323,7 @@ impl<T: Transport> Client<T> {
             }
         }
         if let Some(owed) = self.memory.owed.clone() {
-            return self.deliver_withdrawal(&owed, now_ms);
+            return self.deliver_owed(&owed, now_ms);
         }
         let Choice::Granted { token } = &self.memory.choice else {
             return Ok(Delivered::Idle);
@@ -452,27 +403,6 @@ impl<T: Transport> Client<T> {
         })
     }
 
-    fn deliver_withdrawal(&mut self, owed: &Value, now_ms: i64) -> Result<Delivered, ClientError> {
-        match self.post("/api/consent", owed) {
-            Ok(response) if !response.is_worth_retrying() => {
-                // A collector that does not know the token any more has nothing to withdraw.
-                self.failures = 0;
-                self.memory.owed = None;
-                if owed["erase"] == true {
-                    self.memory.receipts.clear();
-                }
-                self.remember()?;
-                Ok(Delivered::Sent {
-                    accepted: 0,
-                    refused: Vec::new(),
-                })
-            }
-            Ok(response) => Ok(self.later(response.retry_after_ms(), now_ms)),
-            Err(ClientError::Unreachable { .. }) => Ok(self.later(None, now_ms)),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Waits twice as long after each failure, a random part of it, so that many devices do not come back as one.
     fn later(&mut self, retry_after_ms: Option<i64>, now_ms: i64) -> Delivered {
         let longest = FIRST_WAIT_MS
@@ -511,12 +441,14 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Empties the queue, then takes note of the choice.
+    /// Takes note of the choice, then empties the queue. Both are tried: a no is in force even where the disk takes neither.
+    /// In this order, because whoever opens a queue without a consent empties it.
     fn forget(&mut self, choice: Choice) -> Result<(), ClientError> {
-        self.queue.clear()?;
         self.visit = None;
         self.memory.choice = choice;
-        self.remember()
+        let noted = self.remember();
+        self.queue.clear()?;
+        noted
     }
 
     fn remember(&self) -> Result<(), ClientError> {

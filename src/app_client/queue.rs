@@ -114,9 +114,10 @@ impl Queue {
             text.push_str(&event.to_string());
             text.push('\n');
         }
-        write_whole(&self.directory, FILE, text.as_bytes())?;
+        let written = write_whole(&self.directory, FILE, text.as_bytes());
+        // Whatever failed behind it, the name may be of the new file: nothing more may be written into the old one.
         self.file = appending(&self.directory)?;
-        Ok(())
+        written
     }
 }
 

@@ -6,6 +6,53 @@ use super::*;
 
 const NOW: i64 = 1_795_258_800_000;
 
+/// The withdrawal of before, answered by what stands between the app and the collector.
+#[test]
+fn an_answer_that_is_no_collectors_settles_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = Script::default();
+    let mut client = granted(&directory, &script);
+    script.sent();
+    let page = |status| Response {
+        status,
+        headers: vec![("content-type".into(), "text/html".into())],
+        body: b"<h1>Welcome</h1>".to_vec(),
+    };
+    script.0.borrow_mut().answers.push_back(page(200));
+    let delivered = client.withdraw(true, NOW).unwrap();
+    assert!(
+        matches!(delivered, Delivered::Later { .. }),
+        "{delivered:?}"
+    );
+    script.0.borrow_mut().answers.push_back(page(404));
+    let delivered = client.deliver(NOW + 3_600_000).unwrap();
+    assert!(
+        matches!(delivered, Delivered::Later { .. }),
+        "{delivered:?}"
+    );
+    script.answers(&[(204, "consent.withdrawn", Value::Null)]);
+    client.deliver(NOW + 7_200_000).unwrap();
+    let sent = script.sent();
+    assert_eq!(sent.len(), 3);
+    assert!(
+        sent.iter()
+            .all(|(path, body)| path == "/api/consent" && body["erase"] == true)
+    );
+}
+
+/// A no is in force even where nothing can be written.
+#[test]
+fn a_no_is_in_force_where_the_disk_takes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = Script::default();
+    let mut client = granted(&directory, &script);
+    std::fs::remove_dir_all(directory.path()).unwrap();
+    script.sent();
+    assert!(client.withdraw(false, NOW).is_err());
+    assert_eq!(script.sent()[0].1["choice"], "withdraw");
+    assert!(!matches!(client.choice(), Choice::Granted { .. }));
+}
+
 /// Answers as told, and keeps what was sent.
 #[derive(Clone, Default)]
 struct Script(Rc<RefCell<Lines>>);
@@ -176,6 +223,84 @@ fn a_withdrawal_is_in_force_at_once_and_arrives_when_there_is_a_network() {
     assert_eq!(sent[0].1["receipts"], json!(["R1"]));
     assert!(second.receipts().is_empty());
     assert_eq!(second.deliver(NOW + 90_001).unwrap(), Delivered::Idle);
+}
+
+#[test]
+fn a_no_after_a_yes_takes_the_yes_back_also_later() {
+    let (directory, script) = (tempfile::tempdir().unwrap(), Script::default());
+    let mut client = granted(&directory, &script);
+    script.sent();
+    client.deny(NOW).unwrap();
+    assert_eq!(client.choice(), &Choice::Denied);
+    script.sent();
+    script.answers(&[(204, "withdrawn", json!({}))]);
+    client.deliver(NOW + 90_000).unwrap();
+    let sent = script.sent();
+    assert_eq!(sent[0].1["choice"], "withdraw");
+    assert_eq!(sent[0].1["token"], "T");
+    assert_eq!(client.deliver(NOW + 90_001).unwrap(), Delivered::Idle);
+}
+
+#[test]
+fn an_erasure_asked_for_after_the_withdrawal_is_not_lost() {
+    let (directory, script) = (tempfile::tempdir().unwrap(), Script::default());
+    let mut first = granted(&directory, &script);
+    first.memory.receipts.push("R1".into());
+    // The withdrawal is owed still.
+    first.withdraw(false, NOW).unwrap();
+    first.withdraw(true, NOW + 1).unwrap();
+    script.sent();
+    script.answers(&[(200, "accepted", json!({ "done": true }))]);
+    first.deliver(NOW + 90_000).unwrap();
+    let (path, body) = script.sent().remove(0);
+    assert_eq!(
+        (path.as_str(), &body["choice"]),
+        ("/api/consent", &json!("withdraw"))
+    );
+    assert_eq!(
+        (&body["erase"], &body["receipts"]),
+        (&json!(true), &json!(["R1"]))
+    );
+    assert!(first.receipts().is_empty());
+    // Or it is delivered long since, and the receipts are what is left.
+    first.memory.receipts.push("R2".into());
+    first.withdraw(true, NOW + 100_000).unwrap();
+    script.sent();
+    script.answers(&[(200, "erased", json!({ "done": true }))]);
+    first.deliver(NOW + 200_000).unwrap();
+    let (path, body) = script.sent().remove(0);
+    assert_eq!(
+        (path.as_str(), &body["action"]),
+        ("/api/subject", &json!("erase"))
+    );
+    assert_eq!(body["receipts"], json!(["R2"]));
+    assert!(first.receipts().is_empty());
+}
+
+#[test]
+fn a_withdrawal_that_is_owed_goes_before_a_new_yes() {
+    let (directory, script) = (tempfile::tempdir().unwrap(), Script::default());
+    let mut client = granted(&directory, &script);
+    client.withdraw(true, NOW).unwrap();
+    script.sent();
+    // Still no network: a yes now would leave two to be owed one day.
+    let refused = client.grant(NOW + 1);
+    assert!(matches!(refused, Err(ClientError::Unreachable { .. })));
+    assert_eq!(client.choice(), &Choice::Denied);
+    assert_eq!(script.sent()[0].1["choice"], "withdraw");
+    script.answers(&[
+        (200, "accepted", json!({ "done": true })),
+        (201, "accepted", json!({ "token": "U", "policy": 1 })),
+    ]);
+    client.grant(NOW + 2).unwrap();
+    let sent: Vec<_> = script
+        .sent()
+        .into_iter()
+        .map(|(_, body)| body["choice"].clone())
+        .collect();
+    assert_eq!(sent, ["withdraw", "grant"]);
+    let token = "U".to_owned();
+    assert_eq!(client.choice(), &Choice::Granted { token });
 }
 
 #[test]

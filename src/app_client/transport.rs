@@ -40,9 +40,10 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// Tells whether the same request may fare better later.
+    /// Tells whether the same request may fare better later: a collector says so, or it was not a collector that answered
+    /// (a proxy, a login page of a hotel), each of whose answers says how the request ended.
     pub fn is_worth_retrying(&self) -> bool {
-        matches!(self.status, 408 | 429 | 500..)
+        matches!(self.status, 408 | 429 | 500..) || self.header("brine-outcome").is_none()
     }
 
     /// Returns what `Retry-After` asks for, in milliseconds.

@@ -2,7 +2,7 @@
 //!
 //! In: any bytes. Out: a [`Mac`]. Total over byte strings: whatever comes has an answer, and nothing panics. Accepted
 //! are the notations of RFC 9542 and of network vendors, in any case and with spaces around: `00:1b:44:11:3a:b7`,
-//! `00-1B-44-11-3A-B7`, `001b.4411.3ab7`, `001b44113ab7`; within one address one kind of separator.
+//! `00-1B-44-11-3A-B7`, `001b.4411.3ab7` (also with `:` or `-`), `001b44113ab7`; within one address one kind of separator.
 //!
 //! Not identifying, and refused: zero, broadcast and multicast addresses, and `02:00:00:00:00:00`, which Android since 6 and
 //! iOS since 7 give to every app. Locally administered addresses (IEEE 802, second-lowest bit of the first byte) are made up

@@ -32,7 +32,7 @@ use crate::beacon::wire::Text;
 use crate::beacon::{self, Beacon, MAX_TOKEN, Refused, malformed, timestamp_ms};
 use crate::client::Client;
 use crate::collector::delivery::{Delivered, End, Passed};
-use crate::collector::{Collector, Ended, Live, ended};
+use crate::collector::{Collector, Ended, Live, UnansweredBatch, ended};
 use crate::config::Site;
 use crate::consent::{self, Claimed};
 use crate::event_ids::BATCH_SLOTS;
@@ -107,11 +107,12 @@ impl Collector {
             .with_label_values(&[site.id.as_str(), how])
             .inc();
         let wants_receipts = opened.wire.receipts && opened.wire.device.install_id.is_none();
+        let unanswered = UnansweredBatch::begin(self, site.id.as_str());
         let Delivered { ends, receipts } = self
             .deliver(&live, passed, BATCH_SLOTS, wants_receipts)
             .await;
         let outcome = outcome_of(&ends);
-        self.count_batch(site.id.as_str(), outcome);
+        unanswered.end(outcome);
         BatchEnded {
             ended: ended(Refused::plain(outcome, &site), origin),
             ends,

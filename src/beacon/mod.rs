@@ -257,12 +257,12 @@ pub(crate) fn from_wire(
         scroll_depth: wire
             .sd
             .map_or(Some(255), |sd| {
-                ranged(sd, 0.0, 255.0).map(|sd| match sd.round() as u8 {
-                    255 => 255,
-                    depth => depth.min(100),
+                ranged(sd, 0.0, f64::MAX).map(|sd| match sd == 255.0 {
+                    true => 255,
+                    false => sd.min(100.0).round() as u8,
                 })
             })
-            .ok_or_else(|| bad("sd: must be from 0 to 100, or 255 for unknown"))?,
+            .ok_or_else(|| bad("sd: must not be negative; 255 is unknown, more than 100 is 100"))?,
         engagement_ms: wire
             .e
             .map_or(Some(0.0), |e| ranged(e, 0.0, f64::MAX))

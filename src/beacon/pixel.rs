@@ -1,4 +1,4 @@
-//! `GET /pixel.gif?n&u&d&r…`: a page view from a page without script. The consent comes as a cookie.
+//! `GET /pixel.gif?n&u&d&r…`: a page view from a page without script. The consent comes as `c` or as a cookie.
 
 use std::sync::Arc;
 

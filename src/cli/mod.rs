@@ -1,13 +1,16 @@
 //! The command line: what brine can be told to do.
 
 mod access;
+mod collectors;
 mod config;
 mod os_user;
 mod policy;
+mod quarantine;
 mod query;
 mod report;
 mod retention;
 mod rights;
+mod running;
 mod salts;
 mod serve;
 mod sql;
@@ -73,6 +76,10 @@ enum Command {
     Links(access::LinksArgs),
     /// Make a key by which a server may report for a site's visitors, and its hash for the configuration.
     SiteKey,
+    /// Who stores in a ClickHouse that several collectors share.
+    Collectors(collectors::CollectorsArgs),
+    /// Look at what was set aside on its way to ClickHouse; put it back, or delete it.
+    Quarantine(quarantine::QuarantineArgs),
     /// Purge what has had its time, and prove it.
     Retention(retention::RetentionArgs),
     /// Check, show or start a configuration.
@@ -192,6 +199,8 @@ pub fn run(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => access::keys(&args, environment),
         Command::Links(args) => access::links(&args, environment),
         Command::SiteKey => config::site_key(),
+        Command::Collectors(args) => collectors::run(&args, environment),
+        Command::Quarantine(args) => quarantine::run(&args, environment),
         Command::Retention(args) => retention::run(&args, environment),
         Command::Config(args) => config::run(&args.action, environment),
         Command::Policy(args) => policy::run(&args, environment),

@@ -175,9 +175,10 @@ fn diff(
     let (old, new) = (side(args, environment, old)?, side(args, environment, new)?);
     // A version is of one scope; a file on the other side is then asked about that scope alone.
     let only = [&old, &new].into_iter().find_map(|side| match side {
-        Side::Version(statement) => Some(statement.scope.clone()),
-        Side::File(_) => None,
+        Side::Version(statement, _) => Some(statement.scope.clone()),
+        Side::File(..) => None,
     });
+    let raised = Side::raised(&old, &new);
     let (old, new) = (old.statements(), new.statements());
     let is_meant = |s: &&Statement| only.as_ref().is_none_or(|scope| *scope == s.scope);
     let is_json = matches!(args.format, Format::Json);
@@ -193,7 +194,8 @@ fn diff(
             ));
             continue;
         };
-        let changes = compare(before, after);
+        let mut changes = compare(before, after);
+        changes.extend(raised.map(|(from, to)| Change::by_hand(from, to)));
         heaviest = heaviest.max(weight(&changes));
         let (weight, means) = match weight(&changes) {
             None => continue,
@@ -211,7 +213,12 @@ fn diff(
     for before in old.iter().filter(is_meant) {
         if new.iter().all(|after| after.scope != before.scope) {
             told.push(serde_json::json!({ "scope": before.scope, "weight": "gone" }));
-            lines.push(format!("{}: gone; it is no longer measured", before.scope));
+            // Whatever it is called now, or of which group: a consent is to a scope by its name.
+            heaviest = heaviest.max(Some(Weight::Material));
+            lines.push(format!(
+                "{}: gone; nothing is measured under this name, and its consents are good for nothing else",
+                before.scope
+            ));
         }
     }
     if is_json {
@@ -239,15 +246,26 @@ fn print_record(args: &PolicyArgs, environment: &Environment) -> anyhow::Result<
 
 /// What one operand of `diff` names.
 enum Side {
-    Version(Box<Statement>),
-    File(Vec<Statement>),
+    /// A published one, and its number.
+    Version(Box<Statement>, u16),
+    /// What a file says, and its `policy.version`.
+    File(Vec<Statement>, u16),
 }
 
 impl Side {
     fn statements(self) -> Vec<Statement> {
         match self {
-            Side::Version(statement) => vec![*statement],
-            Side::File(statements) => statements,
+            Side::Version(statement, _) => vec![*statement],
+            Side::File(statements, _) => statements,
+        }
+    }
+
+    /// The number that is raised by hand between two sides, if it is: from, to.
+    fn raised(old: &Side, new: &Side) -> Option<(u16, u16)> {
+        let (Side::Version(_, before) | Side::File(_, before)) = old;
+        match new {
+            Side::File(_, after) if after > before => Some((*before, *after)),
+            _ => None,
         }
     }
 }
@@ -260,7 +278,8 @@ fn side(args: &PolicyArgs, environment: &Environment, operand: &str) -> anyhow::
         Some([version, revision]) => (*version, Some(*revision)),
         _ => {
             let (_, config) = load::from_file(Path::new(operand), environment)?;
-            return Ok(Side::File(statements(&config, args.site.as_deref())?));
+            let statements = statements(&config, args.site.as_deref())?;
+            return Ok(Side::File(statements, config.policy.floor));
         }
     };
     let config = config(args, environment)?;
@@ -281,7 +300,7 @@ fn side(args: &PolicyArgs, environment: &Environment, operand: &str) -> anyhow::
         .rev()
         .find(|e| e.version == version && revision.is_none_or(|revision| revision == e.revision))
         .with_context(|| format!("{scope} has no version {operand}"))?;
-    Ok(Side::Version(Box::new(found.statement)))
+    Ok(Side::Version(Box::new(found.statement), found.version))
 }
 
 fn config(args: &PolicyArgs, environment: &Environment) -> anyhow::Result<Config> {

@@ -5,26 +5,19 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use bytes::Bytes;
+use anyhow::Context;
 use clap::{Args, Subcommand};
-use http_body_util::{BodyExt, Full};
-use hyper::{Request, StatusCode};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
-use crate::config::load;
+use super::running::{Listener, Running};
 use crate::config::settings::Environment;
 use crate::retention::certificate;
 
-const DEFAULT_ADMIN: &str = "127.0.0.1:8081";
+const PATH: &str = "/api/v1/retention";
 
 /// `brine retention`.
 #[derive(Debug, Args)]
@@ -32,26 +25,8 @@ const DEFAULT_ADMIN: &str = "127.0.0.1:8081";
 pub(super) struct RetentionArgs {
     #[command(subcommand)]
     action: Action,
-    /// The admin listener of the running brine.
-    #[arg(
-        long,
-        global = true,
-        value_name = "ADDR:PORT",
-        conflicts_with = "config"
-    )]
-    admin: Option<SocketAddr>,
-    /// Its data directory, whose key opens the admin listener.
-    #[arg(
-        long,
-        global = true,
-        default_value = "./brine-data",
-        value_name = "DIR",
-        conflicts_with = "config"
-    )]
-    data: PathBuf,
-    /// Its configuration file, which names both.
-    #[arg(long, global = true, env = "BRINE_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    running: Running,
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -120,22 +95,10 @@ pub(super) fn run(args: &RetentionArgs, environment: &Environment) -> anyhow::Re
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let place = || -> anyhow::Result<Place> {
-        let (admin, data) = match &args.config {
-            Some(path) => {
-                let (_, config) = load::from_file(path, environment)?;
-                (config.server.admin, config.directory)
-            }
-            None => match args.admin {
-                Some(admin) => (admin, args.data.clone()),
-                // A loopback address in digits is an address.
-                None => (DEFAULT_ADMIN.parse()?, args.data.clone()),
-            },
-        };
-        let bearer = super::bearer_of_operator(&data)?;
-        Ok(Place { admin, bearer })
+    let ask = |body: Value| -> anyhow::Result<Value> {
+        let brine = args.running.find(environment)?;
+        runtime.block_on(brine.ask(PATH, &body))
     };
-    let ask = |body: Value| -> anyhow::Result<Value> { runtime.block_on(post(&place()?, &body)) };
     let (answer, text, code) = match &args.action {
         Action::Plan { days } => {
             let answer = ask(json!({ "action": "plan", "days": days }))?;
@@ -148,7 +111,7 @@ pub(super) fn run(args: &RetentionArgs, environment: &Environment) -> anyhow::Re
             (answer, text, ExitCode::SUCCESS)
         }
         Action::Run { dry_run: false } => {
-            let answer = runtime.block_on(run_with_progress(&place()?))?;
+            let answer = runtime.block_on(run_with_progress(&args.running.find(environment)?))?;
             let text = format!(
                 "{} rows went in {} purges; {} days were counted anew.\n{}",
                 answer["rows"],
@@ -212,36 +175,10 @@ pub(super) fn run(args: &RetentionArgs, environment: &Environment) -> anyhow::Re
     Ok(code)
 }
 
-/// Where the running brine is asked, and what opens it.
-struct Place {
-    admin: SocketAddr,
-    bearer: Zeroizing<String>,
-}
-
-async fn post(place: &Place, body: &Value) -> anyhow::Result<Value> {
-    let admin = place.admin;
-    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let request = Request::post(format!("http://{admin}/api/v1/retention"))
-        .header("content-type", "application/json")
-        .header("authorization", format!("Bearer {}", *place.bearer))
-        .body(Full::new(Bytes::from(body.to_string())))?;
-    let reply = client.request(request).await.with_context(|| {
-        format!("no brine answers at {admin}; name its admin listener with --admin or --config")
-    })?;
-    let status = reply.status();
-    let bytes = reply.into_body().collect().await?.to_bytes();
-    let answer: Value = serde_json::from_slice(&bytes)
-        .with_context(|| format!("{admin} answers {status}, and not as brine does"))?;
-    if status != StatusCode::OK {
-        bail!("{}", answer["detail"].as_str().unwrap_or("?"));
-    }
-    Ok(answer)
-}
-
 /// Runs the job, with a bar where somebody looks.
-async fn run_with_progress(place: &Place) -> anyhow::Result<Value> {
+async fn run_with_progress(brine: &Listener) -> anyhow::Result<Value> {
     let body = json!({ "action": "run" });
-    let run = post(place, &body);
+    let run = brine.ask(PATH, &body);
     tokio::pin!(run);
     let is_watched = io::stderr().is_terminal();
     loop {
@@ -254,7 +191,7 @@ async fn run_with_progress(place: &Place) -> anyhow::Result<Value> {
             }
             () = tokio::time::sleep(Duration::from_millis(250)), if is_watched => {
                 // A status that cannot be had is no reason to stop.
-                if let Ok(status) = post(place, &json!({ "action": "status" })).await {
+                if let Ok(status) = brine.ask(PATH, &json!({ "action": "status" })).await {
                     eprint!("\r\x1b[K{}", bar(&status));
                 }
             }

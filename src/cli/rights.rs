@@ -7,29 +7,22 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Read, Write};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use http_body_util::{BodyExt, Full};
-use hyper::{Request, StatusCode};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::config::load;
+use super::running::{Listener, Running};
 use crate::config::settings::Environment;
 use crate::consent::token::TOKEN_CHARS;
 use crate::rights::receipt::RECEIPT_CHARS;
 
 /// How long an erasure may take here; it goes on without us.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-const DEFAULT_ADMIN: &str = "127.0.0.1:8081";
 
 /// `brine rights`.
 #[derive(Debug, Args)]
@@ -53,20 +46,8 @@ pub(super) struct RightsArgs {
     /// The visitor's id, where the sender names its own (`vid`). Make sure first that it is theirs.
     #[arg(long, value_name = "ID")]
     vid: Option<String>,
-    /// The admin listener of the running brine.
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "config")]
-    admin: Option<SocketAddr>,
-    /// Its data directory, whose key opens the admin listener.
-    #[arg(
-        long,
-        default_value = "./brine-data",
-        value_name = "DIR",
-        conflicts_with = "config"
-    )]
-    data: PathBuf,
-    /// Its configuration file, which names both.
-    #[arg(long, env = "BRINE_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    running: Running,
 }
 
 const EXAMPLES: &str = "\
@@ -92,23 +73,12 @@ enum Action {
 }
 
 pub(super) fn run(args: &RightsArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
-    let (admin, data) = match &args.config {
-        Some(path) => {
-            let (_, config) = load::from_file(path, environment)?;
-            (config.server.admin, config.directory)
-        }
-        None => match args.admin {
-            Some(admin) => (admin, args.data.clone()),
-            // A loopback address in digits is an address.
-            None => (DEFAULT_ADMIN.parse()?, args.data.clone()),
-        },
-    };
     let body = request(args)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let bearer = super::bearer_of_operator(&data)?;
-    let answer = runtime.block_on(answer(admin, body, &bearer))?;
+    let brine = args.running.find(environment)?;
+    let answer = runtime.block_on(answer(&brine, body))?;
     let text = match args.action {
         Action::Export => format!("{answer:#}\n"),
         Action::Find => found(&answer),
@@ -164,22 +134,11 @@ fn read(path: &Path) -> anyhow::Result<String> {
 }
 
 /// Asks, and asks again while an erasure is under way.
-async fn answer(admin: SocketAddr, body: Value, bearer: &str) -> anyhow::Result<Value> {
-    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+async fn answer(brine: &Listener, body: Value) -> anyhow::Result<Value> {
     let started = Instant::now();
     let (site, mut body) = (body["site"].clone(), body);
     loop {
-        let request = Request::post(format!("http://{admin}/api/v1/rights"))
-            .header("content-type", "application/json")
-            .header("authorization", format!("Bearer {bearer}"))
-            .body(Full::new(Bytes::from(body.to_string())))?;
-        let reply = client.request(request).await.with_context(|| {
-            format!("no brine answers at {admin}; name its admin listener with --admin or --config")
-        })?;
-        let status = reply.status();
-        let bytes = reply.into_body().collect().await?.to_bytes();
-        let answer: Value = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{admin} answers {status}, and not as brine does"))?;
+        let (status, answer) = brine.post("/api/v1/rights", &body).await?;
         match status {
             StatusCode::OK => return Ok(answer),
             StatusCode::ACCEPTED if answer["action"] != "erase" => return Ok(answer),

@@ -7,20 +7,15 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail, ensure};
-use bytes::Bytes;
+use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
-use http_body_util::{BodyExt, Full};
-use hyper::{Request, StatusCode};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
+use super::running::Running;
 use crate::clock;
 use crate::config::settings::Environment;
 use crate::config::{Config, load};
@@ -29,8 +24,6 @@ use crate::salts::chain::{self, Link, Seed};
 use crate::salts::period::{day_number, local_day};
 use crate::salts::{Keeper, Keeping, wrap};
 use crate::secret::{Secret, write_private};
-
-const DEFAULT_ADMIN: &str = "127.0.0.1:8081";
 
 /// A new seed's chain starts so many days back: the weeks and months that have begun are in it, so that collectors
 /// agree at once whatever their rotation.
@@ -56,7 +49,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Say which salts live, and until when.
-    Status(Where),
+    Status(Running),
     /// Replace the present salt at once; who is here now is counted anew.
     Rotate(Which),
     /// Destroy all living salts at once, those of the grace included.
@@ -86,30 +79,12 @@ enum Action {
 }
 
 #[derive(Debug, Args)]
-struct Where {
-    /// The admin listener of the running brine.
-    #[arg(long, value_name = "ADDR:PORT")]
-    admin: Option<SocketAddr>,
-    /// Its data directory, whose key opens the admin listener.
-    #[arg(
-        long,
-        default_value = "./brine-data",
-        value_name = "DIR",
-        conflicts_with = "config"
-    )]
-    data: PathBuf,
-    /// Its configuration file, which names both.
-    #[arg(long, env = "BRINE_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
 struct Which {
     /// The site's id or domain; without it all sites.
     #[arg(long, value_name = "SITE")]
     site: Option<String>,
     #[command(flatten)]
-    place: Where,
+    running: Running,
 }
 
 pub(super) fn run(args: &SaltsArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
@@ -171,7 +146,7 @@ fn destroy_stopped(which: &Which, environment: &Environment) -> anyhow::Result<S
         which.site.is_none(),
         "--stopped destroys the salts of all sites"
     );
-    let path = which.place.config.as_ref();
+    let path = which.running.config();
     let config = load::from_file(path.context("--stopped needs --config")?, environment)?.1;
     let _lock = lock_directory(&config.directory)?;
     let keeping = Keeping {
@@ -195,7 +170,7 @@ fn destroy_stopped(which: &Which, environment: &Environment) -> anyhow::Result<S
 
 fn order(which: &Which, action: &str, environment: &Environment) -> anyhow::Result<String> {
     let body = json!({ "action": action, "site": which.site });
-    let answer = ask(&which.place, &body, environment)?;
+    let answer = ask(&which.running, &body, environment)?;
     Ok(format!(
         "{} destroyed, {} made.\n{}",
         answer["destroyed"],
@@ -204,41 +179,12 @@ fn order(which: &Which, action: &str, environment: &Environment) -> anyhow::Resu
     ))
 }
 
-fn ask(place: &Where, body: &Value, environment: &Environment) -> anyhow::Result<Value> {
-    let (named, data) = match &place.config {
-        Some(path) => {
-            let (_, config) = load::from_file(path, environment)?;
-            (Some(config.server.admin), config.directory)
-        }
-        None => (None, place.data.clone()),
-    };
-    let admin = match place.admin.or(named) {
-        Some(admin) => admin,
-        // A loopback address in digits is an address.
-        None => DEFAULT_ADMIN.parse()?,
-    };
-    let bearer = super::bearer_of_operator(&data)?;
+fn ask(brine: &Running, body: &Value, environment: &Environment) -> anyhow::Result<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-        let request = Request::post(format!("http://{admin}/api/v1/salts"))
-            .header("content-type", "application/json")
-            .header("authorization", format!("Bearer {}", *bearer))
-            .body(Full::new(Bytes::from(body.to_string())))?;
-        let reply = client.request(request).await.with_context(|| {
-            format!("no brine answers at {admin}; name its admin listener with --admin or --config")
-        })?;
-        let status = reply.status();
-        let bytes = reply.into_body().collect().await?.to_bytes();
-        let answer: Value = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{admin} answers {status}, and not as brine does"))?;
-        if status != StatusCode::OK {
-            bail!("{}", answer["detail"].as_str().unwrap_or("refused"));
-        }
-        Ok(answer)
-    })
+    let brine = brine.find(environment)?;
+    runtime.block_on(brine.ask("/api/v1/salts", body))
 }
 
 fn shown(answer: &Value) -> String {

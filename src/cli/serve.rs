@@ -1,6 +1,8 @@
 //! `brine serve` and `brine demo`.
 
+use std::fs::DirBuilder;
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use crate::demo;
 use crate::demo::traffic::record::Record;
 use crate::demo::traffic::{FUNNELS, Fill, countries_file};
 use crate::run::{self, Control, Ready};
+use crate::secret::write_private;
 
 pub(super) fn serve(args: &ServeArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
     let (_, config) = load::from_file(&args.config, environment)?;
@@ -27,6 +30,7 @@ pub(super) fn serve(args: &ServeArgs, environment: &Environment) -> anyhow::Resu
             .map_err(|e| e.to_string())
     };
     let url = config.access.url.as_ref().map(ToString::to_string);
+    let marker = config.directory.join(demo::MARKER);
     go(
         config,
         Demo::Without,
@@ -34,6 +38,8 @@ pub(super) fn serve(args: &ServeArgs, environment: &Environment) -> anyhow::Resu
         Box::new(read_config),
         move |ready| {
             let Ready { addresses, setup } = ready;
+            // Whatever comes in from now on is no demo's.
+            drop(std::fs::remove_file(&marker));
             let mut out = io::stdout().lock();
             // Scripts read these two lines; port 0 becomes the real one here.
             writeln!(out, "public http://{}", addresses.public)?;
@@ -49,9 +55,10 @@ pub(super) fn serve(args: &ServeArgs, environment: &Environment) -> anyhow::Resu
 }
 
 pub(super) fn demo(args: &DemoArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
-    if args.fresh {
+    if args.fresh && is_demos(&args.data) {
         forget(&args.data)?;
     }
+    claim(&args.data)?;
     let has_traffic = args.days > 0 || Record::read(&args.data)?.is_some();
     let config = demo_config(args, has_traffic)?;
     let fill = (args.days > 0).then_some(Fill {
@@ -143,22 +150,46 @@ fn demo_config(args: &DemoArgs, has_traffic: bool) -> anyhow::Result<Config> {
     Config::check(&settings).map_err(|faults| load::LoadError::Faults { faults }.into())
 }
 
-/// Deletes an earlier demo's directory, and nothing that is none.
-fn forget(data: &Path) -> anyhow::Result<()> {
-    if !data.exists() {
+/// Makes the directory the demo's own, or finds that it is.
+fn claim(data: &Path) -> anyhow::Result<()> {
+    if is_demos(data) {
         return Ok(());
     }
+    let is_used = match demo::is_used(data) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        found => found.with_context(|| format!("cannot read {}", data.display())),
+    };
     anyhow::ensure!(
-        data.join("brine.lock").exists(),
-        "{} is no data directory of brine's (it has no brine.lock); --fresh deletes nothing else",
+        !is_used?,
+        "{} holds something that no `brine demo` has made, perhaps the data of a service: a demo neither opens nor deletes it. \
+         Name another directory with --data, or delete this one yourself",
         data.display()
     );
-    let lock = std::fs::File::open(data.join("brine.lock"))?;
-    if lock.try_lock().is_err() {
-        anyhow::bail!(
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .with_context(|| format!("cannot make {}", data.display()))?;
+    let text = "Made by `brine demo`; `brine demo --fresh` deletes this directory.\n";
+    write_private(&data.join(demo::MARKER), text.as_bytes())
+        .with_context(|| format!("cannot write into {}", data.display()))
+}
+
+/// Tells whether a demo has made the directory, and no service has used it since. Made-up visits (`demo.json`) alone do not say so.
+fn is_demos(data: &Path) -> bool {
+    data.join(demo::MARKER).exists()
+}
+
+/// Deletes an earlier demo's directory.
+fn forget(data: &Path) -> anyhow::Result<()> {
+    match std::fs::File::open(data.join("brine.lock")) {
+        Ok(lock) if lock.try_lock().is_err() => anyhow::bail!(
             "{} is locked by another brine; stop it first",
             data.display()
-        );
+        ),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        // A demo that was refused before it began has none.
+        Ok(_) | Err(_) => {}
     }
     std::fs::remove_dir_all(data).with_context(|| format!("cannot delete {}", data.display()))
 }

@@ -66,3 +66,35 @@ impl Drop for Unanswered<'_> {
         }
     }
 }
+
+/// Counts a batch whose client left while its records were on the way to the disk.
+pub(crate) struct UnansweredBatch<'a> {
+    collector: &'a Collector,
+    site: &'a str,
+    is_answered: bool,
+}
+
+impl UnansweredBatch<'_> {
+    /// Begins before the records are handed in.
+    pub(crate) fn begin<'a>(collector: &'a Collector, site: &'a str) -> UnansweredBatch<'a> {
+        UnansweredBatch {
+            collector,
+            site,
+            is_answered: false,
+        }
+    }
+
+    /// Ends: what became of the batch is known, and counted.
+    pub(crate) fn end(mut self, outcome: Outcome) {
+        self.is_answered = true;
+        self.collector.count_batch(self.site, outcome);
+    }
+}
+
+impl Drop for UnansweredBatch<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.collector.count_batch(self.site, Outcome::ClientGone);
+        }
+    }
+}

@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 use self::client_gone::Unanswered;
+pub(crate) use self::client_gone::UnansweredBatch;
 pub use self::client_gone::Unread;
 use self::delivery::Ready;
 use crate::beacon::{self, Beacon, Refused};

@@ -127,11 +127,13 @@ fn set(table: &mut Table, section: &str, key: &str, value: &str) -> Result<(), S
     Ok(())
 }
 
-/// A value that reads as TOML (number, true, list, quoted text) is taken as such, anything else as text.
+/// A value that reads as TOML (number, true, list, quoted text) is taken as such, anything else as text. No key is a moment:
+/// `00:20` is a text.
 fn typed(value: &str) -> Value {
     toml::from_str::<Table>(&format!("v = {value}"))
         .ok()
         .and_then(|mut table| table.remove("v"))
+        .filter(|value| !value.is_datetime())
         .unwrap_or_else(|| Value::String(value.to_owned()))
 }
 
@@ -280,6 +282,44 @@ mod tests {
             "5 fault",
         ] {
             assert!(error.contains(part), "{part} missing from: {error}");
+        }
+    }
+
+    /// A check says what a start would.
+    #[test]
+    fn rules_are_compiled_when_they_are_checked() {
+        for (good, bad) in [
+            (
+                "exclude_paths = [\"/admin/**\"]",
+                "exclude_paths = [\"admin/**\"]",
+            ),
+            ("exclude_hostnames = []", "exclude_hostnames = [\"a b\"]"),
+        ] {
+            let text = REFERENCE.replacen(good, bad, 1);
+            assert_ne!(text, REFERENCE);
+            let error = from_text(&text, "test", &env(&[])).expect_err("refused");
+            assert!(error.to_string().contains("site portal"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_environment_gives_times_of_day_and_hosts_may_end_with_a_dot() {
+        let at = [("BRINE_RETENTION__RUN_AT", "03:40")];
+        let (settings, _) = from_text(REFERENCE, "test", &env(&at)).expect("understood");
+        assert_eq!(settings.retention.run_at, "03:40");
+        let text = REFERENCE.replace("\"veriloc.example.test\"", "\"veriloc.example.test.\"");
+        let (_, config) = from_text(&text, "test", &env(&[])).expect("understood");
+        let found = config.sites.find("veriloc.example.test");
+        assert_eq!(found.map(|site| site.id.as_str()), Some("veriloc"));
+    }
+
+    /// Proof lasts as long as the policy says.
+    #[test]
+    fn proof_is_kept_as_long_as_the_ledger() {
+        let text = REFERENCE.replace("ledger_days = 1825", "ledger_days = 3650");
+        let (_, config) = from_text(&text, "test", &env(&[])).expect("understood");
+        for site in config.sites.iter() {
+            assert_eq!((site.keep.consents, site.keep.requests), (3_650, 3_650));
         }
     }
 

@@ -20,6 +20,7 @@ use ipnet::IpNet;
 pub use self::access::Access;
 use self::settings::{Settings, Tls};
 pub use self::sites::{Site, SiteId, Sites};
+use crate::client::canonical;
 use crate::salts::wrap::KeyPlace;
 
 /// The configuration as documented, key by key.
@@ -224,6 +225,13 @@ impl Config {
             retention: retention::check(settings, &mut faults),
             sites: sites::check(settings, &mut faults),
         };
+        // Compiled here as well as when it takes effect, so that a check says what a start would.
+        let is_told = faults.0.iter().any(|fault| fault.key.contains(".rules."));
+        if let Err(said) = crate::filter::step::SiteFilters::new(&config.sites)
+            && !is_told
+        {
+            faults.add("site", "rules, query_allow", said);
+        }
         if faults.0.is_empty() {
             Ok(config)
         } else {
@@ -314,7 +322,12 @@ fn check_server(written: &settings::Server, faults: &mut Faults) -> Server {
             1_024,
             16 << 20,
         ),
-        trusted_proxies: written.trusted_proxies.clone(),
+        trusted_proxies: written
+            .trusted_proxies
+            .iter()
+            .copied()
+            .map(canonical)
+            .collect(),
         tls: written.tls.clone(),
     }
 }

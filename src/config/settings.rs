@@ -371,8 +371,9 @@ impl Default for Retention {
                 web_vitals: Some(395),
                 visits: Some(395),
                 daily: Some(1_825),
-                consents: Some(1_825),
-                requests: Some(1_825),
+                // As long as `consent.ledger_days`.
+                consents: None,
+                requests: None,
             },
             group: BTreeMap::new(),
         }
@@ -489,6 +490,17 @@ pub enum Rotation {
     Week,
     /// Midnight before the first of the month.
     Month,
+}
+
+impl Rotation {
+    /// Returns its name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rotation::Day => "day",
+            Rotation::Week => "week",
+            Rotation::Month => "month",
+        }
+    }
 }
 
 /// How closely a beacon is placed.

@@ -281,7 +281,9 @@ fn check_site(
         match url::Host::parse(domain) {
             Ok(host) if !domain.contains('*') && !domain.is_empty() => {
                 let host = host.to_string();
-                domains.push(host.strip_prefix("www.").unwrap_or(&host).to_owned());
+                // The root's dot may stand behind a name, and is no part of it.
+                let host = host.trim_end_matches('.');
+                domains.push(host.strip_prefix("www.").unwrap_or(host).to_owned());
             }
             _ => faults.add(
                 key("domains"),

@@ -156,11 +156,20 @@ pub fn read(
             .map_err(|fault| Refused::plain(fault_outcome(fault), site)),
     };
     match wire.choice {
-        WireChoice::Deny => Ok(Choice::Deny {
-            site: site.clone(),
-            record: DenialRecord {
-                site: site.id.to_string(),
-                day: local_day(now, &site.time_zone),
+        // A no from somebody who had said yes takes that back.
+        WireChoice::Deny => Ok(match token("").ok() {
+            Some(token) => Choice::Withdraw {
+                site: site.clone(),
+                record: withdraw(desk, site, &token, wire.source, now),
+                token,
+                erasure: None,
+            },
+            None => Choice::Deny {
+                site: site.clone(),
+                record: DenialRecord {
+                    site: site.id.to_string(),
+                    day: local_day(now, &site.time_zone),
+                },
             },
         }),
         WireChoice::Grant => {

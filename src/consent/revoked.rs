@@ -130,8 +130,10 @@ impl Revocations {
             .filter(|(_, last_day)| *last_day >= today)
             .flat_map(|(id, last_day)| encode(id, last_day))
             .collect();
-        secret::write_private(&self.path, &kept)?;
+        let written = secret::write_private(&self.path, &kept);
+        // Whatever failed behind it, the name may be of the new file: nothing more may be written into the old one.
         *log = OpenOptions::new().append(true).open(&self.path)?;
+        written?;
         self.set
             .write()
             .unwrap_or_else(PoisonError::into_inner)

@@ -96,6 +96,12 @@ pub fn looked_at(path: &str) -> Option<(&str, &str)> {
     (page != "now").then_some((site, page))
 }
 
+/// Returns the site that a path is about, with or without numbers on it.
+pub(crate) fn site_of(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/d/")?;
+    Some(rest.split_once('/').map_or(rest, |(site, _)| site))
+}
+
 /// What the pages are made from.
 #[derive(Debug)]
 pub struct Dashboard {

@@ -5,6 +5,8 @@
 
 pub mod traffic;
 
+use std::path::Path;
+
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
@@ -44,4 +46,22 @@ pub fn file(path: &str) -> Option<Reply> {
         HeaderValue::from_static("default-src 'self'"),
     );
     Some(reply)
+}
+
+/// The file in a directory that a demo has made. Without it a directory is somebody else's: a demo would open it to everybody,
+/// end the salts of its sites, and `--fresh` would delete it.
+pub const MARKER: &str = "brine.demo";
+
+/// Tells whether a brine has worked in the directory before: anything but the lock and the demo's own mark is there.
+///
+/// # Errors
+/// Those of reading the directory.
+pub fn is_used(data: &Path) -> std::io::Result<bool> {
+    for entry in std::fs::read_dir(data)? {
+        let name = entry?.file_name();
+        if name != "brine.lock" && name != MARKER {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -104,6 +104,16 @@ pub fn admit(text: &[u8], analysis: Analysis) -> Result<(), Exception> {
         ));
     }
     let tokens: Vec<Token> = Tokens::new(text).collect();
+    // The engine's lexer takes some of these for blanks, and some for quotes.
+    let is_plain = |token: &Token| {
+        matches!(token.kind, Kind::Quoted | Kind::Text) || text[token.span.clone()].is_ascii()
+    };
+    if !tokens.iter().all(is_plain) {
+        return Err(Exception::new(
+            code::SYNTAX_ERROR,
+            "Letters and signs beyond ASCII must stand in quotes or comments",
+        ));
+    }
     let opening = ADMITTED
         .iter()
         .find(|opening| begins(text, &tokens, opening))
@@ -113,7 +123,11 @@ pub fn admit(text: &[u8], analysis: Analysis) -> Result<(), Exception> {
     // The parser calls an INSERT into a temporary table a control statement, and an INSERT, ALTER
     // or OPTIMIZE with a SETTINGS clause. What it means to catch by that word is refused by name
     // below.
-    let settings = tokens.iter().any(|token| is(text, token, "SETTINGS"));
+    let is_question = matches!(
+        opening[0],
+        "SELECT" | "WITH" | "(" | "EXPLAIN" | "DESCRIBE" | "DESC" | "SHOW" | "EXISTS"
+    );
+    let settings = !is_question && tokens.iter().any(|token| is(text, token, "SETTINGS"));
     match analysis.class {
         Class::Read | Class::Write => {}
         Class::Control if own_control || temporary || settings => {}
@@ -123,6 +137,17 @@ pub fn admit(text: &[u8], analysis: Analysis) -> Result<(), Exception> {
     }
     for pair in tokens.windows(2) {
         refuse_pair(text, &pair[0], &pair[1])?;
+    }
+    // The engine knows a statement by it, to end it: a clause would take the name away.
+    let clause = tokens.iter().position(|token| is(text, token, "SETTINGS"));
+    let behind = &tokens[clause.unwrap_or(tokens.len())..];
+    if behind
+        .iter()
+        .any(|token| is_named(text, token, "log_comment"))
+    {
+        return Err(denied(
+            "log_comment in a SETTINGS clause, which is a parameter of the URL here",
+        ));
     }
     match opening[0] {
         "INSERT"
@@ -137,6 +162,16 @@ pub fn admit(text: &[u8], analysis: Analysis) -> Result<(), Exception> {
         "CREATE" | "REPLACE" => refuse_engines(text, &tokens),
         _ => Ok(()),
     }
+}
+
+/// A name, with or without quotes.
+fn is_named(text: &[u8], token: &Token, name: &str) -> bool {
+    let inner = token.span.start + 1..token.span.end - 1;
+    is(text, token, name)
+        || token.kind == Kind::Quoted
+            && text
+                .get(inner)
+                .is_some_and(|inner| inner.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 fn begins(text: &[u8], tokens: &[Token], opening: &[&str]) -> bool {
@@ -321,6 +356,33 @@ mod tests {
         ] {
             assert_eq!(verdict(text, class), code::ACCESS_DENIED.0, "{text}");
         }
+    }
+
+    /// Where this tokenizer read otherwise than the engine's lexer, its words passed.
+    #[test]
+    fn what_reads_otherwise_in_the_engine_is_no_way_out() {
+        for text in [
+            "SELECT file\u{a0}('p')",
+            "SELECT 1 INTO\u{a0}OUTFILE 'p' SETTINGS max_threads = 1",
+            "SELECT \u{2018} ' \u{2019}, file('p'), \u{2018} ' \u{2019}",
+            "SELECT \u{201c} ' \u{201d}, file('p'), \u{201c} ' \u{201d}",
+            "CREATE TABLE t (a Int8) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk\u{3000}(type = local)",
+        ] {
+            assert_eq!(verdict(text, Class::Read), code::SYNTAX_ERROR.0, "{text}");
+        }
+        for text in [
+            "SELECT /* /* */ ' */ file('p') /* ' */",
+            "SELECT 1 /* /* */ SETTINGS ' */ INTO OUTFILE 'p' SETTINGS max_threads = 1 /* ' */",
+            "CREATE TABLE t (a String) ENGINE /* /* */ = MergeTree ' */ = Executable('x.sh', CSV) /* ' */",
+            "SELECT 1 INTO OUTFILE 'p' SETTINGS max_threads = 1",
+        ] {
+            assert_eq!(
+                verdict(text, Class::Control),
+                code::ACCESS_DENIED.0,
+                "{text}"
+            );
+        }
+        assert_eq!(verdict("SELECT 'æ\u{a0}' AS `ø` -- å", Class::Read), 0);
     }
 
     #[test]

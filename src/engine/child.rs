@@ -185,7 +185,9 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let unix = UnixListener::from_std(unix)?;
     let tcp = tcp.map(TcpListener::from_std).transpose()?;
+    // The unix socket comes first: whoever can reach the port, with the key or without, takes no place of its clients.
     let places = Arc::new(Semaphore::new(settings.limits.connections));
+    let guests = Arc::new(Semaphore::new((settings.limits.connections / 4).max(1)));
     announce(version, tcp.as_ref())?;
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -217,9 +219,8 @@ async fn serve(
                     continue;
                 };
                 let (interface, ticket) = (Arc::clone(interface), interface.registry().connected());
-                let place = Arc::clone(&places).try_acquire_owned();
-                // The unix socket comes first: TCP clients are refused when all places are taken.
-                if let Ok(place) = place {
+                // Refused when all of theirs are taken.
+                if let Ok(place) = Arc::clone(&guests).try_acquire_owned() {
                     tokio::spawn(async move {
                         interface.serve(stream, ticket).await;
                         drop(place);

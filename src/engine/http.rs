@@ -10,6 +10,7 @@
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::{
     HeaderMap, Method, Response, StatusCode,
     body::{Body as _, Incoming},
@@ -23,12 +24,14 @@ use tokio::{
     sync::{Semaphore, oneshot},
     time::timeout,
 };
+use tokio_io_timeout::TimeoutStream;
 
 use super::{
     Exception,
     answer::Counts,
     body::{self, BodyReader, ReplyBody},
     config::Limits,
+    decode::Coding,
     exception::code,
     ffi::{Connection, Engine},
     formats,
@@ -51,6 +54,12 @@ const N_HEADERS: usize = 100;
 /// Time for a head to arrive, and for an idle connection. ClickHouse's `keep_alive_timeout` is 30
 /// s.
 const HEAD: Duration = Duration::from_secs(30);
+
+/// How long a client may take nothing of its answer.
+const UNREAD: Duration = Duration::from_secs(120);
+
+/// Longest statement that is read before it is decided which turn it takes.
+const PEEK_BYTES: u64 = 4 << 10;
 
 /// How long a statement waits for its turn.
 const TURN: Duration = Duration::from_secs(30);
@@ -127,7 +136,10 @@ impl Interface {
             .header_read_timeout(HEAD)
             .max_buf_size(HEAD_BYTES)
             .max_headers(N_HEADERS);
-        let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
+        // hyper waits for a client that takes nothing as long as it likes; its place would be gone for good.
+        let mut io = TimeoutStream::new(io);
+        io.set_write_timeout(Some(UNREAD));
+        let mut connection = pin!(http.serve_connection(TokioIo::new(Box::pin(io)), service));
         tokio::select! {
             // Dropping the connection cuts its bodies, which cancels its statements.
             () = ticket.close.notified() => {}
@@ -178,6 +190,10 @@ impl Interface {
             },
         };
         let id = request.query_id.clone().unwrap_or_else(random_id);
+        let body = match peeked(&request, body).await {
+            Ok(body) => body,
+            Err(exception) => return failure(&exception, Some(&id)),
+        };
         match self.run(request, body, id.clone(), connection).await {
             Ok(reply) => reply,
             Err(exception) => failure(&exception, Some(&id)),
@@ -202,16 +218,19 @@ impl Interface {
     async fn run(
         self: &Arc<Self>,
         request: Request,
-        body: Option<Incoming>,
+        body: Statement,
         id: String,
         connection: u64,
     ) -> Result<Reply, Exception> {
-        let kills = request
-            .query
-            .trim_ascii_start()
-            .get(..4)
-            .is_some_and(|w| w.eq_ignore_ascii_case(b"KILL"));
-        let turns = if kills { &self.urgent } else { &self.turns };
+        let kills = |text: &[u8]| {
+            let word = text.trim_ascii_start().get(..4);
+            word.is_some_and(|word| word.eq_ignore_ascii_case(b"KILL"))
+        };
+        let is_urgent = match &body {
+            Statement::Read(text) if request.query.is_empty() => kills(text),
+            _ => kills(&request.query),
+        };
+        let turns = if is_urgent { &self.urgent } else { &self.turns };
         let busy = || {
             let text = "Too many simultaneous queries: no turn within 30 seconds";
             Exception::new(code::TOO_MANY_SIMULTANEOUS_QUERIES, text)
@@ -226,13 +245,13 @@ impl Interface {
         // From here on, a handler that is dropped (the client is gone) cancels the statement.
         let (reply, reply_body) = ReplyBody::stream(running);
         let body = match body {
-            Some(body) if !body.is_end_stream() => {
+            Statement::Coming(body) => {
                 let (sender, reader) = body::request_pipe();
                 // Ends with the connection, at the latest: the body's frames come from there.
                 tokio::spawn(body::pump(body, sender));
                 reader
             }
-            _ => BodyReader::full(Bytes::new()),
+            Statement::Read(text) => BodyReader::full(text),
         };
         let (head, head_receiver) = oneshot::channel();
         let (interface, coding, compressed) =
@@ -318,6 +337,37 @@ impl Interface {
         if let Some(coding) = coding {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
+    }
+}
+
+/// The body of a request.
+enum Statement {
+    /// Read, or there is none.
+    Read(Bytes),
+    /// To be read by the thread that runs the statement.
+    Coming(Incoming),
+}
+
+/// Reads the body of a request whose statement is in it, where it is a short one: official clients send KILL so, which must
+/// not wait for its turn behind what it is to end.
+async fn peeked(request: &Request, body: Option<Incoming>) -> Result<Statement, Exception> {
+    let Some(body) = body.filter(|body| !body.is_end_stream()) else {
+        return Ok(Statement::Read(Bytes::new()));
+    };
+    let is_short = body.size_hint().upper().is_some_and(|n| n <= PEEK_BYTES);
+    let is_plain = request.content_coding == Coding::Identity && !request.decompress;
+    if !(request.query.is_empty() && is_short && is_plain) {
+        return Ok(Statement::Coming(body));
+    }
+    let broken = || {
+        Exception::new(
+            code::CANNOT_READ_ALL_DATA,
+            "The body of the request broke off",
+        )
+    };
+    match timeout(TURN, body.collect()).await {
+        Ok(Ok(read)) => Ok(Statement::Read(read.to_bytes())),
+        Ok(Err(_)) | Err(_) => Err(broken()),
     }
 }
 

@@ -64,15 +64,24 @@ pub(super) fn check_readonly(
     class: Class,
 ) -> Result<(), Exception> {
     let level = request.readonly.as_deref().unwrap_or("0");
+    if !matches!(level, "0" | "1" | "2") {
+        let text = format!(
+            "readonly must be 0, 1 or 2, and is '{}'",
+            level.escape_default()
+        );
+        return Err(Exception::new(code::BAD_ARGUMENTS, text));
+    }
     let mut tokens = Tokens::new(text);
-    let sets = tokens.next().is_some_and(|first| is(text, &first, "SET"))
-        || tokens.any(|token| is(text, &token, "SETTINGS"));
+    let first = tokens.next();
+    let opens = |word: &str| first.as_ref().is_some_and(|first| is(text, first, word));
+    let sets = opens("SET") || tokens.any(|token| is(text, &token, "SETTINGS"));
     let refused = match (class, level) {
         (Class::Read, "1") => sets && request.session.is_some(),
         (Class::Read, _) => false,
         (_, "0") => request.is_get,
         (_, "1") => true,
-        _ => !sets,
+        // Settings alone, and nothing that is changed with a SETTINGS clause.
+        _ => request.is_get || !(opens("SET") || opens("USE")),
     };
     if refused {
         let text = "Cannot execute query in readonly mode";

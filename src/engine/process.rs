@@ -67,7 +67,9 @@ impl Process {
             program: settings.program.display().to_string(),
             source,
         };
-        let mut child = command.kill_on_drop(true).spawn().map_err(spawn)?;
+        // Ctrl-C in a terminal is for the parent, which still has requests to answer; the child ends with it.
+        command.process_group(0).kill_on_drop(true);
+        let mut child = command.spawn().map_err(spawn)?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().map(BufReader::new);
         if let Some(stderr) = child.stderr.take() {

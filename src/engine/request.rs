@@ -12,7 +12,7 @@ use hyper::{
     header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING},
     http::request::Parts,
 };
-use url::form_urlencoded;
+use percent_encoding::percent_decode;
 use zeroize::Zeroizing;
 
 use super::{Exception, answer::Params, decode::Coding, exception::code};
@@ -103,13 +103,17 @@ impl Request {
         };
         let mut credentials = Credentials::from_headers(&head.headers)?;
         let query = head.uri.query().unwrap_or_default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match &*name {
-                "user" => credentials.user = Some(value.into_owned()),
-                "password" => credentials.key = Some(Zeroizing::new(value.into_owned())),
-                _ => request.set(&name, value.into_owned())?,
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (text_of(name, decoded(name))?, decoded(value));
+            match name.as_str() {
+                "user" => credentials.user = Some(text_of(&name, value)?),
+                "password" => credentials.key = Some(Zeroizing::new(text_of(&name, value)?)),
+                _ => request.set(&name, value)?,
             }
         }
+        // The rest of a session means nothing without its id.
+        request.session = request.session.filter(|session| !session.id.is_empty());
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
         if let Some(format) = header("x-clickhouse-format") {
             request.default_format = Some(format.to_owned());
@@ -131,16 +135,18 @@ impl Request {
         Ok((request, credentials))
     }
 
-    /// Takes in one parameter of the URL or of a multipart body.
+    /// Takes in one parameter of the URL. Statements and values of placeholders are bytes, everything else is UTF-8.
     ///
     /// # Errors
     /// An exception naming the parameter that is wrong.
-    pub fn set(&mut self, name: &str, value: String) -> Result<(), Exception> {
+    fn set(&mut self, name: &str, value: Vec<u8>) -> Result<(), Exception> {
         if let Some(param) = name.strip_prefix("param_") {
             self.params.push(param, value);
+        } else if name == "query" {
+            self.query = value;
         } else {
+            let value = text_of(name, value)?;
             match name {
-                "query" => self.query = value.into_bytes(),
                 "database" => self.database = Some(value).filter(|name| !name.is_empty()),
                 "default_format" => self.default_format = Some(value),
                 "query_id" => self.query_id = Some(id(name, value)?).filter(|id| !id.is_empty()),
@@ -217,6 +223,23 @@ impl Credentials {
         }
         Ok(credentials)
     }
+}
+
+/// The bytes that a part of a URL stands for (WHATWG URL, application/x-www-form-urlencoded): no lossy text, because a
+/// statement may hold any bytes.
+fn decoded(part: &str) -> Vec<u8> {
+    let spaced: Vec<u8> = part
+        .bytes()
+        .map(|byte| if byte == b'+' { b' ' } else { byte })
+        .collect();
+    percent_decode(&spaced).collect()
+}
+
+fn text_of(name: &str, bytes: Vec<u8>) -> Result<String, Exception> {
+    String::from_utf8(bytes).map_err(|_| {
+        let text = format!("{} is not UTF-8", name.escape_default());
+        Exception::new(code::BAD_ARGUMENTS, text)
+    })
 }
 
 fn id(name: &str, value: String) -> Result<String, Exception> {
@@ -316,6 +339,30 @@ mod tests {
         assert_eq!(request.params.len(), 1);
         assert_eq!(request.session.unwrap().id, "s");
         assert_eq!(request.readonly.as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn statements_and_values_keep_their_bytes_and_names_are_text() {
+        let (request, _) = parse("/?query=SELECT+'%FF%2B'&param_a=%FE+b", &[]).unwrap();
+        assert_eq!(request.query, b"SELECT '\xff+'");
+        assert_eq!(
+            request.params.pairs(),
+            [(b"a".to_vec(), b"\xfe b".to_vec())]
+        );
+        for uri in ["/?database=%FF", "/?%FF=1", "/?password=%FF"] {
+            assert_eq!(
+                parse(uri, &[]).err().unwrap().code,
+                code::BAD_ARGUMENTS.0,
+                "{uri}"
+            );
+        }
+    }
+
+    #[test]
+    fn there_is_no_session_without_its_id() {
+        for uri in ["/?session_timeout=60", "/?session_check=1", "/?session_id="] {
+            assert_eq!(parse(uri, &[]).unwrap().0.session, None, "{uri}");
+        }
     }
 
     #[test]

@@ -74,13 +74,25 @@ impl<'t> Tokens<'t> {
                     .where_is(self.at, b"\n")
                     .map_or(self.text.len(), |end| end + 1);
             } else if self.starts(b"/*") {
-                self.at = self
-                    .where_is(self.at + 2, b"*/")
-                    .map_or(self.text.len(), |end| end + 2);
+                self.at = self.comment_end();
             } else {
                 return;
             }
         }
+    }
+
+    /// End of a comment that begins at `at`: they nest, as in the engine's lexer.
+    fn comment_end(&self) -> usize {
+        let (mut end, mut depth) = (self.at + 2, 1);
+        while depth > 0 && end < self.text.len() {
+            let rest = &self.text[end..];
+            match (rest.starts_with(b"/*"), rest.starts_with(b"*/")) {
+                (true, _) => (end, depth) = (end + 2, depth + 1),
+                (_, true) => (end, depth) = (end + 2, depth - 1),
+                _ => end += 1,
+            }
+        }
+        end
     }
 
     /// End of a quoted token that begins at `at`: both `\'` and `''` stand for the quote.
@@ -406,6 +418,14 @@ mod tests {
         let text = "INSERT INTO `FORMAT` (a, \"VALUES\") -- FORMAT x\n/* SELECT */ SETTINGS c=$q$ FORMAT y $q$, d='it''s \\' FORMAT z' FORMAT TSV\nd";
         let (_, format, data) = insert(text);
         assert_eq!((format.as_deref(), data), (Some("TSV"), "d"));
+    }
+
+    #[test]
+    fn comments_nest() {
+        let text = b"SELECT /* a /* b */ ' */ 1 /* ' */ /* /* */";
+        let tokens: Vec<Token> = Tokens::new(text).collect();
+        let kinds: Vec<Kind> = tokens.iter().map(|token| token.kind).collect();
+        assert_eq!(kinds, [Kind::Word, Kind::Number]);
     }
 
     #[test]

@@ -319,6 +319,13 @@ enum Next {
     Stop,
 }
 
+/// What became of a start.
+enum Started {
+    Ready(Box<Process>),
+    Killed,
+    Stopped,
+}
+
 impl Watcher {
     async fn run(mut self, mut process: Process) {
         let mut wait = BACK_OFF.0;
@@ -334,7 +341,9 @@ impl Watcher {
                 }
                 wait = (wait * 2).min(BACK_OFF.1);
                 match self.start_again().await {
-                    Ok(process) => break process,
+                    Ok(Started::Ready(process)) => break *process,
+                    Ok(Started::Killed) => {}
+                    Ok(Started::Stopped) => return,
                     Err(error) => tracing::error!(%error, "engine does not start"),
                 }
                 self.state.send_replace(State::Down);
@@ -416,21 +425,43 @@ impl Watcher {
         }
     }
 
-    async fn start_again(&self) -> Result<Process, SuperviseError> {
+    /// Starts the next child, still taking orders: it has nothing to lose before it is ready, so both kill it.
+    async fn start_again(&mut self) -> Result<Started, SuperviseError> {
         let began = (self.settings.monotonic)();
         // Counted before anything can be sent to the new child.
         self.shared.generation.fetch_add(1, Ordering::SeqCst);
         self.numbers(|numbers| numbers.restarts += 1);
         self.state.send_replace(State::Starting);
         let mut process = Process::spawn(&self.settings)?;
-        process.ready().await?;
+        let order = tokio::select! {
+            ready = process.ready() => {
+                ready?;
+                None
+            }
+            order = self.orders.recv() => Some(order),
+        };
+        if let Some(order) = order {
+            drop(process.child.start_kill());
+            let exit = process.child.wait().await;
+            self.note_exit(exit);
+            self.state.send_replace(State::Down);
+            let (done, started) = match order {
+                Some(Order::Kill(done)) => (Some(done), Started::Killed),
+                Some(Order::Shutdown(done)) => (Some(done), Started::Stopped),
+                None => (None, Started::Stopped),
+            };
+            if let Some(done) = done {
+                done.send(()).ok();
+            }
+            return Ok(started);
+        }
         let boot_s = (self.settings.monotonic)()
             .duration_since(began)
             .as_secs_f64();
         self.numbers(|numbers| numbers.boot_s = boot_s);
         self.state.send_replace(State::Ready);
         tracing::info!(boot_s, "engine is back");
-        Ok(process)
+        Ok(Started::Ready(Box::new(process)))
     }
 
     fn note_exit(&self, exit: io::Result<ExitStatus>) {

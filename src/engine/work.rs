@@ -174,7 +174,7 @@ fn work(
                 && analysis.class == Class::Read
                 && formats::is_streamed(&format)
                 && !request.wait_end_of_query
-                && !is_array_of_rows(request, &text);
+                && !is_one_document(request, connection, &format, &text)?;
             if streams {
                 stream(request, connection, running, &text, &format, out)
             } else {
@@ -297,9 +297,33 @@ fn cancelled() -> Exception {
     Exception::new(code::QUERY_WAS_CANCELLED, "Query was cancelled")
 }
 
-/// Whether JSONEachRow is one array, which cannot be put together from chunks.
-fn is_array_of_rows(request: &Request, text: &[u8]) -> bool {
-    const SETTING: &str = "output_format_json_array_of_rows";
-    request.settings.contains_key(SETTING)
-        || Tokens::new(text).any(|token| is(text, &token, SETTING))
+/// Settings that make an answer something that cannot be put together from chunks: JSONEachRow one array, and the header of
+/// RowBinaryWithNamesAndTypes something else than strings.
+const DOCUMENT_SETTINGS: [&str; 2] = [
+    "output_format_json_array_of_rows",
+    "output_format_binary_encode_types_in_binary_format",
+];
+
+/// Whether one of them is set: for this statement, in it, or in its session.
+fn is_one_document(
+    request: &Request,
+    connection: &mut Connection,
+    format: &str,
+    text: &[u8],
+) -> Result<bool, Exception> {
+    let is_named = |setting: &&str| {
+        request.settings.contains_key(*setting)
+            || Tokens::new(text).any(|token| is(text, &token, setting))
+    };
+    if DOCUMENT_SETTINGS.iter().any(is_named) {
+        return Ok(true);
+    }
+    let is_concerned = format.contains("JSON") || format.contains("RowBinary");
+    if request.session.is_none() || !is_concerned {
+        return Ok(false);
+    }
+    let asked = DOCUMENT_SETTINGS.map(|setting| format!("toBool(getSetting('{setting}'))"));
+    let sql = format!("SELECT {}", asked.join(" OR "));
+    let answer = connection.query(sql.as_bytes(), "TSVRaw", &Params::default())?;
+    Ok(answer.bytes.trim_ascii() != b"false")
 }

@@ -64,10 +64,11 @@ pub fn props(name: &str, path: &str, props: &[(String, String)]) -> Vec<Prop> {
     stored
 }
 
-fn value_of(key: &str, value: &str) -> CompactString {
-    let bare = if is_web_address(value) {
-        // One that cannot be read is no address; what follows a question mark in it is dropped all the same.
-        referrer::label(value).or_else(|| value.split(['?', '#']).next().map(Into::into))
+/// Returns the value of a property as it is stored; done again it changes nothing.
+pub(crate) fn value_of(key: &str, value: &str) -> CompactString {
+    let bare = if is_address(value) {
+        // One that cannot be read as one of the web is held to the same.
+        referrer::label(value).or_else(|| Some(bare_address(value)))
     } else if matches!(key, "url" | "path") && value.starts_with('/') {
         let end = value.find(['?', '#']).unwrap_or(value.len());
         Some(scrub_path(&value[..end], None))
@@ -80,13 +81,28 @@ fn value_of(key: &str, value: &str) -> CompactString {
     }
 }
 
-/// Tells whether a text begins like a web address, in any spelling that browsers take (WHATWG URL).
-fn is_web_address(text: &str) -> bool {
-    let text = text.trim_start();
-    ["http://", "https://"].iter().any(|scheme| {
-        text.get(..scheme.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    })
+/// Tells whether a text begins like a web address, in any spelling that browsers take (WHATWG URL), or like an address of
+/// another scheme.
+fn is_address(text: &str) -> bool {
+    let Some((scheme, _)) = text.trim_start().split_once("://") else {
+        return false;
+    };
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+}
+
+/// What stays of an address that is none of the web: no user, no password, and nothing behind a question mark.
+fn bare_address(text: &str) -> CompactString {
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (authority, path) = match rest.find('/') {
+        Some(slash) => rest.split_at(slash),
+        None => (rest, ""),
+    };
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}").into()
 }
 
 #[cfg(test)]

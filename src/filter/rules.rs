@@ -13,6 +13,8 @@ use ipnet::IpNet;
 use regex::RegexSet;
 use url::Host;
 
+use crate::client::canonical;
+
 /// The rules of one site, as written.
 #[derive(Clone, Debug, Default)]
 pub struct RuleTexts {
@@ -235,7 +237,7 @@ fn network(rule: &str) -> Result<IpNet, RuleError> {
     let address = || rule.parse::<IpAddr>().map(IpNet::from);
     let network = rule.parse::<IpNet>().or_else(|_| address());
     network
-        .map(|network| network.trunc())
+        .map(|network| canonical(network.trunc()))
         .map_err(|_| RuleError::Network {
             rule: rule.to_owned(),
         })

@@ -167,11 +167,13 @@ pub fn filter_from(
         return refuse(Outcome::FilterBot, reason.name());
     }
     let SiteFilter { rules, url } = &filters.by_site[site.index];
-    let scrubbed = match scrub(&beacon.url, url) {
+    let mut scrubbed = match scrub(&beacon.url, url) {
         Ok(scrubbed) => scrubbed,
         Err(error) => return refuse(Outcome::BeaconUrl, &format!("u: {error}")),
     };
-    if site.kind == SiteKind::Web && !site.owns_host(&scrubbed.page.hostname) {
+    let hostname = &scrubbed.page.hostname;
+    let is_own = site.owns_host(hostname);
+    if site.kind == SiteKind::Web && !is_own {
         return refuse(
             Outcome::FilterHostname,
             "u: the host is not one of the site's own",
@@ -189,6 +191,10 @@ pub fn filter_from(
     };
     if let Some(rule) = rules.check(&candidate) {
         return refuse(Outcome::FilterRule, rule.name());
+    }
+    // An app's screens have its id in the place of a host.
+    if !is_own && scrubbed.page.hostname != site.id.as_str() {
+        scrubbed.page.mask_host();
     }
     Ok(Filtered {
         agent,

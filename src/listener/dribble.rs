@@ -42,6 +42,8 @@ pub(super) struct Dribble<S> {
     begun: Option<Instant>,
     /// When the last reply went out, or the connection began.
     quiet_since: Instant,
+    /// Since when nothing of what is to be written was taken.
+    stalled_since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -59,6 +61,7 @@ impl<S> Dribble<S> {
             idle_limit,
             begun: None,
             quiet_since: Instant::now(),
+            stalled_since: None,
             timer: None,
         }
     }
@@ -82,6 +85,34 @@ impl<S> Dribble<S> {
             Some(begun) => begun + self.head_limit,
             None => self.quiet_since + self.idle_limit,
         };
+        self.poll_until(cx, deadline, is_answering)
+    }
+
+    /// Returns an error when the peer has taken nothing of what is written for long enough. While there is something to write,
+    /// hyper may not ask for bytes: nobody else looks at the clock.
+    fn poll_stalled<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled_since = None;
+            return written;
+        }
+        let since = *self.stalled_since.get_or_insert_with(Instant::now);
+        ready!(self.poll_until(cx, since + self.idle_limit, false));
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client does not take its reply",
+        )))
+    }
+
+    fn poll_until(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadline: Instant,
+        is_answering: bool,
+    ) -> Poll<()> {
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
@@ -130,11 +161,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Dribble<S> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
         this.replied(&written);
-        written
+        this.poll_stalled(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        this.poll_stalled(cx, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -153,6 +186,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Dribble<S> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
         this.replied(&written);
-        written
+        this.poll_stalled(cx, written)
     }
 }

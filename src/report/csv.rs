@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Report;
+use crate::stats::csv::{guarded, quoted};
 
 /// Writes it: `site,first,last,dimension,value,metric,number,before`. A number that is withheld is empty.
 pub fn csv(report: &Report) -> String {
@@ -15,7 +16,7 @@ pub fn csv(report: &Report) -> String {
             report.site_id,
             report.first,
             report.last,
-            field(value),
+            quoted(&guarded(value)),
             shown(number),
             shown(before)
         )
@@ -34,18 +35,4 @@ pub fn csv(report: &Report) -> String {
     line("consent", "", "grants", Some(report.grants as f64), None);
     line("consent", "", "denials", Some(report.denials as f64), None);
     text
-}
-
-/// Quotes where it must, and keeps spreadsheets from running what a page's address says (a leading `=`, `+`, `-` or
-/// `@` is a formula to them).
-fn field(value: &str) -> String {
-    let guard = if value.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        "'"
-    } else {
-        ""
-    };
-    if guard.is_empty() && !value.contains(['"', ',', '\r', '\n']) {
-        return value.to_owned();
-    }
-    format!("\"{guard}{}\"", value.replace('"', "\"\""))
 }

@@ -217,9 +217,11 @@ async fn certificate(retention: &Retention, site: &Site, first: Date) -> Result<
     };
     let error = |e: StoreError| RunError::Store(e);
     let sql = format!(
-        "{PURGES} WHERE {} AND purges.site = {} ORDER BY purges.ts, table_name, purge",
+        // Requests go by the scope, what is of no site by none.
+        "{PURGES} WHERE {} AND purges.site IN ({}, {}, '') ORDER BY purges.ts, table_name, purge",
         in_month("purges"),
-        literal(site.id.as_str())
+        literal(site.id.as_str()),
+        literal(&site.scope)
     );
     let purges: Vec<PurgeRow> = within(store.timeout, store.client.query(&sql).fetch_all())
         .await
@@ -231,7 +233,11 @@ async fn certificate(retention: &Retention, site: &Site, first: Date) -> Result<
     let runs: Vec<RunRow> = within(store.timeout, store.client.query(&sql).fetch_all())
         .await
         .map_err(error)?;
-    let (keep, config) = (site.keep, &retention.job.collector.config);
+    let keep = site.keep;
+    // Whoever the policy names now: a reload may have changed it.
+    let live = retention.job.collector.live.load_full();
+    let policy = live.policy.scopes.get(&site.scope);
+    let controller = policy.map(|policy| policy.latest.statement.controller.name.clone());
     let now = retention.job.collector.clock.now();
     let over = next
         .to_zoned(jiff::tz::TimeZone::UTC)
@@ -243,7 +249,7 @@ async fn certificate(retention: &Retention, site: &Site, first: Date) -> Result<
             .unwrap_or(now)
             .to_string(),
         is_over: over.is_ok_and(|over| over <= now),
-        controller: config.policy.controller.name.clone(),
+        controller: controller.unwrap_or_default(),
         days: format!(
             "events {} (engagement {}, web vitals {}), visits {}, daily {}, consents {} after their last day, requests {}",
             keep.events,

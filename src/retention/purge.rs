@@ -9,6 +9,7 @@
 //! go of; its record tells the rows that had gone by then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -20,13 +21,17 @@ use super::rules::{Kept, Rule, Rules, literal};
 use super::{RunError, derived};
 use crate::config::Site;
 use crate::event::{PurgeRecord, Record, decode, encode, kind};
-use crate::rights::rows::Settled;
+use crate::rights::rows::Rows;
+use crate::rights::settling::{self, Settled};
 use crate::secret::random_bytes;
-use crate::spool::{self, RecordKind, SegmentId, always};
+use crate::spool::{self, RecordKind, always};
 use crate::store::{StoreError, within};
 
 /// Partitions that one statement is about.
 const AT_ONCE: usize = 50;
+
+/// How long a purge waits until other collectors have brought what they hold.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// In the journal, the condition of a purge that a legal hold has stopped.
 const NONE: &str = "0";
@@ -73,7 +78,7 @@ impl Job {
         }
         let settled = self.settle(&by_table).await?;
         for (kept, entries) in &by_table {
-            let purge = self.purge(*kept, entries, settled);
+            let purge = self.purge(*kept, entries, settled.as_ref());
             match kept {
                 // Not while a month is copied to be put in place again.
                 Kept::Visits | Kept::Daily => derived::in_turn(&self.store, purge).await?,
@@ -92,7 +97,7 @@ impl Job {
         }
         self.store.wipe_old_parts(&wiped).await?;
         for (kept, entries) in &by_table {
-            self.expect_gone(*kept, entries, settled).await?;
+            self.expect_gone(*kept, entries, settled.as_ref()).await?;
         }
         self.record(&all).await
     }
@@ -115,7 +120,10 @@ impl Job {
         }
         let mut spared = Vec::new();
         for mut entry in entries {
-            if is_met(&entry) && !entry.is_recorded {
+            if is_met(&entry) && entry.is_recorded {
+                // What it was about is gone, and its record is written, or about to be.
+                entry.condition = NONE.into();
+            } else if is_met(&entry) {
                 let (table, condition) = (&entry.table, &entry.condition);
                 let sql = format!("SELECT count() FROM {table} WHERE {condition}");
                 let query = self.store.client.query(&sql);
@@ -149,8 +157,9 @@ impl Job {
             .collect()
     }
 
-    /// Rows are deleted only once their batch cannot be counted any more (see `rights::erasing`). Whole partitions need
-    /// not wait: their batches are dropped on the way, too.
+    /// Rows are deleted only once their batch cannot be counted any more (see `rights::settling`). Whole partitions need
+    /// not wait: their batches are dropped on the way, too. Nor is a collector waited for that is down: if a batch of its
+    /// own is in doubt, rows of it that were deleted may come back with it, and are due at the next run.
     async fn settle(
         &self,
         by_table: &BTreeMap<Kept, Vec<&Purge>>,
@@ -163,25 +172,28 @@ impl Job {
         }
         let spool = &self.collector.spool;
         spool.seal_now().await;
-        let last = spool.newest_sealed();
-        if let Some(last) = last {
-            let drained = spool.drained_through(last);
-            let patience = self.store.timeout * 2;
-            tokio::time::timeout(patience, drained)
-                .await
-                .map_err(|_| RunError::Spool)?;
+        let last = spool.newest();
+        let drained = spool.drained_through(last);
+        let patience = self.store.timeout * 2;
+        tokio::time::timeout(patience, drained)
+            .await
+            .map_err(|_| RunError::Spool)?;
+        let (rows, request) = (
+            Rows::new(self.store.clone()),
+            u64::from_le_bytes(random_bytes()),
+        );
+        let around = settling::ask_once(&self.collector, &rows, request, OTHERS_PATIENCE).await?;
+        if !around.silent().is_empty() {
+            tracing::info!(silent = ?around.silent(), "a purge does not wait for collectors that do not answer");
         }
-        Ok(Some(Settled {
-            incarnation: spool.incarnation(),
-            segment: last.map_or(0, SegmentId::as_u64),
-        }))
+        Ok(Some(around.answered(Settled::here(&self.collector, last))))
     }
 
     async fn purge(
         &self,
         kept: Kept,
         entries: &[&Purge],
-        settled: Option<Settled>,
+        settled: Option<&Settled>,
     ) -> Result<(), RunError> {
         let table = kept.name();
         let condition = any_of(entries);
@@ -272,7 +284,7 @@ impl Job {
         &self,
         kept: Kept,
         entries: &[&Purge],
-        settled: Option<Settled>,
+        settled: Option<&Settled>,
     ) -> Result<(), RunError> {
         let settled = match (kept.is_delivered(), settled) {
             (true, Some(settled)) => format!(" AND {}", settled.sql()),

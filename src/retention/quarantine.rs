@@ -5,14 +5,22 @@
 
 use super::rules::Rules;
 use crate::event::{Record, decode};
+use crate::policy::statement::DENIAL_DAYS;
 use crate::spool::{self, Erased, Removal, SegmentError, Spool};
 
 const DAY_MS: i64 = 86_400_000;
 
 fn is_due(rules: &Rules, record: &spool::Record) -> bool {
+    let is_over = |site: &str, expires: u16| expires <= rules.today && !rules.is_held(site);
     match decode(record.kind.0, &record.payload) {
         Ok(Record::Event(event)) => rules.is_due(&event),
-        _ => false,
+        Ok(Record::Consent(consent)) => is_over(&consent.site, consent.expires),
+        Ok(Record::Denial(one)) => is_over(&one.site, one.day.saturating_add(DENIAL_DAYS)),
+        Ok(Record::Request(request)) => is_over(&request.site, request.expires),
+        Ok(Record::Restriction(one)) => is_over(&one.site, one.expires),
+        Ok(Record::Access(access)) => access.expires <= rules.today,
+        // Nothing personal, and no end; or of another version, which nobody can read.
+        Ok(Record::Salt(_) | Record::Purge(_) | Record::Run(_)) | Err(_) => false,
     }
 }
 

@@ -12,6 +12,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::retention::{Keep, Retention};
+use crate::config::settings::Rotation;
 use crate::config::{Site, SiteId, Sites};
 use crate::event::Event;
 use crate::policy::statement::DENIAL_DAYS;
@@ -162,6 +163,7 @@ struct SiteRule {
     scope: String,
     keep: Keep,
     time_zone: String,
+    rotation: Rotation,
     funnels: Vec<Vec<String>>,
     is_held: bool,
 }
@@ -192,6 +194,7 @@ impl Rules {
             scope: site.scope.clone(),
             keep: site.keep,
             time_zone: site.time_zone.iana_name().unwrap_or("UTC").to_owned(),
+            rotation: site.rotation,
             funnels: funnels_of(site),
             is_held: site.legal_hold.is_some(),
         };
@@ -230,6 +233,12 @@ impl Rules {
         self.sites.iter().any(|rule| rule.id == site)
     }
 
+    /// Tells whether a site, or one of a scope, is under legal hold.
+    pub(super) fn is_held(&self, name: &str) -> bool {
+        let mut sites = self.sites.iter();
+        sites.any(|site| site.is_held && (site.id == name || site.scope == name))
+    }
+
     /// Returns the sites under legal hold.
     pub fn held(&self) -> Vec<String> {
         let held = self.sites.iter().filter(|site| site.is_held);
@@ -240,6 +249,12 @@ impl Rules {
     pub(super) fn time_zone(&self, site: &str) -> Option<&str> {
         let rule = self.sites.iter().find(|rule| rule.id == site);
         rule.map(|rule| rule.time_zone.as_str())
+    }
+
+    /// Returns how long a site's salts live; none where the site is not configured.
+    pub(super) fn rotation(&self, site: &str) -> Option<Rotation> {
+        let rule = self.sites.iter().find(|rule| rule.id == site);
+        rule.map(|rule| rule.rotation)
     }
 
     /// Returns the steps of a site's funnels; none where the site is not configured.
@@ -280,9 +295,14 @@ impl Rules {
 
     /// SQL: the day number on which a row of the table is due.
     pub(super) fn due_sql(&self, kept: Kept) -> String {
-        let expires = match kept.has_expires() {
-            true => "toUInt32(expires)".to_owned(),
-            false => NEVER.to_string(),
+        let expires = match kept {
+            // Of a day whose events have begun to go nobody could take one's visits out again.
+            Kept::Visits => format!(
+                "if((site, day) IN (SELECT site, day FROM derived_days FINAL WHERE k > 0), {}, {NEVER})",
+                self.today
+            ),
+            _ if kept.has_expires() => "toUInt32(expires)".to_owned(),
+            _ => NEVER.to_string(),
         };
         let base = kept.base();
         if kept == Kept::AccessLog {
@@ -291,9 +311,13 @@ impl Rules {
         let mut branches = Vec::new();
         let scoped = kept == Kept::Requests;
         let held = self.sites.iter().filter(|site| site.is_held);
-        let held: Vec<&str> = held
-            .map(|site| if scoped { &site.scope } else { &site.id }.as_str())
-            .collect();
+        // A request may have been filed when its site was of no group yet, or of another.
+        let names = |site: &'_ SiteRule| match scoped {
+            true => vec![site.id.clone(), site.scope.clone()],
+            false => vec![site.id.clone()],
+        };
+        let held: BTreeSet<String> = held.flat_map(names).collect();
+        let held: Vec<&str> = held.iter().map(String::as_str).collect();
         if !held.is_empty() {
             branches.push(format!("site IN ({}), {NEVER}", list(&held)));
         }
@@ -302,11 +326,12 @@ impl Rules {
             branches.push(format!("site = {site}, least({expires}, {})", removed.due));
         }
         for rule in &self.sites {
-            let name = if scoped { &rule.scope } else { &rule.id };
             let days = rule.days(kept, self.scope_requests(&rule.scope));
+            let names: Vec<String> = names(rule);
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
             branches.push(format!(
-                "site = {}, least({expires}, toUInt32({base}) + {days})",
-                literal(name)
+                "site IN ({}), least({expires}, toUInt32({base}) + {days})",
+                list(&names)
             ));
         }
         // A removed site within its grace: what was promised at the arrival still holds.
@@ -388,7 +413,9 @@ impl SiteRule {
             }
             Kept::Restrictions => keep.events,
             Kept::Visits => keep.visits,
-            Kept::Daily | Kept::DerivedDays => keep.daily,
+            Kept::Daily => keep.daily,
+            // As long as a day can be counted, it is known that it was.
+            Kept::DerivedDays => keep.daily.max(keep.events),
             Kept::Consents => keep.consents,
             Kept::Denials => DENIAL_DAYS,
             Kept::Requests | Kept::AccessLog => requests,

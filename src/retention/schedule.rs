@@ -71,8 +71,11 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
         let rules = InForce::of(&live);
         let late_s = f64::from(live.retention.late_hours) * 3_600.0;
         let verified = metrics.last_verified.get();
+        // What was noted under a clock that was ahead counts as of now.
+        known.last = known.last.min(now);
+        known.since_s = known.since_s.min(now.as_second() as f64);
         let since = if verified > 0.0 {
-            verified
+            verified.min(now.as_second() as f64)
         } else {
             known.since_s
         };

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::RunError;
 use super::derived::sql::VITALS;
+use super::derived::sums::MONTH;
 use super::disk;
 use super::job::Job;
 use super::plan;
@@ -87,30 +88,45 @@ impl Job {
         Ok(found)
     }
 
-    /// Web vitals in `daily` are kept no longer than the events that told them: there are no more of them.
+    /// Web vitals in `daily` are kept no longer than the events that told them: there are no more of them, on a day or in a
+    /// month's sums.
     async fn vitals(&self, found: &mut Verified) -> Result<(), RunError> {
         let sum = |of: &str| VITALS.map(|name| format!("{of}({name})")).join(" + ");
-        let sql = format!(
-            "SELECT toString(of_site), toUInt16(min(of_day)), toUInt16(max(of_day)) FROM \
-             (SELECT site AS of_site, day AS of_day, {} AS n_told FROM daily WHERE dimension = '' AND notEmpty(vital_visitors)) AS told \
-             LEFT JOIN (SELECT site AS of_site, day AS of_day, {} AS n_there FROM events GROUP BY site, day) AS there \
-             USING (of_site, of_day) WHERE n_told > n_there GROUP BY of_site ORDER BY of_site",
-            sum("length"),
-            sum("count"),
+        let told = |dimension: &str| {
+            format!(
+                "SELECT site AS of_site, day AS of_day, {} AS n_told FROM daily \
+                 WHERE dimension = '{dimension}' AND notEmpty(vital_visitors)",
+                sum("length")
+            )
+        };
+        let of_days = format!(
+            "SELECT site AS of_site, day AS of_day, {} AS n_there FROM events GROUP BY site, day",
+            sum("count")
         );
-        let query = self.store.client.query(&sql);
-        // Reads which events told some, of all of them.
-        let left = within(self.store.timeout * 10, query.fetch_all());
-        let left: Vec<(String, u16, u16)> = left.await?;
-        found
-            .findings
-            .extend(left.into_iter().map(|(site, first, last)| {
-                format!(
-                    "daily: web vitals of {site} whose events are gone ({} to {})",
-                    date_of(first),
-                    date_of(last)
-                )
-            }));
+        let of_months = format!(
+            "SELECT of_site, toStartOfMonth(of_day) AS of_day, sum(n_told) AS n_there FROM ({}) AS days \
+             GROUP BY of_site, toStartOfMonth(days.of_day)",
+            told("")
+        );
+        for (told, there) in [(told(""), of_days), (told(MONTH), of_months)] {
+            let sql = format!(
+                "SELECT toString(of_site), toUInt16(min(of_day)), toUInt16(max(of_day)) FROM ({told}) AS told \
+                 LEFT JOIN ({there}) AS there USING (of_site, of_day) WHERE n_told > n_there GROUP BY of_site ORDER BY of_site"
+            );
+            let query = self.store.client.query(&sql);
+            // Reads which events told some, of all of them.
+            let left = within(self.store.timeout * 10, query.fetch_all());
+            let left: Vec<(String, u16, u16)> = left.await?;
+            found
+                .findings
+                .extend(left.into_iter().map(|(site, first, last)| {
+                    format!(
+                        "daily: web vitals of {site} whose events are gone ({} to {})",
+                        date_of(first),
+                        date_of(last)
+                    )
+                }));
+        }
         Ok(())
     }
 
@@ -123,7 +139,7 @@ impl Job {
         );
         let detached = format!(
             "SELECT table, name, ifNull(partition_id, '') AS partition FROM system.detached_parts \
-             WHERE database = currentDatabase() AND table IN ({}) AND (table != 'events' OR ifNull(partition_id, '') <= '{today}')",
+             WHERE database = currentDatabase() AND table IN ({})",
             names()
         );
         for (sql, state) in [(inactive, "not in use any more"), (detached, "detached")] {
@@ -215,7 +231,7 @@ impl Job {
         let looked = tokio::task::spawn_blocking(move || super::quarantine::due(&spool, &rules));
         let left = looked.await??;
         if left.records > 0 {
-            let reason = format!("quarantine: {} events that must be gone", left.records);
+            let reason = format!("quarantine: {} records that must be gone", left.records);
             found.findings.push(reason);
         }
         if left.files > 0 {

@@ -7,17 +7,20 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use thiserror::Error;
 use tokio::sync::watch;
 
 use super::answer::{self, Answer, frame};
+use super::elsewhere;
 use super::erasing::{self, Erasures, Gone};
 use super::log::{ErasureLog, Pending, PendingKey};
 use super::record;
-use super::rows::{MAX_SHOWN, Rows, Settled};
+use super::rows::{MAX_SHOWN, Rows};
+use super::settling::{self, Settled};
 use super::subject::{self, Action, Asked, Channel, Judge, Wire, understand};
 use crate::beacon::Refused;
 use crate::collector::Collector;
@@ -25,7 +28,7 @@ use crate::event::{RequestRecord, encode, kind};
 use crate::outcome::Outcome;
 use crate::salts::period::date_of;
 use crate::secret::random_bytes;
-use crate::spool::{AppendError, RecordKind, SegmentId, always};
+use crate::spool::{AppendError, RecordKind, Replayed, SegmentError, SegmentId, always};
 use crate::store::{Store, StoreError};
 
 /// How long an answer waits until the spool is empty. Beyond it, what is newest may be missing, and the answer
@@ -35,8 +38,25 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 /// How long an answer waits for an erasure. Beyond it, the erasure goes on and its state can be asked for.
 const ERASURE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a replay of the quarantine waits for other collectors' erasures.
+const REPLAY_PATIENCE: Duration = Duration::from_secs(10);
+const REPLAY_LOOK: Duration = Duration::from_millis(20);
+
 /// Rounds of a read or a correction that the engine's end may spoil.
 const ROUNDS: u32 = 3;
+
+/// Why the quarantine was not replayed.
+#[derive(Debug, Error)]
+pub enum NotReplayed {
+    /// Try again when it is done.
+    #[error(
+        "an erasure is under way, or a request made to another collector, and takes what is its own out of the quarantine first; try again in a minute"
+    )]
+    Erasing,
+    /// The disk, or brine is closing.
+    #[error(transparent)]
+    Spool(SegmentError),
+}
 
 /// The desk at which requests are answered.
 #[derive(Debug)]
@@ -62,14 +82,52 @@ impl Rights {
         })
     }
 
-    /// Works on erasures until shutdown.
+    /// Works on erasures, and answers other collectors, until shutdown.
     pub async fn work(self: Arc<Rights>, shutdown: watch::Receiver<bool>) {
-        erasing::work(&self.erasures, &self.collector, &self.rows, shutdown).await;
+        tokio::join!(
+            erasing::work(
+                &self.erasures,
+                &self.collector,
+                &self.rows,
+                shutdown.clone()
+            ),
+            elsewhere::answer(&self.erasures, &self.collector, &self.rows, shutdown),
+        );
     }
 
     /// Returns how many erasures are under way.
     pub fn n_pending(&self) -> usize {
         self.erasures.log.len()
+    }
+
+    /// Puts the records in the spool's quarantine back on their way to ClickHouse; to its end, also where nobody waits for it
+    /// any more.
+    ///
+    /// # Errors
+    /// [`NotReplayed`]; not while an erasure is under way, for its records must not go where it does not look.
+    pub async fn replay_quarantine(&self) -> Result<Replayed, NotReplayed> {
+        let (erasures, spool) = (self.erasures.clone(), self.collector.spool.clone());
+        let replayed = tokio::spawn(async move {
+            let begun = Instant::now();
+            let _quiet = loop {
+                // Not in a queue: requests would have to wait behind it.
+                match erasures.replaying.try_write() {
+                    Ok(quiet) => break quiet,
+                    Err(_) if begun.elapsed() > REPLAY_PATIENCE => {
+                        return Err(NotReplayed::Erasing);
+                    }
+                    Err(_) => tokio::time::sleep(REPLAY_LOOK).await,
+                }
+            };
+            if !erasures.log.is_empty() {
+                return Err(NotReplayed::Erasing);
+            }
+            spool.replay_quarantine().await.map_err(NotReplayed::Spool)
+        });
+        replayed.await.unwrap_or_else(|error| {
+            let error = io::Error::other(error);
+            Err(NotReplayed::Spool(SegmentError::Quarantine(error)))
+        })
     }
 
     /// Understands a request and does it.
@@ -99,7 +157,7 @@ impl Rights {
             Action::Object => self.object(&asked, request).await,
             Action::Erase => self.erase(&asked, request).await,
             Action::Withdraw => self.withdraw(&asked, request).await,
-            Action::Status => Ok(self.status(&asked)),
+            Action::Status => self.status(&asked).await,
         };
         let outcome = result
             .as_ref()
@@ -116,10 +174,12 @@ impl Rights {
     /// Everything still linkable: the consent's history, and every event.
     async fn see(&self, asked: &Asked, request: u64) -> Result<Answer, Refused> {
         self.collector.spool.seal_now().await;
-        let is_complete = match self.collector.spool.newest_sealed() {
-            Some(newest) => self.drained(newest).await,
-            None => true,
-        };
+        let (here, around) = tokio::join!(
+            self.drained(self.collector.spool.newest()),
+            settling::ask_once(&self.collector, &self.rows, request, DRAIN_PATIENCE)
+        );
+        let around = around.map_err(|error| self.store_fault(asked, &error))?;
+        let is_complete = here && around.silent().is_empty();
         let keys = days_of(asked);
         let mut round = 0;
         let (days, events, consent, meanings) = loop {
@@ -190,23 +250,29 @@ impl Rights {
         let first = record::asked(asked, request, self.now(), config);
         let segment = self.append(asked, kind::REQUEST, &encode(&first)).await?;
         self.collector.spool.seal_now().await;
-        if !self.drained(segment).await {
+        let (is_drained, around) = tokio::join!(
+            self.drained(segment),
+            settling::ask_once(&self.collector, &self.rows, request, DRAIN_PATIENCE)
+        );
+        let around = around.map_err(|error| self.store_fault(asked, &error))?;
+        if !is_drained || !around.silent().is_empty() {
+            tracing::warn!(silent = ?around.silent(), "a correction waits for what is still in a spool");
             return Err(unavailable(asked));
         }
-        let settled = self.settled(segment);
+        let settled = around.settled(Settled::here(&self.collector, segment));
         let keys = days_of(asked);
         let corrected = async {
             for _ in 0..ROUNDS {
                 self.rows.put_keys(request, &keys).await?;
                 self.rows.put_values(request, &correction).await?;
-                let (n_keys, wrong) = self.rows.wrong(request, settled, &correction).await?;
+                let (n_keys, wrong) = self.rows.wrong(request, &settled, &correction).await?;
                 if n_keys != keys.len() as u64 {
                     continue;
                 }
                 if wrong > 0 {
-                    self.rows.correct(request, settled, &correction).await?;
+                    self.rows.correct(request, &settled, &correction).await?;
                 }
-                let (n_keys, left) = self.rows.wrong(request, settled, &correction).await?;
+                let (n_keys, left) = self.rows.wrong(request, &settled, &correction).await?;
                 let is_right =
                     n_keys == keys.len() as u64 && (left == 0 || correction.from == correction.to);
                 if is_right {
@@ -334,23 +400,9 @@ impl Rights {
     async fn erase(&self, asked: &Asked, request: u64) -> Result<Answer, Refused> {
         let config = &self.collector.config.consent;
         let first = record::asked(asked, request, self.now(), config);
-        let segment = self.append(asked, kind::REQUEST, &encode(&first)).await?;
-        let pending = Pending {
-            request,
-            scope: asked.site.scope.clone(),
-            channel: asked.channel.name().into(),
-            periods: asked.keys.len() as u32,
-            segment: segment.as_u64(),
-            found: None,
-            keys: days_of(asked),
-        };
-        match self.erasures.clone().change(|log| log.add(pending)).await {
-            Ok(true) => {}
-            Ok(false) => return Err(unavailable(asked)),
-            Err(error) => {
-                tracing::error!(%error, "an erasure cannot be written down");
-                return Err(Refused::plain(Outcome::SpoolFailed, &asked.site));
-            }
+        match self.begin(asked, request, encode(&first)).await? {
+            true => {}
+            false => return Err(unavailable(asked)),
         }
         self.collector
             .metrics
@@ -362,18 +414,73 @@ impl Rights {
         Ok(self.erasure(asked, request, gone))
     }
 
-    fn status(&self, asked: &Asked) -> Answer {
+    /// Writes an erasure down; to its end, also where nobody waits for it any more. False where too many are under way.
+    async fn begin(&self, asked: &Asked, request: u64, first: Vec<u8>) -> Result<bool, Refused> {
+        let mut pending = Pending {
+            request,
+            scope: asked.site.scope.clone(),
+            channel: asked.channel.name().into(),
+            periods: asked.keys.len() as u32,
+            segment: 0,
+            found: None,
+            keys: days_of(asked),
+            gone: 0,
+            quarantined: 0,
+            damaged_files: 0,
+        };
+        let (erasures, spool) = (self.erasures.clone(), self.collector.spool.clone());
+        let begun = tokio::spawn(async move {
+            let _no_replay = erasures.replaying.read().await;
+            let appended = spool.append(RecordKind(kind::REQUEST), &first, always);
+            pending.segment = appended.await?.segment.as_u64();
+            let added = erasures.clone().change(|log| log.add(pending)).await;
+            Ok::<_, AppendError>(added)
+        });
+        match begun.await {
+            Ok(Ok(Ok(is_added))) => Ok(is_added),
+            Ok(Err(error)) => Err(spool_fault(asked, &error)),
+            Ok(Ok(Err(error))) => {
+                tracing::error!(%error, "an erasure cannot be written down");
+                Err(Refused::plain(Outcome::SpoolFailed, &asked.site))
+            }
+            Err(error) => {
+                tracing::error!(%error, "an erasure cannot be written down");
+                Err(Refused::plain(Outcome::SpoolFailed, &asked.site))
+            }
+        }
+    }
+
+    /// How far an erasure is; also one that another collector was asked for, as far as `requests` tells.
+    async fn status(&self, asked: &Asked) -> Result<Answer, Refused> {
         let request = asked.request.unwrap_or(0);
         if let Some(gone) = self.erasures.gone(request) {
-            return self.erasure(asked, request, Some(gone));
+            return Ok(self.erasure(asked, request, Some(gone)));
         }
         if self.erasures.log.contains(request) {
-            return self.erasure(asked, request, None);
+            return Ok(self.erasure(asked, request, None));
         }
+        let steps = self.rows.steps(request).await;
+        let (is_asked, is_done) = steps.map_err(|error| self.store_fault(asked, &error))?;
         let mut body = frame(&self.collector, asked, request);
-        body["note"] =
-            "No such request is under way; if it was one of an earlier hour, it is done.".into();
-        Answer::done(body)
+        body["note"] = match (is_asked, is_done) {
+            (_, true) => "Done, and verified.",
+            (true, false) => {
+                body["action"] = Action::Erase.name().into();
+                return Ok(Answer::later(
+                    body,
+                    "Under way at the collector that was asked.",
+                ));
+            }
+            (false, false) if self.collector.config.store.is_shared() => {
+                return Ok(Answer::later(
+                    body,
+                    "Not known here; the collector that was asked knows more.",
+                ));
+            }
+            (false, false) => "No such request is known.",
+        }
+        .into();
+        Ok(Answer::done(body))
     }
 
     fn erasure(&self, asked: &Asked, request: u64, gone: Option<Gone>) -> Answer {
@@ -425,13 +532,6 @@ impl Rights {
     async fn drained(&self, last: SegmentId) -> bool {
         let drained = self.collector.spool.drained_through(last);
         tokio::time::timeout(DRAIN_PATIENCE, drained).await.is_ok()
-    }
-
-    fn settled(&self, segment: SegmentId) -> Settled {
-        Settled {
-            incarnation: self.collector.spool.incarnation(),
-            segment: segment.as_u64(),
-        }
     }
 
     fn now(&self) -> Timestamp {

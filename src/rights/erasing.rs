@@ -1,8 +1,9 @@
 //! Erasures, a few at a time, until each is verified.
 //!
 //! Comes in: a [`Pending`] from the log. Goes out: [`Gone`], once these are true: every segment that could hold
-//! such a row has left the spool, the quarantine holds none, ClickHouse counts none in `events` and `restrictions`,
-//! the parts that held them are gone from its disk, and `visits` and `daily` of these days are counted without them.
+//! such a row has left the spool of every collector that stores here, no quarantine holds one, ClickHouse counts none in
+//! `events` and `restrictions`, the parts that held them are gone from its disk, and `visits` and `daily` of these days are
+//! counted without them.
 //!
 //! # Why exactly once survives it
 //!
@@ -12,20 +13,26 @@
 //! visitor in a later batch stay, they came after the request. A batch under way is thus first stored as a whole,
 //! and then loses the row; it cannot come back, because the only copy outside ClickHouse was that segment.
 //!
+//! For other collectors the same holds by their own word (`settling`): rows that are settled go at once, rows of one that
+//! has not answered stay from where it was settled last, and the erasure is under way until all have answered, also for
+//! days.
+//!
 //! Killed at any point, the next start finds the erasure in the log and does all of it again: each step is safe to
 //! repeat. What it costs is time: while ClickHouse is away, erasures wait, and are answered as under way.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aho_corasick::AhoCorasick;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 
-use super::log::{ErasureLog, Pending};
+use super::log::{ErasureLog, Pending, PendingKey};
 use super::record;
-use super::rows::{Rows, Settled};
+use super::rows::Rows;
+use super::settling::{self, Around, Settled};
 use crate::collector::Collector;
 use crate::event::{Record, decode, encode, kind};
 use crate::jitter;
@@ -55,9 +62,12 @@ pub(super) struct Gone {
     pub(super) parts_aside: u64,
 }
 
+/// How long an attempt waits for other collectors. Then it erases what is settled, and another attempt the rest.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Why an erasure is not done yet; it is tried again.
 #[derive(Debug, Error)]
-enum Unfinished {
+pub(super) enum Unfinished {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -66,6 +76,11 @@ enum Unfinished {
     Log(#[from] io::Error),
     #[error("{0}")]
     Counted(String),
+    #[error(
+        "no answer yet from collector {0}: its spool may hold events that are to be erased; it is waited for, \
+         however long. If its disk is gone for good: brine collectors forget"
+    )]
+    Silent(String),
     #[error("the record of the erasure cannot be written: {0}")]
     Record(AppendError),
     #[error("task: {0}")]
@@ -79,6 +94,9 @@ pub(super) struct Erasures {
     ended: Mutex<VecDeque<(u64, Gone)>>,
     /// Rings whenever one was added or has ended; `false` once nobody works on them any more.
     changes: watch::Sender<bool>,
+    /// Held for writing while the quarantine is replayed: its records get places behind what is settled, and behind the
+    /// place that an erasure goes up to. Held for reading where such a place is taken and the quarantine looked through.
+    pub(super) replaying: RwLock<()>,
 }
 
 impl Erasures {
@@ -87,6 +105,7 @@ impl Erasures {
             log,
             ended: Mutex::new(VecDeque::new()),
             changes: watch::Sender::new(true),
+            replaying: RwLock::new(()),
         }
     }
 
@@ -152,10 +171,13 @@ pub(super) async fn work(
     let config = &collector.config.batch;
     let mut backoff = config.retry_min;
     let mut is_settled = false;
+    // Those that wait for another collector do not stand before those that need not.
+    let mut tries: HashMap<u64, u32> = HashMap::new();
+    let mut told = String::new();
     loop {
         if !is_settled {
             // A server may come later; nothing is changed there before this.
-            is_settled = match rows.settle_crash().await {
+            is_settled = match settle(erasures, collector, rows).await {
                 Ok(()) => true,
                 Err(error) => {
                     tracing::debug!(%error, "rights: ClickHouse is not there yet");
@@ -173,7 +195,10 @@ pub(super) async fn work(
             .metrics
             .erasures_pending
             .set(erasures.log.len() as i64);
-        let group = erasures.log.oldest(AT_ONCE);
+        tries.retain(|request, _| erasures.log.contains(*request));
+        let group = erasures
+            .log
+            .next(AT_ONCE, |request| tries.get(&request).copied().unwrap_or(0));
         if group.is_empty() {
             backoff = config.retry_min;
             tokio::select! {
@@ -181,23 +206,39 @@ pub(super) async fn work(
                 () = shutdown::asked(&mut shutdown) => break,
             }
         }
+        for pending in &group {
+            *tries.entry(pending.request).or_default() += 1;
+        }
         let result = tokio::select! {
             result = erase(&group, erasures, collector, rows) => result,
             () = shutdown::asked(&mut shutdown) => break,
         };
-        match result {
-            Ok(()) => backoff = config.retry_min,
-            Err(error) => {
-                tracing::warn!(%error, "an erasure is not done yet; trying again");
-                tokio::select! {
-                    () = tokio::time::sleep(jitter::up_to(backoff)) => {}
-                    () = shutdown::asked(&mut shutdown) => break,
-                }
-                backoff = (backoff * 2).min(config.retry_max);
-            }
+        let Err(error) = result else {
+            backoff = config.retry_min;
+            continue;
+        };
+        let is_waiting = matches!(error, Unfinished::Silent(_));
+        let text = error.to_string();
+        match is_waiting && text == told {
+            true => tracing::debug!(%error, "an erasure is still not done"),
+            false => tracing::warn!(%error, "an erasure is not done yet; trying again"),
         }
+        told = text;
+        tokio::select! {
+            () = tokio::time::sleep(jitter::up_to(backoff)) => {}
+            _ = changes.changed(), if is_waiting => {}
+            () = shutdown::asked(&mut shutdown) => break,
+        }
+        backoff = (backoff * 2).min(config.retry_max);
     }
     erasures.changes.send_replace(false);
+}
+
+/// Puts right what an earlier run may have left in ClickHouse.
+async fn settle(erasures: &Erasures, collector: &Collector, rows: &Rows) -> Result<(), StoreError> {
+    let me = collector.spool.incarnation();
+    rows.settle_calls(me, &erasures.log.requests()).await?;
+    rows.settle_crash().await
 }
 
 /// Erases for several at once: a change of stored rows touches every part of a table, and costs the same for one
@@ -214,33 +255,38 @@ async fn erase(
     spool
         .drained_through(SegmentId::from_u64(last.unwrap_or(0)))
         .await;
-
-    // From here on nothing of it is on its way to ClickHouse: what was refused there is in quarantine.
-    let mut counted = Vec::new();
+    let mut called = Vec::new();
     for pending in group {
-        let aside = erase_quarantined(pending, collector).await?;
-        let before = count_before(pending, erasures, collector, rows).await?;
-        counted.push((pending, aside, before));
+        rows.put_keys(pending.request, &pending.keys).await?;
+        called.push((pending.request, pending.keys.len() as u32));
     }
-    let of = |has: fn(&Before) -> bool| -> Vec<(u64, Settled)> {
-        let those = counted.iter().filter(|(_, _, before)| has(before));
+    let mut around = settling::ask(collector, rows, &called, ANSWER_PATIENCE).await?;
+
+    // From here on nothing of it is on its way to ClickHouse, from where an answer has come: what was refused there is in
+    // quarantine.
+    let mut works = Vec::new();
+    for pending in group {
+        let around = around.remove(&pending.request).unwrap_or_default();
+        works.push(Work::begin(pending, around, erasures, collector, rows).await?);
+    }
+    let of = |has: fn(&Work) -> bool| -> Vec<(u64, &Settled)> {
+        let those = works.iter().filter(|work| has(work));
         those
-            .map(|(pending, ..)| (pending.request, settled(pending, collector)))
+            .map(|work| (work.pending.request, &work.settled))
             .collect()
     };
-    rows.erase("events", &of(|before| before.events > 0))
-        .await?;
-    rows.erase("restrictions", &of(|before| before.restrictions > 0))
+    rows.erase("events", &of(|work| work.events > 0)).await?;
+    rows.erase("restrictions", &of(|work| work.restrictions > 0))
         .await?;
 
     let mut left = None;
     let mut verified = Vec::new();
-    for (pending, aside, before) in &counted {
-        let n_keys = pending.keys.len() as u64;
-        let settled = settled(pending, collector);
-        let after = rows.count(pending.request, Some(settled)).await?;
+    for work in &works {
+        let n_keys = work.pending.keys.len() as u64;
+        let request = work.pending.request;
+        let after = rows.count(request, Some(&work.settled)).await?;
         match (after.keys, after.events, after.restrictions) == (n_keys, 0, 0) {
-            true => verified.push((*pending, *aside, before)),
+            true => verified.push(work),
             false => {
                 left = Some(format!(
                     "{} events and {} restrictions are left by {} of {n_keys} keys",
@@ -252,39 +298,50 @@ async fn erase(
     // Visits and daily counts of these days are counted again, before anything is called erased.
     let days: BTreeSet<(String, u16)> = verified
         .iter()
-        .filter(|(_, _, before)| before.is_touched)
-        .flat_map(|(pending, ..)| pending.keys.iter())
+        .filter(|work| work.is_touched())
+        .flat_map(|work| work.pending.keys.iter())
         .map(|key| (key.site.clone(), key.day))
         .collect();
     if !days.is_empty() {
         derived::recount(collector, rows.store(), &days).await?;
     }
-    let parts_aside = match verified.iter().any(|(_, _, before)| before.is_touched) {
+    let parts_aside = match verified.iter().any(|work| work.is_touched()) {
         true => rows.wipe_old_parts().await?,
         false => 0,
     };
-    for (pending, aside, before) in verified {
-        let gone = Gone {
-            rows: before.found,
-            quarantined: aside.records,
-            damaged_files: aside.files,
-            parts_aside,
-        };
-        finish(pending, gone, erasures, collector, rows).await?;
+    let mut silent = BTreeSet::new();
+    for work in verified {
+        silent.extend(work.around.silent().iter().map(ToString::to_string));
+        work.end(parts_aside, erasures, collector, rows).await?;
     }
-    left.map_or(Ok(()), |left| Err(Unfinished::Counted(left)))
+    if let Some(left) = left {
+        return Err(Unfinished::Counted(left));
+    }
+    match silent.is_empty() {
+        true => Ok(()),
+        false => Err(Unfinished::Silent(
+            silent.into_iter().collect::<Vec<_>>().join(", "),
+        )),
+    }
 }
 
-async fn erase_quarantined(
-    pending: &Pending,
+/// Takes the records of these keys out of this collector's quarantine, and ends their visits here.
+pub(super) async fn erase_quarantined(
+    keys: &[PendingKey],
     collector: &Arc<Collector>,
 ) -> Result<Erased, Unfinished> {
-    let visitors: BTreeSet<u64> = pending.keys.iter().map(|key| key.visitor).collect();
+    if keys.is_empty() {
+        return Ok(Erased::default());
+    }
+    let visitors: BTreeSet<u64> = keys.iter().map(|key| key.visitor).collect();
     for visitor in &visitors {
         collector.open_visits.forget(*visitor);
     }
-    let (spool, keys) = (collector.spool.clone(), pending.keys.clone());
+    let (spool, keys) = (collector.spool.clone(), keys.to_vec());
     let erased = tokio::task::spawn_blocking(move || {
+        let marks: Vec<Vec<u8>> = visitors.iter().map(|visitor| mark(*visitor)).collect();
+        let search = AhoCorasick::new(&marks).map_err(io::Error::other);
+        let search = search.map_err(SegmentError::Quarantine)?;
         let is_erased = |record: &spool::Record| match decode(record.kind.0, &record.payload) {
             Ok(Record::Event(event)) => keys.iter().any(|key| {
                 (key.visitor, key.day, key.site.as_str()) == (event.visitor, event.day, event.site)
@@ -292,9 +349,10 @@ async fn erase_quarantined(
             Ok(Record::Restriction(one)) => keys
                 .iter()
                 .any(|key| key.visitor == one.visitor && key.site == one.site),
-            _ => false,
+            Ok(_) => false,
+            // Of another version: nobody can tell whose it is, as of damaged bytes.
+            Err(_) => search.is_match(&record.payload),
         };
-        let marks: Vec<Vec<u8>> = visitors.iter().map(|visitor| mark(*visitor)).collect();
         spool.erase_quarantined(Removal::Request, &is_erased, &marks)
     });
     let erased = erased.await??;
@@ -305,43 +363,99 @@ async fn erase_quarantined(
     Ok(erased)
 }
 
-/// What an erasure finds before it changes anything.
-struct Before {
+/// One erasure of a group, and what it found before it changed anything.
+struct Work<'a> {
+    pending: &'a Pending,
+    around: Around,
+    settled: Settled,
+    aside: Erased,
     events: u64,
     restrictions: u64,
-    /// Events that its first attempt found.
+    /// Events found by this attempt and by those before.
     found: u64,
-    /// Rows are changed now, or were by a former attempt: old parts may hold them.
-    is_touched: bool,
+    /// Other collectors may change the same rows.
+    is_shared: bool,
 }
 
-async fn count_before(
-    pending: &Pending,
-    erasures: &Arc<Erasures>,
-    collector: &Arc<Collector>,
-    rows: &Rows,
-) -> Result<Before, Unfinished> {
-    let request = pending.request;
-    rows.put_keys(request, &pending.keys).await?;
-    let settled = settled(pending, collector);
-    let before = rows.count(request, Some(settled)).await?;
-    if before.keys != pending.keys.len() as u64 {
-        let reason = "the engine has forgotten what to erase";
-        return Err(Unfinished::Counted(reason.into()));
+impl Work<'_> {
+    async fn begin<'a>(
+        pending: &'a Pending,
+        around: Around,
+        erasures: &Arc<Erasures>,
+        collector: &Arc<Collector>,
+        rows: &Rows,
+    ) -> Result<Work<'a>, Unfinished> {
+        let request = pending.request;
+        let mut aside = erase_quarantined(&pending.keys, collector).await?;
+        if aside != Erased::default() {
+            let taken = erasures
+                .clone()
+                .change(move |log| log.quarantined(request, aside));
+            taken.await?;
+        }
+        aside.records += pending.quarantined;
+        aside.files += pending.damaged_files;
+        let here = Settled::here(collector, SegmentId::from_u64(pending.segment));
+        let settled = around.settled(here);
+        let before = rows.count(request, Some(&settled)).await?;
+        if before.keys != pending.keys.len() as u64 {
+            let reason = "the engine has forgotten what to erase";
+            return Err(Unfinished::Counted(reason.into()));
+        }
+        // What an attempt that was cut off had found is still there, or gone; what it had verified is gone.
+        let found = pending.found.unwrap_or(0);
+        let found = found.max(pending.gone + before.events);
+        if pending.found != Some(found) {
+            let noted = erasures
+                .clone()
+                .change(move |log| log.found(request, found));
+            noted.await?;
+        }
+        Ok(Work {
+            pending,
+            around,
+            settled,
+            aside,
+            events: before.events,
+            restrictions: before.restrictions,
+            found,
+            is_shared: collector.config.store.is_shared(),
+        })
     }
-    if pending.found.is_none() {
-        let events = before.events;
-        let noted = erasures
-            .clone()
-            .change(move |log| log.found(request, events));
-        noted.await?;
+
+    /// Whether rows are changed now, or, if it is the last attempt, may have been by a former one, or by another collector
+    /// that erases for the same visitor: days are stale, and old parts may hold the rows.
+    fn is_touched(&self) -> bool {
+        let is_last = self.around.silent().is_empty();
+        let may_be = self.pending.found.is_some() || self.is_shared;
+        self.events + self.restrictions > 0 || (is_last && may_be)
     }
-    Ok(Before {
-        events: before.events,
-        restrictions: before.restrictions,
-        found: pending.found.unwrap_or(before.events),
-        is_touched: pending.found.is_some() || before.events + before.restrictions > 0,
-    })
+
+    /// Lets go of a verified erasure, or notes how far it is.
+    async fn end(
+        &self,
+        parts_aside: u64,
+        erasures: &Arc<Erasures>,
+        collector: &Arc<Collector>,
+        rows: &Rows,
+    ) -> Result<(), Unfinished> {
+        if !self.around.silent().is_empty() {
+            let (request, found) = (self.pending.request, self.found);
+            if self.pending.gone != found {
+                let noted = erasures.clone().change(move |log| log.gone(request, found));
+                noted.await?;
+            }
+            return Ok(());
+        }
+        let (records, files) = self.around.quarantined();
+        let gone = Gone {
+            rows: self.found,
+            quarantined: self.aside.records + records,
+            damaged_files: self.aside.files + files,
+            parts_aside,
+        };
+        finish(self.pending, gone, erasures, collector, rows).await
+    }
 }
 
 /// Records a verified erasure, and lets go of it.
@@ -364,6 +478,11 @@ async fn finish(
         .clone()
         .change(move |log| log.remove(request))
         .await?;
+    if collector.config.store.is_shared()
+        && let Err(error) = rows.hang_up(request).await
+    {
+        tracing::debug!(%error, "the call of an erasure that is done lapses by itself");
+    }
     tracing::info!(
         rows = gone.rows,
         quarantined = gone.quarantined,
@@ -371,13 +490,6 @@ async fn finish(
     );
     erasures.end(request, gone);
     Ok(())
-}
-
-fn settled(pending: &Pending, collector: &Collector) -> Settled {
-    Settled {
-        incarnation: collector.spool.incarnation(),
-        segment: pending.segment,
-    }
 }
 
 /// The bytes of a pseudonym in a record's payload (postcard: seven bits a byte, lowest first).

@@ -12,6 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::{Entry, Journal};
+use crate::spool::Erased;
 
 /// Erasures that may wait at once; with 800 receipts each that is 6 MB.
 pub const MAX_PENDING: usize = 256;
@@ -28,12 +29,54 @@ pub struct Pending {
     pub periods: u32,
     /// The spool segment it was asked in: events up to its end are meant.
     pub segment: u64,
-    /// Rows of events that were found when everything had left the spool.
+    /// Rows of events that were found when everything had left the spool, by all attempts so far.
     pub found: Option<u64>,
     pub keys: Vec<PendingKey>,
+    /// Those of them that are verified to be gone, while other collectors have not answered yet.
+    pub gone: u64,
+    /// Records, and damaged files, that left this collector's quarantine by attempts so far.
+    pub quarantined: u64,
+    pub damaged_files: u64,
 }
 
-impl Entry for Pending {}
+impl Entry for Pending {
+    const VERSION: u8 = 2;
+
+    fn read_former(version: u8, entries: &[u8]) -> Option<Vec<Pending>> {
+        (version == 1).then_some(())?;
+        let entries: Vec<PendingV1> = postcard::from_bytes(entries).ok()?;
+        Some(entries.into_iter().map(Pending::from).collect())
+    }
+}
+
+/// As version 1 had it.
+#[derive(Deserialize)]
+struct PendingV1 {
+    request: u64,
+    scope: String,
+    channel: String,
+    periods: u32,
+    segment: u64,
+    found: Option<u64>,
+    keys: Vec<PendingKey>,
+}
+
+impl From<PendingV1> for Pending {
+    fn from(old: PendingV1) -> Pending {
+        Pending {
+            request: old.request,
+            scope: old.scope,
+            channel: old.channel,
+            periods: old.periods,
+            segment: old.segment,
+            found: old.found,
+            keys: old.keys,
+            gone: 0,
+            quarantined: 0,
+            damaged_files: 0,
+        }
+    }
+}
 
 /// The events of one pseudonym, on one local date.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,9 +113,17 @@ impl ErasureLog {
         Journal::open(path, loss).map(ErasureLog)
     }
 
-    /// Returns the erasures to work on next: at most `n`, those asked first.
-    pub fn oldest(&self, n: usize) -> Vec<Pending> {
-        self.0.lock().iter().take(n).cloned().collect()
+    /// Returns the erasures to work on next: at most `n`, those tried least, of these the ones asked first.
+    pub fn next(&self, n: usize, tries: impl Fn(u64) -> u32) -> Vec<Pending> {
+        let mut entries = self.0.entries();
+        entries.sort_by_key(|entry| tries(entry.request));
+        entries.truncate(n);
+        entries
+    }
+
+    /// Returns the numbers of all that are under way.
+    pub fn requests(&self) -> Vec<u64> {
+        self.0.lock().iter().map(|entry| entry.request).collect()
     }
 
     /// Returns how many are under way.
@@ -116,6 +167,31 @@ impl ErasureLog {
         })
     }
 
+    /// Notes how many of the rows that were found are verified to be gone. Blocking.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn gone(&self, request: u64, rows: u64) -> io::Result<()> {
+        self.0.change(|entries| {
+            for entry in entries.iter_mut().filter(|e| e.request == request) {
+                entry.gone = rows;
+            }
+        })
+    }
+
+    /// Notes what has left the quarantine. Blocking.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn quarantined(&self, request: u64, erased: Erased) -> io::Result<()> {
+        self.0.change(|entries| {
+            for entry in entries.iter_mut().filter(|e| e.request == request) {
+                entry.quarantined += erased.records;
+                entry.damaged_files += erased.files;
+            }
+        })
+    }
+
     /// Drops a verified erasure. Blocking.
     ///
     /// # Errors
@@ -143,6 +219,9 @@ mod tests {
                 day: 20_000,
                 visitor: 0x0123_4567_89ab_cdef,
             }],
+            gone: 0,
+            quarantined: 0,
+            damaged_files: 0,
         }
     }
 
@@ -154,7 +233,7 @@ mod tests {
         assert!(log.add(pending(1)).unwrap() && log.add(pending(2)).unwrap());
         log.found(1, 5).unwrap();
         let log = ErasureLog::open(&path).unwrap();
-        assert_eq!((log.len(), log.oldest(1)[0].found), (2, Some(5)));
+        assert_eq!((log.len(), log.next(1, |_| 0)[0].found), (2, Some(5)));
         log.remove(1).unwrap();
         log.remove(2).unwrap();
         assert!(ErasureLog::open(&path).unwrap().is_empty());
@@ -166,18 +245,35 @@ mod tests {
     const WRITTEN: &[u8] = b"\x01\x01\x09\x06portal\x07visitor\x01\x07\x01\x05\x01\x06portal\xa0\x9c\x01\xef\x9b\xaf\xcd\xf8\xac\xd1\x91\x01\x02\x04\x05\x17";
 
     #[test]
-    fn a_log_that_an_earlier_version_wrote_is_read() {
+    fn a_log_of_the_first_version_is_read_and_goes_on_as_the_second() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("erasures.log");
         std::fs::write(&path, WRITTEN).unwrap();
         let log = ErasureLog::open(&path).unwrap();
-        let expected = Pending {
+        let mut expected = Pending {
             found: Some(5),
             ..pending(9)
         };
-        assert_eq!(log.oldest(2), [expected]);
-        log.found(9, 5).unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), WRITTEN);
+        assert_eq!(log.next(2, |_| 0), [expected.clone()]);
+        log.gone(9, 3).unwrap();
+        expected.gone = 3;
+        assert_eq!(ErasureLog::open(&path).unwrap().next(2, |_| 0), [expected]);
+        let mut unknown = WRITTEN.to_vec();
+        unknown[0] = 3;
+        std::fs::write(&path, unknown).unwrap();
+        assert!(ErasureLog::open(&path).is_err());
+    }
+
+    #[test]
+    fn those_tried_least_come_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = ErasureLog::open(&directory.path().join("erasures.log")).unwrap();
+        for request in 1..=4 {
+            assert!(log.add(pending(request)).unwrap());
+        }
+        let next = log.next(3, |request| u32::from(request == 1 || request == 3));
+        let requests: Vec<u64> = next.iter().map(|entry| entry.request).collect();
+        assert_eq!(requests, [2, 4, 1]);
     }
 
     #[test]

@@ -32,6 +32,10 @@ pub mod log;
 
 mod erasing;
 
+pub(crate) mod settling;
+
+mod elsewhere;
+
 pub mod rows;
 
 mod record;

@@ -9,8 +9,6 @@
 //! one wait for the disk serves many of them.
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -26,6 +24,7 @@ use super::{Control, RunError, batch_thread, listen, maintain, open_collector, o
 use crate::clock::{ManualClock, SharedClock};
 use crate::collector::{Carrier, ChoiceReply, Collector};
 use crate::config::Config;
+use crate::demo;
 use crate::demo::traffic::record::Record;
 use crate::demo::traffic::{Action, Body, Fill, Head, Step, Traffic, write_countries};
 use crate::metrics::Metrics;
@@ -65,7 +64,7 @@ pub(super) async fn fill(
                 &"an earlier fill was interrupted; begin anew with --fresh",
             ));
         }
-        None if is_used(data).map_err(|e| fault(&e))? => {
+        None if demo::is_used(data).map_err(|e| fault(&e))? => {
             let reason = format!(
                 "{} is in use without made-up traffic; begin anew with --fresh, or name another --data",
                 data.display()
@@ -142,16 +141,6 @@ pub(super) async fn fill(
         record.write(data).map_err(|e| fault(&e))?;
     }
     Ok(record.is_complete)
-}
-
-/// Tells whether a brine has worked in the directory before: anything but the lock is there.
-fn is_used(data: &Path) -> std::io::Result<bool> {
-    for entry in fs::read_dir(data)? {
-        if entry?.file_name() != "brine.lock" {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// The configuration for living through weeks in seconds.

@@ -250,7 +250,12 @@ async fn start(config: Config, control: Control, metrics: Metrics) -> Result<(),
     let (collector, recovery) = open_collector(config, &clock, &metrics, &environment).await?;
     let spool = collector.spool.clone();
 
-    let (supervisor, store) = open_store(&collector.config, &environment).await?;
+    // The library may have to be fetched, or an engine of before to end: whoever waits for that may change their mind.
+    let mut asked = shutdown.clone();
+    let (supervisor, store) = tokio::select! {
+        opened = open_store(&collector.config, &environment) => opened?,
+        () = shutdown::asked(&mut asked) => return Ok(()),
+    };
     let (stop_batches, batches_stopped) = watch::channel(false);
     if supervisor.is_some() {
         // The embedded engine is ours to have ready; a server may come later (the batch step waits).

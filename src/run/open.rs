@@ -32,7 +32,7 @@ use crate::open_visits::OpenVisits;
 use crate::rights::receipt::Receipts;
 use crate::salts::{Keeper, Keeping, wrap};
 use crate::secret;
-use crate::spool::{Disk, Recovery, Spool, SpoolSettings};
+use crate::spool::{Disk, ReadError, Recovery, Spool, SpoolSettings};
 use crate::store::Store;
 
 /// Opens keys, revocations, salts, spool and rules, and makes the first salts: all that a beacon needs.
@@ -146,7 +146,13 @@ async fn restore(
         after = Some(id);
         let reader = spool.read(id).map_err(|e| part("spool", chain(&e)))?;
         // Damage is met again, and dealt with, by the batch step.
-        for record in reader.flatten() {
+        for record in reader {
+            let record = match record {
+                Ok(record) => record,
+                Err(ReadError::Damage(_)) => continue,
+                // Withdrawals may be behind it: brine must not start as if there were none.
+                Err(error) => return Err(part("spool", chain(&error))),
+            };
             if let Some(id) = event::id_of(record.kind.0, &record.payload) {
                 event_ids.remember(id);
             } else if let Ok(Record::Consent(consent)) = decode(record.kind.0, &record.payload)

@@ -33,6 +33,7 @@ use zeroize::Zeroizing;
 use super::files::{self, Files, Found};
 use super::period::{date_of, day_number};
 use super::{SaltError, wrap};
+use crate::config::settings::Rotation;
 use crate::secret::Secret;
 
 /// A chain is not walked further than this at once: a state so old, or a clock so far ahead, is a fault to be looked at.
@@ -64,10 +65,15 @@ impl Link {
         }
     }
 
-    /// Returns the salt of `site` for the period that starts on this date.
-    pub fn salt(&self, site: &str) -> Secret {
+    /// Returns the salt of `site` for the period that starts on this date: a day's is another one than that of the week that
+    /// begins with it.
+    pub fn salt(&self, site: &str, rotation: Rotation) -> Secret {
+        let mut of = vec![site.as_bytes()];
+        if rotation != Rotation::Day {
+            of.push(rotation.name().as_bytes());
+        }
         self.state
-            .derive_for("brine 2026-11-24 salt chain: salt", &[site.as_bytes()])
+            .derive_for("brine 2026-11-24 salt chain: salt", &of)
     }
 
     /// Returns the bytes, for the file they live in and for a seed.
@@ -226,11 +232,11 @@ impl Chain {
             _ => self.position().into_iter().collect(),
         };
         for day in replaced {
-            self.links.remove(&day);
             files.destroy(&chain_name(day))?;
             if day != seed.day {
                 files.destroy(&seed_name(day))?;
             }
+            self.links.remove(&day);
         }
         self.links.insert(seed.day, seed.link);
         Ok(())
@@ -269,19 +275,24 @@ impl Chain {
         }
         let passed: Vec<u16> = self.links.range(..after).map(|(day, _)| *day).collect();
         for day in passed {
-            self.links.remove(&day);
-            files.destroy(&chain_name(day))?;
-            files.destroy(&seed_name(day))?;
+            self.forget(files, day)?;
         }
         Ok(())
     }
 
     /// Destroys all states.
     pub(super) fn destroy(&mut self, files: &Files) -> Result<(), SaltError> {
-        while let Some((day, _)) = self.links.pop_first() {
-            files.destroy(&chain_name(day))?;
-            files.destroy(&seed_name(day))?;
+        while let Some(day) = self.position() {
+            self.forget(files, day)?;
         }
+        Ok(())
+    }
+
+    /// Destroys the state of a date. One that the disk keeps is kept in mind, too, and the next tick tries again.
+    fn forget(&mut self, files: &Files, day: u16) -> Result<(), SaltError> {
+        files.destroy(&chain_name(day))?;
+        files.destroy(&seed_name(day))?;
+        self.links.remove(&day);
         Ok(())
     }
 }

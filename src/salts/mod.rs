@@ -23,6 +23,7 @@
 //! - A rotation that was changed: salts that are no period's any more are destroyed at once.
 
 pub mod chain;
+mod ending;
 mod files;
 pub mod order;
 pub mod period;
@@ -32,8 +33,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::civil::Date;
@@ -42,21 +41,16 @@ use rustc_hash::FxHashMap;
 use thiserror::Error;
 
 use self::chain::{Chain, Link, Seed};
+use self::ending::{Undestroyed, destroyed};
 use self::files::{Files, Found};
 use self::period::{date_of, day_number, local_day, next_period, period_of, start_of};
+use crate::config::settings::Rotation;
 use crate::config::{Site, SiteId, Sites};
 use crate::event::SaltStep;
-use crate::secret::{Secret, SecretError, Trace};
+use crate::secret::{Secret, SecretError};
 
 /// A salt is made this long before its period begins.
 const LEAD: SignedDuration = SignedDuration::from_mins(10);
-
-/// A salt whose period begins later than this was made by a clock that has been put right since. One of the next days is
-/// kept for them: they come soon, and who was counted under it meanwhile is then the same visitor.
-const FAR: SignedDuration = SignedDuration::from_hours(8 * 24);
-
-/// A destroyed salt's memory is waited for so long: a beacon under way hashes for microseconds.
-const WIPE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why the salts cannot be kept.
 #[derive(Debug, Error)]
@@ -136,6 +130,8 @@ impl Origin {
 struct Salt {
     secret: Secret,
     origin: Origin,
+    /// Of how long a period: one day may begin a day, a week and a month.
+    rotation: Rotation,
 }
 
 /// The salts of one site that live now, by first local date of their period.
@@ -179,6 +175,8 @@ pub struct Keeper {
     living: ArcSwap<SaltSet>,
     /// One change at a time; also guards the directory.
     work: Mutex<Work>,
+    /// Out of use, and the disk did not let them go: tried again at each tick.
+    undestroyed: Mutex<Vec<Undestroyed>>,
 }
 
 /// What only the one who changes salts sees.
@@ -214,9 +212,9 @@ impl Keeper {
         let files = Files::open(directory, keeping.key)?;
         let names = files.names()?;
         let mut living = SaltSet::default();
-        let mut lost = Vec::new();
+        let (mut lost, mut undestroyed) = (Vec::new(), Vec::new());
         for name in &names {
-            let Some((site, period, origin)) = parse_name(name) else {
+            let Some((site, period, rotation, origin)) = parse_name(name) else {
                 if chain::parse_name(name).is_none() {
                     tracing::warn!(name, "a file in the salt directory is no salt; left alone");
                 }
@@ -224,9 +222,16 @@ impl Keeper {
             };
             match files.read(name)? {
                 Found::Secret(secret) => {
-                    let salt = Salt { secret, origin };
-                    let of_site = living.entry(site).or_default();
-                    of_site.by_period.insert(period, salt);
+                    let salt = Salt {
+                        secret,
+                        origin,
+                        rotation,
+                    };
+                    let of_site = living.entry(site.clone()).or_default();
+                    if let Some(other) = of_site.by_period.insert(period, salt) {
+                        // The disk had kept it until brine ended.
+                        undestroyed.push(Undestroyed::of(&site, period, &other, "found_late"));
+                    }
                 }
                 Found::Lost => {
                     files.destroy(name)?;
@@ -258,6 +263,7 @@ impl Keeper {
                 reasons: reasons.collect(),
                 lost,
             }),
+            undestroyed: Mutex::new(undestroyed),
             files,
         })
     }
@@ -286,8 +292,9 @@ impl Keeper {
         // Each by itself: a full disk must not keep an old salt alive, nor a bad seed a new one unmade.
         let seeded = self.take_seed(&mut work);
         let made = self.make(&mut work, sites, now, records);
+        let retried = self.destroy_again(now, records);
         let ended = self.end(sites, now, records);
-        ended.and(made).and(seeded)
+        ended.and(retried).and(made).and(seeded)
     }
 
     /// Returns ages for metrics.
@@ -306,6 +313,11 @@ impl Keeper {
                     ages.overdue_s = ages.overdue_s.max(overdue(site, period, now));
                 }
             }
+        }
+        for Undestroyed { site, period, .. } in &*self.undestroyed() {
+            let of_site = sites.iter().find(|known| known.id == *site);
+            let late = of_site.map_or(0, |known| overdue(known, *period, now));
+            ages.overdue_s = ages.overdue_s.max(late).max(1);
         }
         ages
     }
@@ -327,6 +339,19 @@ impl Keeper {
                 ));
             }
         }
+        // One of the former rotation that begins with the new one's period would live as long as that.
+        let living = self.living();
+        let is_other = |(site, period): &&(&Arc<Site>, u16)| {
+            let salt = living.get(&site.id).and_then(|of| of.by_period.get(period));
+            salt.is_some_and(|salt| salt.rotation != site.rotation)
+        };
+        let displaced: Vec<_> = needed
+            .iter()
+            .filter(is_other)
+            .map(|(site, period)| (site.id.clone(), *period, "rotation_changed"))
+            .collect();
+        drop(living);
+        let displaced = self.destroy(&displaced, now, records);
         let walked = match (
             &self.seed_file,
             needed.iter().map(|(_, period)| *period).max(),
@@ -355,7 +380,7 @@ impl Keeper {
             let reason = work.reasons.remove(&site.id).unwrap_or(usual);
             records.push(self.create(site, period, now, reason, Secret::random(), Origin::Own)?);
         }
-        walked
+        walked.and(displaced)
     }
 
     /// Takes from the chain what the sites need up to the date `target`, and forgets how.
@@ -374,7 +399,7 @@ impl Keeper {
                 if !starts || self.lives(&site.id, day) || overdue(site, day, now) > 0 {
                     continue;
                 }
-                let secret = link.salt(site.id.as_str());
+                let secret = link.salt(site.id.as_str(), site.rotation);
                 let reason = reasons.remove(&site.id).unwrap_or("rotation");
                 records.push(self.create(site, day, now, reason, secret, Origin::Shared)?);
             }
@@ -411,88 +436,22 @@ impl Keeper {
         secret: Secret,
         origin: Origin,
     ) -> Result<SaltStep, SaltError> {
-        self.files.write(&name(&site.id, period, origin), &secret)?;
+        let salt = Salt {
+            secret,
+            origin,
+            rotation: site.rotation,
+        };
+        self.files
+            .write(&name(&site.id, period, &salt), &salt.secret)?;
         self.publish(|living| {
             let of_site = living.entry(site.id.clone()).or_default();
-            of_site.by_period.insert(period, Salt { secret, origin });
+            of_site.by_period.insert(period, salt);
         });
         let how = match origin {
             Origin::Own => "random",
             Origin::Shared => "chain",
         };
         Ok(step(&site.id, period, now, "created", reason, how))
-    }
-
-    /// Destroys what is over. All are taken out of use before the disk may fail over one of them.
-    fn end(
-        &self,
-        sites: &Sites,
-        now: Timestamp,
-        records: &mut Vec<SaltStep>,
-    ) -> Result<(), SaltError> {
-        let over = self.over(sites, now);
-        self.destroy(&over, now, records)
-    }
-
-    /// Lists the salts that may not live any more, and why.
-    fn over(&self, sites: &Sites, now: Timestamp) -> Vec<(SiteId, u16, &'static str)> {
-        let mut over = Vec::new();
-        for (id, salts) in self.living().iter() {
-            let site = sites.iter().find(|s| s.id == *id);
-            for &period in salts.by_period.keys() {
-                let reason = match site {
-                    None => "site_gone",
-                    Some(site) => match overdue(site, period, now) {
-                        3_601.. => "found_late",
-                        1.. => "grace_over",
-                        _ if period_of(period, site.rotation) != period => "rotation_changed",
-                        _ if start_of(period, &site.time_zone).duration_since(now) > FAR => {
-                            "far_ahead"
-                        }
-                        _ => continue,
-                    },
-                };
-                over.push((id.clone(), period, reason));
-            }
-        }
-        over
-    }
-
-    fn destroy(
-        &self,
-        salts: &[(SiteId, u16, &'static str)],
-        now: Timestamp,
-        records: &mut Vec<SaltStep>,
-    ) -> Result<(), SaltError> {
-        if salts.is_empty() {
-            return Ok(());
-        }
-        // Out of use first: whatever the disk does now, nothing more is hashed with them.
-        let mut gone: Vec<Option<(Trace, Origin)>> = Vec::new();
-        self.publish(|living| {
-            for (site, period, _) in salts {
-                let of_site = living.entry(site.clone()).or_default();
-                let salt = of_site.by_period.remove(period);
-                gone.push(salt.map(|salt| (salt.secret.trace(), salt.origin)));
-                if of_site.by_period.is_empty() {
-                    living.remove(site);
-                }
-            }
-        });
-        let mut result = Ok(());
-        for ((site, period, reason), gone) in salts.iter().zip(gone) {
-            let Some((trace, origin)) = gone else {
-                continue;
-            };
-            match self.files.destroy(&name(site, *period, origin)) {
-                Ok(()) => {
-                    let is_wiped = wait_wiped(&trace);
-                    records.push(destroyed(site, *period, now, reason, is_wiped));
-                }
-                Err(error) => result = Err(error),
-            }
-        }
-        result
     }
 
     fn publish(&self, change: impl FnOnce(&mut SaltSet)) {
@@ -502,21 +461,6 @@ impl Keeper {
     }
 }
 
-/// Waits until the last beacon under way has let go of a salt.
-fn wait_wiped(trace: &Trace) -> bool {
-    let pause = Duration::from_millis(2);
-    for _ in 0..WIPE_PATIENCE.as_millis() / pause.as_millis() {
-        if trace.is_wiped() {
-            return true;
-        }
-        thread::sleep(pause);
-    }
-    tracing::error!(
-        "a destroyed salt is still held in memory; it is wiped as soon as its holder lets go"
-    );
-    false
-}
-
 /// Seconds since the salt of `period` should have been destroyed; negative while it may live. The grace
 /// begins when the period ends.
 fn overdue(site: &Site, period: u16, now: Timestamp) -> i64 {
@@ -524,14 +468,6 @@ fn overdue(site: &Site, period: u16, now: Timestamp) -> i64 {
     now.duration_since(end)
         .saturating_sub(site.salt_grace)
         .as_secs()
-}
-
-fn destroyed(site: &SiteId, period: u16, now: Timestamp, reason: &str, is_wiped: bool) -> SaltStep {
-    let how = match is_wiped {
-        true => "overwritten, unlinked, wiped",
-        false => "overwritten, unlinked",
-    };
-    step(site, period, now, "destroyed", reason, how)
 }
 
 fn step(
@@ -552,15 +488,20 @@ fn step(
     }
 }
 
-fn name(site: &SiteId, period: u16, origin: Origin) -> String {
-    let kind = match origin {
+/// `portal@2026-06-08.salt`, or `.week.salt` and `.month.salt` for what lives longer than a day.
+fn name(site: &SiteId, period: u16, salt: &Salt) -> String {
+    let kind = match salt.origin {
         Origin::Own => "salt",
         Origin::Shared => "shared",
     };
-    format!("{site}@{}.{kind}", date_of(period))
+    let date = date_of(period);
+    match salt.rotation {
+        Rotation::Day => format!("{site}@{date}.{kind}"),
+        longer => format!("{site}@{date}.{}.{kind}", longer.name()),
+    }
 }
 
-fn parse_name(name: &str) -> Option<(SiteId, u16, Origin)> {
+fn parse_name(name: &str) -> Option<(SiteId, u16, Rotation, Origin)> {
     let (stem, kind) = name.rsplit_once('.')?;
     let origin = match kind {
         "salt" => Origin::Own,
@@ -568,7 +509,14 @@ fn parse_name(name: &str) -> Option<(SiteId, u16, Origin)> {
         _ => return None,
     };
     let (site, date) = stem.split_once('@')?;
-    Some((SiteId::new(site)?, day_number(date.parse().ok()?), origin))
+    let (date, rotation) = match date.split_once('.') {
+        None => (date, Rotation::Day),
+        Some((date, "week")) => (date, Rotation::Week),
+        Some((date, "month")) => (date, Rotation::Month),
+        Some(_) => return None,
+    };
+    let period = day_number(date.parse().ok()?);
+    Some((SiteId::new(site)?, period, rotation, origin))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ mod collectors;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::thread;
+use std::time::Duration;
 
 use super::*;
 use crate::config::load;
@@ -287,6 +289,51 @@ fn a_changed_rotation_leaves_no_salt_of_the_former_one() {
     assert_eq!(kept.at("2026-06-10T12:00:02Z"), ["2026-06-10"]);
 }
 
+/// The day that a week or a month begins with has a salt of its own, which was promised to go with the day.
+#[test]
+fn a_salt_of_a_day_is_not_that_of_the_week_or_month_that_begins_with_it() {
+    // A Monday that is the first of a month; then by restart, and within the day's grace.
+    for (moment, later) in [
+        ("2026-06-01T12:00:00Z", "2026-06-01T12:00:01Z"),
+        ("2026-06-01T12:00:00Z", "2026-06-01T22:30:00Z"),
+    ] {
+        for (from, to) in [
+            ("day", "week"),
+            ("day", "month"),
+            ("week", "month"),
+            ("month", "day"),
+        ] {
+            for restarts in [false, true] {
+                let directory = tempfile::tempdir().unwrap();
+                let mut kept = Kept::new(from, directory.path());
+                assert_eq!(kept.at(moment), ["2026-06-01"]);
+                let salt = |kept: &Kept| {
+                    let living = kept.keeper.living();
+                    let (_, salts) = living.iter().next().expect("one site");
+                    salts.of(20_605).cloned()
+                };
+                let before = salt(&kept).expect("lives");
+                if restarts {
+                    kept = Kept::new(to, directory.path());
+                }
+                kept.sites = sites(to);
+                let mut records = Vec::new();
+                kept.keeper
+                    .tick(&kept.sites, at(later), &mut records)
+                    .unwrap();
+                let changed = records
+                    .iter()
+                    .filter(|step| step.reason == "rotation_changed");
+                assert_eq!(changed.count(), 1, "{from} {to} {records:?}");
+                if let Some(after) = salt(&kept) {
+                    assert_ne!(after.expose(), before.expose(), "{from} {to}");
+                }
+                assert_eq!(kept.at(later).len(), living(&kept.keeper).len());
+            }
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_destroyed_is_out_of_use_and_hinders_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
@@ -303,6 +350,53 @@ fn what_cannot_be_destroyed_is_out_of_use_and_hinders_nothing_else() {
     assert!(result.unwrap_err().to_string().contains("2026-06-10.salt"));
     assert_eq!(living(&day.keeper), ["2026-06-12"]);
     assert_eq!(records.len(), 1, "the new one is made: {records:?}");
+    // It is known, and tried again until the disk lets it go.
+    let now = at("2026-06-12T12:00:01Z");
+    let mut records = Vec::new();
+    day.keeper
+        .tick(&day.sites, now, &mut records)
+        .expect_err("still there");
+    assert!(day.keeper.ages(&day.sites, now).overdue_s > 0);
+    assert!(records.is_empty(), "{records:?}");
+    fs::remove_dir(&path).unwrap();
+    fs::write(&path, [1; 32]).unwrap();
+    day.keeper.tick(&day.sites, now, &mut records).unwrap();
+    assert!(!path.exists());
+    assert_eq!(day.keeper.ages(&day.sites, now).overdue_s, 0);
+    let steps: Vec<&str> = records.iter().map(|step| step.step.as_str()).collect();
+    assert_eq!(steps, ["destroyed"]);
+}
+
+#[test]
+fn a_state_of_the_chain_that_cannot_be_destroyed_is_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = files::Files::open(&directory.path().join("salts"), None).unwrap();
+    let (mut chain, _) = chain::Chain::open(&files, &[]).unwrap();
+    let seed = chain::Seed {
+        day: 20_000,
+        link: chain::Link::of(Secret::random()),
+    };
+    chain.adopt(&files, seed).unwrap();
+    let path = |name: &str| directory.path().join("salts").join(name);
+    let states = || {
+        let mut names = files.names().unwrap();
+        names.sort();
+        names
+    };
+    let first = states().remove(0);
+    fs::remove_file(path(&first)).unwrap();
+    fs::create_dir(path(&first)).unwrap();
+    for _ in 0..2 {
+        chain
+            .walk(&files, 20_005, |_, _| Ok(()))
+            .expect_err("it is still there");
+    }
+    fs::remove_dir(path(&first)).unwrap();
+    fs::write(path(&first), [1; 32]).unwrap();
+    chain.walk(&files, 20_005, |_, _| Ok(())).unwrap();
+    assert!(!path(&first).exists());
+    assert_eq!(chain.position(), Some(20_006));
+    assert_eq!(states().len(), 1);
 }
 
 #[test]

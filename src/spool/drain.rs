@@ -3,6 +3,7 @@
 //! In: segment ids, from the task that feeds the store. Out: records; and files unlinked or moved,
 //! durably. Everything here blocks on the disk, except where it is `async`.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use tokio::sync::{oneshot, watch};
@@ -72,28 +73,44 @@ impl Spool {
     /// at the next start; the caller should repeat the call.
     pub fn release(&self, id: SegmentId) -> Result<(), SegmentError> {
         let _moves = self.shared.lock_moves();
-        let entry = self
-            .shared
-            .lock()
-            .sealed
-            .get(&id)
-            .copied()
-            .ok_or(SegmentError::Unknown(id))?;
+        if !self.shared.lock().sealed.contains_key(&id) {
+            return Err(SegmentError::Unknown(id));
+        }
         let failed = |source| SegmentError::Io {
             segment: id,
             source,
         };
         let path = segment::path(&self.shared.dir, id);
         fs::remove_if_present(self.shared.fs.as_ref(), &path).map_err(failed)?;
-        self.shared.lock().released.insert(id);
+        {
+            let mut state = self.shared.lock();
+            state.released.insert(id);
+            state.unlinked.insert(id);
+        }
         self.shared.fs.sync_dir(&self.shared.dir).map_err(failed)?;
         let mut state = self.shared.lock();
-        state.released.remove(&id);
-        state.sealed.remove(&id);
-        state.bytes -= entry.length;
+        // Also those whose own call came no further: their names were gone before.
+        for id in std::mem::take(&mut state.unlinked) {
+            state.released.remove(&id);
+            if let Some(entry) = state.sealed.remove(&id) {
+                state.bytes -= entry.length;
+            }
+        }
         drop(state);
         self.shared.announce_change();
         Ok(())
+    }
+
+    /// Returns which records of a sealed segment are in quarantine already. They must not be delivered: a replay would
+    /// double them. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Spool::read), and [`SegmentError::Quarantine`] if the disk failed.
+    pub fn set_aside(&self, id: SegmentId) -> Result<BTreeSet<u32>, SegmentError> {
+        let _moves = self.shared.lock_moves();
+        let header = self.entry(id)?.header;
+        quarantine::copied(&self.shared, header).map_err(SegmentError::Quarantine)
     }
 
     /// Waits until no segment up to `last` is there any more: each is released, durably, or moved to quarantine. A
@@ -119,9 +136,21 @@ impl Spool {
         }
     }
 
-    /// Returns the newest segment that is sealed and still there; none: everything sealed has been taken.
-    pub fn newest_sealed(&self) -> Option<SegmentId> {
-        self.shared.lock().sealed.keys().next_back().copied()
+    /// Returns the segment that the latest record is in, or was in before it was taken. With [`seal_now`](Spool::seal_now)
+    /// before it: every record acknowledged so far is in this one or an earlier one.
+    pub fn newest(&self) -> SegmentId {
+        self.shared.lock().newest
+    }
+
+    /// Returns the segment up to which nothing is there any more: all of it was released, durably, or moved to quarantine.
+    pub fn settled(&self) -> SegmentId {
+        let state = self.shared.lock();
+        let open = state.open.map(|open| open.header.id);
+        let first = state.sealed.keys().next().copied();
+        match first.into_iter().chain(open).min() {
+            Some(first) => SegmentId(first.0.saturating_sub(1)),
+            None => state.newest,
+        }
     }
 
     /// Returns the segments that are sealed and still there, oldest first.

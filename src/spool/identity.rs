@@ -101,6 +101,11 @@ impl Identity {
         Ok(id)
     }
 
+    /// Returns the highest id that may ever have been taken.
+    pub(super) fn newest(&self) -> SegmentId {
+        SegmentId(self.next_id - 1)
+    }
+
     /// Makes sure that ids continue after `used`.
     pub(super) fn skip(&mut self, used: SegmentId) {
         self.next_id = self.next_id.max(used.0 + 1);

@@ -103,6 +103,9 @@ pub struct Replayed {
     pub damaged: u64,
 }
 
+/// In the name of a file that is being replayed, before the id that its records get.
+const REPLAY: &str = ".replay-";
+
 /// The quarantine directory of the spool in `dir`.
 pub(super) fn directory(dir: &Path) -> PathBuf {
     dir.join("quarantine")
@@ -222,7 +225,7 @@ pub(super) fn copy_records(
     let (fs, dir) = (shared.fs.as_ref(), shared.dir.as_path());
     let directory = directory(dir);
     let wanted: BTreeSet<u32> = indexes.iter().copied().collect();
-    let name = format!("{}.records.seg", stem(&entry.header));
+    let name = records_name(&entry.header);
     let path = directory.join(&name);
     let mut set_aside = SetAside::default();
 
@@ -281,6 +284,34 @@ pub(super) fn copy_records(
     Ok(set_aside)
 }
 
+/// Returns which records of a segment have been copied there.
+pub(super) fn copied(shared: &Shared, header: Header) -> io::Result<BTreeSet<u32>> {
+    let path = directory(&shared.dir).join(records_name(&header));
+    let Some(file) = open_if_present(shared.fs.as_ref(), &path)? else {
+        return Ok(BTreeSet::new());
+    };
+    let mut indexes = BTreeSet::new();
+    for item in SegmentReader::new(file, header, u64::MAX, None)? {
+        match item {
+            Ok(record) => drop(indexes.insert(record.index)),
+            Err(ReadError::Damage(_)) => {}
+            Err(ReadError::Io { source, .. }) => return Err(source),
+        }
+    }
+    Ok(indexes)
+}
+
+/// The one file for single records of a segment.
+fn records_name(header: &Header) -> String {
+    format!("{}.records.seg", stem(header))
+}
+
+/// Tells whether a replay was cut short by the disk: its records are in a place where nobody looks, until the next start.
+pub(super) fn has_half_replayed(fs: &dyn Filesystem, dir: &Path) -> io::Result<bool> {
+    let files = fs.list(&directory(dir))?;
+    Ok(files.iter().any(|entry| entry.name.contains(REPLAY)))
+}
+
 /// Puts the records of all replayable files back, as new segments. Runs on the writer's thread,
 /// after the open segment was sealed, so that segments still appear in the order of their ids.
 ///
@@ -301,9 +332,16 @@ fn replay_files(shared: &Shared, identity: &mut Identity) -> io::Result<Replayed
     let (fs, dir) = (shared.fs.as_ref(), shared.dir.as_path());
     let directory = directory(dir);
     let mut replayed = Replayed::default();
-    for file in list(fs, dir)?.into_iter().filter(|file| file.replayable) {
+    // One whose segment is still to be delivered may get more records, and may be delivered itself.
+    let under_way: BTreeSet<String> = {
+        let state = shared.lock();
+        let sealed = state.sealed.values();
+        sealed.map(|entry| records_name(&entry.header)).collect()
+    };
+    let is_meant = |file: &QuarantinedFile| file.replayable && !under_way.contains(&file.name);
+    for file in list(fs, dir)?.into_iter().filter(is_meant) {
         let id = identity.take_id(fs)?;
-        let marked = directory.join(format!("{}.replay-{id}", file.name));
+        let marked = directory.join(format!("{}{REPLAY}{id}", file.name));
         fs.rename(&directory.join(&file.name), &marked)?;
         fs.sync_dir(&directory)?;
 
@@ -316,18 +354,37 @@ fn replay_files(shared: &Shared, identity: &mut Identity) -> io::Result<Replayed
                 .created_unix_ms
                 .unwrap_or_else(|| shared.clock.unix_ms()),
         };
-        let sealed = rewrite(shared, &marked, &file.name, header, &mut replayed)?;
+        let sealed = match rewrite(shared, &marked, &file.name, header, &mut replayed) {
+            Ok(sealed) => sealed,
+            Err(error) => {
+                // Back to where it was, if the segment is surely not in place; else the next start sees to it.
+                let path = segment::path(dir, id);
+                remove_if_present(fs, &path.with_extension(DRAFT))?;
+                if open_if_present(fs, &path)?.is_none() {
+                    fs.rename(&marked, &directory.join(&file.name))?;
+                    fs.sync_dir(&directory)?;
+                }
+                return Err(error);
+            }
+        };
         fs.remove(&marked)?;
-        remove_if_present(fs, &reason_path(&directory, &file.name))?;
-        fs.sync_dir(&directory)?;
+        // Not shown before the old name is gone for good: after a power cut there would be both.
+        if let Err(error) = fs.sync_dir(&directory) {
+            shared.lock().half_replayed = true;
+            return Err(error);
+        }
+        let tidied = remove_if_present(fs, &reason_path(&directory, &file.name))
+            .and_then(|()| fs.sync_dir(&directory));
         replayed.files += 1;
         if let Some(entry) = sealed {
             let mut state = shared.lock();
             state.bytes += entry.length;
             state.sealed.insert(id, entry);
+            state.newest = id;
             drop(state);
             shared.announce_change();
         }
+        tidied?;
     }
     Ok(replayed)
 }
@@ -384,7 +441,7 @@ pub(super) fn settle_replays(fs: &dyn Filesystem, dir: &Path) -> io::Result<()> 
         if entry.name.ends_with(DRAFT) {
             fs.remove(&path)?;
         }
-        let Some((name, id)) = entry.name.split_once(".replay-") else {
+        let Some((name, id)) = entry.name.split_once(REPLAY) else {
             continue;
         };
         if segments.contains(&format!("{id}.seg")) {

@@ -61,11 +61,17 @@ pub(super) struct State {
     pub(super) sealed: BTreeMap<SegmentId, Entry>,
     /// Those of the sealed whose name is gone, but perhaps not durably.
     pub(super) released: BTreeSet<SegmentId>,
+    /// Those of the released that were delivered; the next release that succeeds makes their end durable, too.
+    pub(super) unlinked: BTreeSet<SegmentId>,
     /// The segment that is written, as far as it is durable.
     pub(super) open: Option<Entry>,
+    /// No segment of a higher id has ever had a record.
+    pub(super) newest: SegmentId,
     /// Bytes of all segments on disk.
     pub(super) bytes: u64,
     pub(super) quarantine_bytes: u64,
+    /// A replay was cut short by the disk, and its records are where nobody looks until the next start.
+    pub(super) half_replayed: bool,
     /// Set while the disk fails; answered to every append.
     pub(super) failing: Option<AppendError>,
     pub(super) below_reserve: bool,

@@ -13,7 +13,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::error::AppendError;
+use super::error::{AppendError, SegmentError};
 use super::fs::remove_if_present;
 use super::group::{Group, GroupRule, Pending};
 use super::identity::{Cut, Identity};
@@ -85,7 +85,13 @@ impl Writer {
                 }
                 Task::Do(Command::Replay(reply)) => {
                     self.seal();
-                    let replayed = quarantine::replay(&self.shared, &mut self.identity);
+                    // Segments must appear in the order of their ids.
+                    let replayed = match self.open.is_none() && self.abandoned.is_empty() {
+                        true => quarantine::replay(&self.shared, &mut self.identity),
+                        false => Err(SegmentError::Quarantine(io::Error::other(
+                            "the disk fails; nothing is replayed before it is mended",
+                        ))),
+                    };
                     reply.send(replayed).ok();
                 }
                 Task::Do(Command::Close(reply)) => {
@@ -191,6 +197,7 @@ impl Writer {
         let entry = entry_of(open);
         let mut state = self.shared.lock();
         state.open = Some(entry);
+        state.newest = entry.header.id;
         state.bytes += pending.bytes.len() as u64;
         state.groups += 1;
         Ok((entry.header.id, first_index))

@@ -3,8 +3,33 @@
 //! Comes in: rows of an answer or export. Goes out: text whose figures stand with the decimals of their metric and a point.
 //! Promises that a spreadsheet runs nothing of what visitors sent. Loses: `meta`; JSON has it.
 
+use std::borrow::Cow;
+
 use super::answer::{Answer, AnswerRow};
 use super::metric::Metric;
+
+/// Writes a text so that no spreadsheet runs it: what begins like a formula gets an apostrophe, also behind a semicolon or a
+/// tab. Danish spreadsheets part cells there, and quotes within such a cell hold nothing together.
+pub(crate) fn guarded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 1);
+    let mut begins = true;
+    for c in text.chars() {
+        if begins && matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r') {
+            out.push('\'');
+        }
+        out.push(c);
+        begins = matches!(c, ';' | '\t' | '\r' | '\n') || (begins && matches!(c, ' ' | '"'));
+    }
+    out
+}
+
+/// Writes a cell, in quotes where it must be.
+pub(crate) fn quoted(cell: &str) -> Cow<'_, str> {
+    match cell.contains([',', ';', '\t', '"', '\n', '\r']) {
+        true => Cow::Owned(format!("\"{}\"", cell.replace('"', "\"\""))),
+        false => Cow::Borrowed(cell),
+    }
+}
 
 /// Writes one line.
 pub(super) fn line(out: &mut String, cells: &[String]) {
@@ -12,27 +37,15 @@ pub(super) fn line(out: &mut String, cells: &[String]) {
         if i > 0 {
             out.push(',');
         }
-        match cell.contains([',', '"', '\n', '\r']) {
-            true => {
-                out.push('"');
-                out.push_str(&cell.replace('"', "\"\""));
-                out.push('"');
-            }
-            false => out.push_str(cell),
-        }
+        out.push_str(&quoted(cell));
     }
     out.push_str("\r\n");
 }
 
 /// Returns a row's cells.
 pub(super) fn cells(metrics: &[Metric], row: &AnswerRow) -> Vec<String> {
-    // Spreadsheets run what begins like a formula; a visitor may have sent it.
-    let texts = row.dimensions.iter().map(|text| {
-        match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-            true => format!("'{text}"),
-            false => text.clone(),
-        }
-    });
+    // A visitor may have sent it.
+    let texts = row.dimensions.iter().map(|text| guarded(text));
     texts.chain(figures(metrics, row, "")).collect()
 }
 
@@ -61,7 +74,22 @@ pub fn figures(metrics: &[Metric], row: &AnswerRow, none: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_cell_begins_like_a_formula_wherever_a_spreadsheet_parts_it(text in "[a=+@;, \t\"\n-]{0,12}") {
+            let written = quoted(&guarded(&text)).into_owned();
+            for separators in [[';', '\n'], ['\t', '\n']] {
+                for cell in written.split(separators) {
+                    let begins = cell.trim_start_matches(['"', ' ']);
+                    prop_assert!(!begins.starts_with(['=', '+', '-', '@']), "{:?} in {:?}", cell, written);
+                }
+            }
+        }
+    }
 
     #[test]
     fn csv_runs_nothing_in_a_spreadsheet() {

@@ -44,6 +44,8 @@ pub(super) enum Part {
     /// Visitors whose events carried a depth.
     ScrollVisitors,
     Began,
+    /// Visitors of these visits.
+    BeganVisitors,
     Bounces,
     Duration,
     Devices,
@@ -163,7 +165,7 @@ impl Metric {
     pub(super) fn parts(self) -> &'static [Part] {
         match self {
             Metric::AverageRevenue => &[Part::Revenue, Part::Sales, Part::Currencies, Part::Buyers],
-            Metric::BounceRate => &[Part::Began, Part::Bounces],
+            Metric::BounceRate => &[Part::Began, Part::BeganVisitors, Part::Bounces],
             Metric::Cls => &[Part::Vital(Vital::Cls), Part::VitalVisitors(Vital::Cls)],
             // Counted from choices, not from events: put in when the answer is made.
             Metric::ConsentRate => &[],
@@ -182,7 +184,7 @@ impl Metric {
             Metric::TotalRevenue => &[Part::Revenue, Part::Currencies, Part::Buyers],
             Metric::Ttfb => &[Part::Vital(Vital::Ttfb), Part::VitalVisitors(Vital::Ttfb)],
             Metric::ViewsPerVisit => &[Part::Pageviews, Part::Visits],
-            Metric::VisitDuration => &[Part::Began, Part::Duration],
+            Metric::VisitDuration => &[Part::Began, Part::BeganVisitors, Part::Duration],
             Metric::Visits => &[Part::Visits],
         }
     }
@@ -200,11 +202,19 @@ impl Metric {
         };
         // One currency is an amount; none is nothing; several cannot be added.
         let money = |value: &str| {
-            format!("if(length(p_currencies) != 1 OR p_buyers < {least}, NULL, {value})")
+            format!(
+                "if(length(p_currencies) != 1 OR p_buyers < {least} OR is_withheld, NULL, {value})"
+            )
+        };
+        // A page may be seen by many, of whom few began their visit there.
+        let of_began = |figure: String| {
+            format!(
+                "if(p_began_visitors < {least} AND p_began_visitors < p_visitors, NULL, {figure})"
+            )
         };
         match self {
             Metric::AverageRevenue => money("p_revenue / p_sales"),
-            Metric::BounceRate => share("p_bounces", "p_began", "100 * "),
+            Metric::BounceRate => of_began(share("p_bounces", "p_began", "100 * ")),
             Metric::Cls => vital(Vital::Cls),
             Metric::ConsentRate => "NULL".into(),
             Metric::ConversionRate | Metric::Percentage => share("p_visitors", total, "100 * "),
@@ -221,7 +231,7 @@ impl Metric {
             Metric::TotalRevenue => money("p_revenue"),
             Metric::Ttfb => vital(Vital::Ttfb),
             Metric::ViewsPerVisit => share("p_pageviews", "p_visits", ""),
-            Metric::VisitDuration => share("p_duration", "p_began", "0.001 * "),
+            Metric::VisitDuration => of_began(share("p_duration", "p_began", "0.001 * ")),
             Metric::Visitors => "p_visitors".into(),
             Metric::Visits => "p_visits".into(),
         }
@@ -240,6 +250,7 @@ impl Part {
             Part::Scroll => "scroll".into(),
             Part::ScrollVisitors => "scroll_visitors".into(),
             Part::Began => "began".into(),
+            Part::BeganVisitors => "began_visitors".into(),
             Part::Bounces => "bounces".into(),
             Part::Duration => "duration".into(),
             Part::Devices => "devices".into(),
@@ -258,7 +269,9 @@ impl Part {
         let column = |name: &str, sql: &str| (format!("c_{name}"), sql.to_owned());
         match self {
             Part::Visitors => vec![column("visitor", "any(visitor)")],
-            Part::Visits | Part::Began | Part::Bounces | Part::Duration => Vec::new(),
+            Part::Visits | Part::Began | Part::BeganVisitors | Part::Bounces | Part::Duration => {
+                Vec::new()
+            }
             Part::Pageviews => vec![column("pageviews", "countIf(name = 'pageview')")],
             Part::Events => vec![column(
                 "events",
@@ -301,7 +314,7 @@ impl Part {
         let column = |name: &str, sql: &str| Some(vec![(format!("c_{name}"), sql.to_owned())]);
         match self {
             Part::Visitors => column("visitor", "visitor"),
-            Part::Visits | Part::Began | Part::Bounces => Some(Vec::new()),
+            Part::Visits | Part::Began | Part::BeganVisitors | Part::Bounces => Some(Vec::new()),
             Part::Pageviews => column("pageviews", "toUInt64(name = 'pageview')"),
             Part::Events => column(
                 "events",
@@ -339,6 +352,7 @@ impl Part {
             Part::ScrollVisitors => of("uniqExactIf", "c_visitor, isNotNull(c_scroll)"),
             Part::Began if is_split => of("uniqExactIf", "visit, c_began"),
             Part::Began => of("countIf", "c_began"),
+            Part::BeganVisitors => of("uniqExactIf", "c_visitor, c_began"),
             Part::Bounces if is_split => of("uniqExactIf", "visit, c_began AND c_bounce"),
             Part::Bounces => of("countIf", "c_began AND c_bounce"),
             Part::Duration => of("sumIf", "c_duration, c_began"),
@@ -366,7 +380,10 @@ impl Part {
 
     /// Tells whether it needs to know what the visit was as a whole.
     pub(super) fn is_of_visit(self) -> bool {
-        matches!(self, Part::Began | Part::Bounces | Part::Duration)
+        matches!(
+            self,
+            Part::Began | Part::BeganVisitors | Part::Bounces | Part::Duration
+        )
     }
 }
 
@@ -416,6 +433,7 @@ mod tests {
             let parts = metric.parts().iter().map(|part| part.name());
             // The group's visitors without the goal: a statement beside the parts (sql.rs).
             let beside = (metric == Metric::GroupConversionRate).then(|| "base".to_owned());
+            let beside = beside.into_iter().chain(["visitors".to_owned()]);
             let made_of: Vec<String> = parts
                 .chain(beside)
                 .map(|name| format!("p_{name}"))

@@ -273,7 +273,9 @@ async fn prepare<'a>(
     let earlier = query.comparison.map(|comparison| match comparison {
         Comparison::Custom(range) => range,
         Comparison::Previous { match_weekday } => range.previous(match_weekday),
-        Comparison::YearBefore { match_weekday } => range.year_before(match_weekday),
+        Comparison::YearBefore { match_weekday } => {
+            range.year_before(match_weekday, &query.site.time_zone)
+        }
     });
     let plans = asker.plans(&query, range, earlier, now).await?;
     Ok(Prepared {

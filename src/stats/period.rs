@@ -277,6 +277,11 @@ impl Range {
                 }
                 let mut labels = BTreeSet::new();
                 let (mut at, until) = self.instants(zone);
+                // A step may pass over the last hour or minute, of which the range has a part.
+                let last = until.checked_sub(1.millisecond()).unwrap_or(until);
+                if at < until {
+                    labels.insert(clock_label(zone.to_datetime(last), step));
+                }
                 while at < until {
                     labels.insert(clock_label(zone.to_datetime(at), step));
                     at = at.checked_add(seconds.seconds()).unwrap_or(until);
@@ -304,8 +309,9 @@ impl Range {
         })
     }
 
-    /// Returns the same dates a year earlier; with `match_weekday` the nearest whole weeks.
-    pub fn year_before(self, match_weekday: bool) -> Range {
+    /// Returns the same dates a year earlier, and of instants the same time by the site's clock; with `match_weekday` the
+    /// nearest whole weeks.
+    pub fn year_before(self, match_weekday: bool, zone: &TimeZone) -> Range {
         match self {
             Range::Days { .. } if match_weekday => self.shifted(Shift::Days(364)),
             Range::Days { first, last } => {
@@ -318,9 +324,19 @@ impl Range {
                     last: earlier(last),
                 }
             }
-            Range::Instants { .. } => {
-                let days = if match_weekday { 364 } else { 365 };
-                self.shifted(Shift::Milliseconds(days * 86_400_000))
+            Range::Instants { from, until } => {
+                let year = match match_weekday {
+                    true => 364.days(),
+                    false => 1.year(),
+                };
+                let earlier = |at: Timestamp| {
+                    let there = at.to_zoned(zone.clone()).checked_sub(year);
+                    there.map_or(Timestamp::UNIX_EPOCH, |there| there.timestamp())
+                };
+                Range::Instants {
+                    from: earlier(from),
+                    until: earlier(until),
+                }
             }
         }
     }
@@ -374,169 +390,4 @@ fn clock_label(at: DateTime, step: Step) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn copenhagen() -> TimeZone {
-        TimeZone::get("Europe/Copenhagen").unwrap()
-    }
-
-    fn days(first: &str, last: &str) -> Range {
-        pair(first, last, &copenhagen()).unwrap()
-    }
-
-    #[test]
-    fn keywords_end_today_on_the_sites_clock() {
-        let zone = copenhagen();
-        let now: Timestamp = "2026-11-21T23:30:00Z".parse().unwrap(); // already the 22nd there
-        for (word, first, last) in [
-            ("day", "2026-11-22", "2026-11-22"),
-            ("7d", "2026-11-16", "2026-11-22"),
-            ("28d", "2026-10-26", "2026-11-22"),
-            ("month", "2026-11-01", "2026-11-22"),
-            ("6mo", "2026-06-01", "2026-11-22"),
-            ("12mo", "2025-12-01", "2026-11-22"),
-            ("year", "2026-01-01", "2026-11-22"),
-        ] {
-            assert_eq!(
-                keyword(word, now, &zone),
-                Ok(Asked::Known(days(first, last))),
-                "{word}"
-            );
-        }
-        assert_eq!(keyword("all", now, &zone), Ok(Asked::All));
-        for word in ["", "d", "0d", "9999d", "7", "7w", "-7d", "mo", "Day"] {
-            assert!(keyword(word, now, &zone).is_err(), "{word}");
-        }
-    }
-
-    #[test]
-    fn pairs_are_dates_or_instants_and_in_order() {
-        let zone = copenhagen();
-        let instants = pair("2026-11-01T10:00:00", "2026-11-01T10:59:59Z", &zone).unwrap();
-        let (from, until) = instants.instants(&zone);
-        assert_eq!(from.to_string(), "2026-11-01T09:00:00Z");
-        assert_eq!(until.to_string(), "2026-11-01T11:00:00Z");
-        for (from, to) in [
-            ("2026-11-02", "2026-11-01"),
-            ("2026-11-01", "tomorrow"),
-            ("1969-12-31", "2026-11-01"),
-            ("2026-11-01", "9999-01-01"),
-            ("2026-02-30", "2026-03-01"),
-            ("2026-11-01", "2026-11-01T10:00:00Z"),
-        ] {
-            assert!(pair(from, to, &zone).is_err(), "{from} {to}");
-        }
-    }
-
-    #[test]
-    fn labels_follow_the_clock_through_daylight_saving() {
-        let zone = copenhagen();
-        let labels = |range: Range, step| range.labels(step, &zone).unwrap();
-        // The hour that is skipped has no label; the one that comes twice has one.
-        assert_eq!(
-            labels(days("2026-03-29", "2026-03-29"), Step::Hour).len(),
-            23
-        );
-        assert_eq!(
-            labels(days("2026-10-25", "2026-10-25"), Step::Hour).len(),
-            24
-        );
-        assert_eq!(
-            labels(days("2026-11-01", "2026-11-01"), Step::Minute).len(),
-            1_440
-        );
-        assert_eq!(
-            labels(days("2026-11-01", "2026-11-09"), Step::Week),
-            ["2026-10-26", "2026-11-02", "2026-11-09"]
-        );
-        assert_eq!(
-            labels(days("2026-11-30", "2026-12-01"), Step::Month),
-            ["2026-11-01", "2026-12-01"]
-        );
-        let year = days("2026-01-01", "2026-12-31");
-        assert!(year.labels(Step::Minute, &zone).is_err());
-    }
-
-    #[test]
-    fn comparisons_end_where_the_range_begins() {
-        let range = days("2026-11-09", "2026-11-15");
-        assert_eq!(range.previous(false), days("2026-11-02", "2026-11-08"));
-        let ten = days("2026-11-06", "2026-11-15");
-        assert_eq!(ten.previous(false), days("2026-10-27", "2026-11-05"));
-        assert_eq!(ten.previous(true), days("2026-10-23", "2026-11-01"));
-        assert_eq!(range.year_before(false), days("2025-11-09", "2025-11-15"));
-        assert_eq!(range.year_before(true), days("2025-11-10", "2025-11-16"));
-    }
-
-    #[test]
-    fn salts_in_a_range_are_counted_by_rotation() {
-        let zone = copenhagen();
-        let range = days("2026-11-01", "2026-11-30"); // the 1st is a Sunday
-        assert_eq!(range.n_salts(&zone, Rotation::Day), 30);
-        assert_eq!(range.n_salts(&zone, Rotation::Week), 6);
-        assert_eq!(range.n_salts(&zone, Rotation::Month), 1);
-        for rotation in [Rotation::Day, Rotation::Week, Rotation::Month] {
-            let boundaries = range.salt_boundaries(&zone, rotation, &[]);
-            assert_eq!(boundaries.len() + 1, range.n_salts(&zone, rotation));
-        }
-    }
-
-    #[test]
-    fn salts_change_at_local_midnight_also_where_clocks_change() {
-        let zone = copenhagen();
-        let texts = |range: Range, rotation, made: &[Made]| -> Vec<String> {
-            let at = range.salt_boundaries(&zone, rotation, made);
-            at.iter().map(ToString::to_string).collect()
-        };
-        // The clocks go back on the 25th, and forward on the 29th of March.
-        let autumn = days("2026-10-24", "2026-10-26");
-        let expected = ["2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"];
-        assert_eq!(texts(autumn, Rotation::Day, &[]), expected);
-        let spring = days("2026-03-28", "2026-03-30");
-        let expected = ["2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"];
-        assert_eq!(texts(spring, Rotation::Day, &[]), expected);
-        assert_eq!(texts(spring, Rotation::Week, &[]), ["2026-03-29T22:00:00Z"]);
-        // Of a stretch of instants, those strictly within.
-        let from_midnight = pair("2026-10-25T00:00:00", "2026-10-26T09:00:00", &zone).unwrap();
-        let expected = ["2026-10-25T23:00:00Z"];
-        assert_eq!(texts(from_midnight, Rotation::Day, &[]), expected);
-    }
-
-    #[test]
-    fn what_is_on_record_of_the_salts_wins_over_the_configured_rotation() {
-        let zone = copenhagen();
-        let day = |text: &str| day_number(text.parse().unwrap());
-        let made = |period: &str, at: &str, is_first| Made {
-            period: day(period),
-            at_ms: at.parse::<Timestamp>().unwrap().as_millisecond(),
-            is_first,
-        };
-        // Daily salts until the operator chose weeks at noon of Wednesday the 4th: that week's salt took over at once.
-        let record = [
-            made("2026-11-02", "2026-11-02T10:00:00Z", true),
-            made("2026-11-03", "2026-11-02T21:30:00Z", false),
-            made("2026-11-04", "2026-11-03T21:30:00Z", false),
-            made("2026-11-02", "2026-11-04T11:00:00Z", false),
-            made("2026-11-09", "2026-11-08T21:30:00Z", false),
-            // A second salt of that week, after a leak.
-            made("2026-11-09", "2026-11-10T08:00:00Z", false),
-            // Made ahead, and not in force within the range.
-            made("2026-11-16", "2026-11-15T21:30:00Z", false),
-        ];
-        let range = days("2026-10-26", "2026-11-15");
-        let at = range.salt_boundaries(&zone, Rotation::Week, &record);
-        let at: Vec<String> = at.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            at,
-            [
-                "2026-11-01T23:00:00Z",
-                "2026-11-02T23:00:00Z",
-                "2026-11-03T23:00:00Z",
-                "2026-11-04T11:00:00Z",
-                "2026-11-08T23:00:00Z",
-                "2026-11-10T08:00:00Z",
-            ]
-        );
-    }
-}
+mod tests;

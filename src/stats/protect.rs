@@ -8,11 +8,15 @@
 //! time this holds for every point by itself.
 //!
 //! **Points and totals.** What is shown of a whole site by day, week or month may be small. A filtered
-//! number, an hour, a minute, or a stretch of instants with fewer than `k` visitors has no value (null); if only
-//! one has none, the next smallest loses its value too.
+//! number, an hour, a minute, or a stretch of instants with fewer than `k` visitors has no value (null); if these
+//! are one, or have fewer than `k` visitors together, the next smallest loses its value too.
 //!
 //! **Filters.** Where a filter matches, or spares, fewer than `k` visitors (but some), nothing is answered:
-//! the unfiltered number minus the filtered one would be theirs (`is_gated`).
+//! the unfiltered number minus the filtered one would be theirs (`is_gated`). Over time this holds for every point by
+//! itself: one of which a filter spares few has no value.
+//!
+//! **Figures of few.** Of a row's visitors few may have bought, told a web vital, or begun their visit there: what is of
+//! these alone has no value. Amounts add up: where one has none, the amount of the next fewest buyers has none either.
 //!
 //! **What is not promised.** Someone who asks many overlapping questions may still narrow a number down
 //! by comparing the answers. That needs noise or a budget of questions, and brine has neither.
@@ -33,6 +37,19 @@ pub(super) struct Shape<'a> {
     pub(super) is_counted: bool,
     /// The first key tells several breakdowns apart, which are protected each by itself.
     pub(super) is_together: bool,
+    /// A filter over time: what tells of each point whom it spares.
+    pub(super) spared: Option<Spared>,
+    /// Amounts of money are asked for, by some dimension.
+    pub(super) has_amounts: bool,
+}
+
+/// Whom a filter spares at each point of time.
+pub(super) struct Spared {
+    /// The link `everyone`: the key of time, by the name it has in the answer, and `n_everyone`.
+    pub(super) link: String,
+    /// The expression for the visitors of a point whom the filter matches, over the rows; none: of the answer they are those
+    /// that the link tells as `n_matching`.
+    pub(super) matched: Option<String>,
 }
 
 impl Shape<'_> {
@@ -52,10 +69,18 @@ impl Shape<'_> {
         let mut links = Vec::new();
 
         let matched = &self.matched;
+        let matched = match self
+            .spared
+            .as_ref()
+            .and_then(|spared| spared.matched.as_ref())
+        {
+            None => format!("{matched} AS n_matched"),
+            Some(here) => format!("{matched} AS n_matched, {here} AS n_matched_here"),
+        };
         let known = match self.is_counted {
-            true => format!("SELECT *, {matched} AS n_matched FROM rows"),
+            true => format!("SELECT *, {matched} FROM rows"),
             false => format!(
-                "SELECT *, finalizeAggregation(s_visitors) AS n_visitors, {matched} AS n_matched FROM rows"
+                "SELECT *, finalizeAggregation(s_visitors) AS n_visitors, {matched} FROM rows"
             ),
         };
         if parted.is_empty() {
@@ -123,8 +148,20 @@ impl Shape<'_> {
         } else {
             "is_folded"
         };
+        let mut carried = String::new();
+        if self
+            .spared
+            .as_ref()
+            .is_some_and(|spared| spared.matched.is_some())
+        {
+            carried.push_str("any(n_matched_here) AS n_matching, ");
+        }
+        // Only rows that are not counts are ever low.
+        if self.is_protected {
+            carried.push_str("uniqExactMergeState(s_visitors) AS m_visitors, ");
+        }
         links.push(format!(
-            "merged AS (SELECT {merged}{folded}, {merges}, any(n_matched) AS matched, \
+            "merged AS (SELECT {merged}{folded}, {merges}, {carried}any(n_matched) AS matched, \
              countIf(is_folded) AS n_folded FROM folded{group})"
         ));
 
@@ -134,21 +171,65 @@ impl Shape<'_> {
                 true => ("PARTITION BY d0", "d0, "),
                 false => ("", ""),
             };
+            let (spares_few, from) = match &self.spared {
+                None => (String::new(), "merged".to_owned()),
+                Some(spared) => {
+                    links.push(spared.link.clone());
+                    let time: Vec<String> = (0..)
+                        .zip(self.keys)
+                        .filter(|(_, is_time)| **is_time)
+                        .map(|(i, _): (usize, _)| format!("d{i}"))
+                        .collect();
+                    (
+                        format!(" OR (n_everyone > n_matching AND n_everyone - n_matching < {k})"),
+                        format!("merged LEFT JOIN everyone USING ({})", time.join(", ")),
+                    )
+                }
+            };
             links.push(format!(
-                "low AS (SELECT *, p_visitors > 0 AND p_visitors < {k} AS is_low FROM merged)"
+                "low AS (SELECT *, p_visitors > 0 AND (p_visitors < {k}{spares_few}) AS is_low FROM {from})"
             ));
             links.push(format!(
                 "lowest AS (SELECT *, countIf(is_low) OVER ({apart}) AS n_low, \
-                 row_number() OVER (PARTITION BY {each}is_low ORDER BY p_visitors{keys}) AS low_rank FROM low)"
+                 uniqExactMergeIf(m_visitors, is_low) OVER ({apart}) AS n_low_visitors, \
+                 row_number() OVER (PARTITION BY {each}is_low ORDER BY p_visitors = 0, p_visitors{keys}) AS low_rank FROM low)"
             ));
-            links.push(
-                "shown AS (SELECT *, is_low OR (n_low = 1 AND low_rank = 1) AS is_hidden FROM lowest)"
-                    .into(),
-            );
+            links.push(format!(
+                "shown AS (SELECT *, is_low OR (n_low > 0 AND (n_low = 1 OR n_low_visitors < {k}) AND low_rank = 1) \
+                 AS is_hidden FROM lowest)"
+            ));
         } else {
             links.push("shown AS (SELECT *, 0 AS is_hidden FROM merged)".into());
         }
+        links.push(self.amounts(&d_keys));
         links
+    }
+
+    /// The link `priced`: of which rows the amounts are withheld.
+    fn amounts(&self, d_keys: &[String]) -> String {
+        if !self.has_amounts {
+            return "priced AS (SELECT *, 0 AS is_withheld FROM shown)".into();
+        }
+        let k = self.k;
+        let time: Vec<&str> = d_keys
+            .iter()
+            .zip(self.keys)
+            .filter(|(_, is_time)| **is_time && self.keys.contains(&false))
+            .map(|(key, _)| key.as_str())
+            .collect();
+        let (here, each) = match time.is_empty() {
+            true => (String::new(), String::new()),
+            false => {
+                let time = time.join(", ");
+                (format!("PARTITION BY {time}"), format!("{time}, "))
+            }
+        };
+        let keys: String = d_keys.iter().map(|key| format!(", {key}")).collect();
+        let few = format!("p_buyers > 0 AND p_buyers < {k}");
+        format!(
+            "priced AS (SELECT *, countIf({few}) OVER ({here}) > 0 AND p_buyers >= {k} AND \
+             row_number() OVER (PARTITION BY {each}p_buyers >= {k} ORDER BY p_buyers{keys}) = 1 AS is_withheld FROM shown)"
+        )
     }
 }
 

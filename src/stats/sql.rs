@@ -19,9 +19,10 @@
 //! visit did as a whole, the events themselves are the cells.
 
 pub(super) mod events;
+mod spared;
 pub(super) mod together;
 
-use self::events::{Events, join, visits, visits_columns, zone};
+use self::events::{Events, visits, visits_columns, zone};
 use super::dimension::{Dimension, EventField, NOT_SET, VisitField};
 use super::metric::{Metric, Part};
 use super::period::{Range, Step};
@@ -90,6 +91,9 @@ impl Counting<'_> {
             },
             is_counted: dimensioned.is_some(),
             is_together: false,
+            spared: self.spared(&events),
+            has_amounts: query.metrics.iter().any(|metric| metric.is_money())
+                && !dimensions.is_empty(),
         };
         let mut merges = merges(&parts, is_split);
         if query.metrics.contains(&Metric::GroupConversionRate) {
@@ -111,14 +115,22 @@ impl Counting<'_> {
             true => "toUInt64(matched)".into(),
             false => self.whole(events),
         };
+        // A breakdown may be about some events alone: whoever has none of them is not spared by the filter.
+        let matched = match !self.query.filter.is_empty() && self.is_of_some() {
+            true => format!(
+                "assumeNotNull(({}))",
+                self.matching(&self.query.filter, None, events)
+            ),
+            false => "matched".into(),
+        };
         let page = format!(
             "position > {} AND position <= {}",
             self.offset,
             self.offset + self.limit
         );
         format!(
-            "WITH\n{}\nSELECT dimensions, metrics, currency, position, n_rows, n_suppressed, matched, \
-             {everyone} AS everyone, is_inexact\nFROM numbered WHERE position = 1 OR ({page}) ORDER BY position",
+            "WITH\n{}\nSELECT dimensions, metrics, currency, position, n_rows, n_suppressed, \
+             toUInt64({matched}) AS matched, {everyone} AS everyone, is_inexact\nFROM numbered WHERE position = 1 OR ({page}) ORDER BY position",
             links.join(",\n")
         )
     }
@@ -166,16 +178,7 @@ impl Counting<'_> {
             // Without a filter: the whole site.
             return Some(self.whole(&events));
         }
-        let mut fields = Vec::new();
-        filter.visit_fields(&mut fields);
-        let join = join(&fields, |fields| {
-            format!("({})", visits(&events, fields, false))
-        });
-        Some(format!(
-            "SELECT uniqExact(visitor) FROM events{join} WHERE {} AND {}",
-            events.selected(),
-            filter.sql(&events.whole())
-        ))
+        Some(self.matching(&filter, None, &events))
     }
 
     /// Visitors of each row that a group's conversion rate is of: the same rows without the goal.
@@ -455,7 +458,7 @@ impl Counting<'_> {
             "SELECT CAST([{}], 'Array(String)') AS dimensions, [{}] AS metrics, {currency} AS currency, \
              row_number() OVER (ORDER BY {}) AS position, count() OVER () AS n_rows, \
              toUInt64(sum(n_folded + is_hidden) OVER ()) AS n_suppressed, matched, \
-             toUInt8(max(is_inexact) OVER ()) AS is_inexact FROM (SELECT *, {} FROM shown)",
+             toUInt8(max(is_inexact) OVER ()) AS is_inexact FROM (SELECT *, {} FROM priced)",
             dimensions.join(", "),
             metrics.join(", "),
             self.order(),

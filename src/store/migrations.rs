@@ -55,6 +55,11 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../schema/0013_funnels.sql"),
     ),
     ("0014_claims", include_str!("../../schema/0014_claims.sql")),
+    (
+        "0015_collectors",
+        include_str!("../../schema/0015_collectors.sql"),
+    ),
+    ("0016_months", include_str!("../../schema/0016_months.sql")),
 ];
 
 /// Begins the line that says when the statement below it is due.

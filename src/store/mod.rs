@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use self::classify::Class;
 pub use self::rows::{Table, Writer};
+use crate::secret::random_bytes;
 
 /// Why ClickHouse did not do as asked.
 #[derive(Debug, Error)]
@@ -163,11 +164,15 @@ impl Store {
             ("async_insert", "0".to_owned()),
             ("max_partitions_per_insert_block", "1".to_owned()),
             ("max_insert_block_size", "1048449".to_owned()),
-            // A token of its own for each half of a batch that was halved: a table that keeps tokens would
-            // swallow the second.
+            // A token of its own for each statement: a table that keeps tokens would swallow the second half of a batch that
+            // was halved, and what is sent again after its rows were deleted. Whether it is there is counted, not hoped.
             (
                 "insert_deduplication_token",
-                format!("{:032x}/{first}/{attempt}", batch.0),
+                format!(
+                    "{:032x}/{first}/{attempt}/{:016x}",
+                    batch.0,
+                    u64::from_le_bytes(random_bytes())
+                ),
             ),
         ];
         let (timeout, id) = (self.timeout, query_id(batch, attempt));
@@ -215,7 +220,10 @@ impl Store {
             table.name(),
             is_batch(batch),
         );
-        within(self.timeout, self.client.query(&sql).execute()).await
+        // Its id begins as those of the inserts: one without an answer is ended with them.
+        let query = self.client.query(&sql);
+        let query = query.with_setting("query_id", format!("brine-{:032x}-delete", batch.0));
+        within(self.timeout, query.execute()).await
     }
 
     /// Returns when no attempt at `batch` that began before can still write.

@@ -119,12 +119,14 @@ until(isReady, () => {
   const choose = async (chosen) => {
     isChoosing = true;
     close();
+    // A mark that is there when the yes is granted is from a later no, in another tab.
+    if (chosen === "grant") unmark(DENIED);
     const isHeard = await brine.consent({ choice: chosen, source: SOURCE, age: pageAge() });
     isChoosing = false;
     show();
     // Heard by screen readers, which do not see a banner go. A yes that failed is seen as well.
     said.textContent = text[choice()];
-    if (!isHeard && chosen === "grant") said.textContent = reopen.textContent = text.unheard;
+    if (!isHeard && choice() === "none") said.textContent = reopen.textContent = text.unheard;
   };
   const refresh = () => (isAsking && choice() !== "none" ? close() : show());
   /** Asks whoever has given no answer, by click or by signal. */
@@ -133,7 +135,10 @@ until(isReady, () => {
   // Whoever says it, here or through the site's own script or in another tab.
   document.addEventListener("brine:consent", ({ detail: { consent } }) => {
     if (consent === "denied") mark(DENIED, 182);
-    if (consent === "granted") unmark(DENIED);
+    if (consent === "granted") {
+      if (isChoosing && isMarked(DENIED)) return brine.withdraw({ source: SOURCE });
+      unmark(DENIED);
+    }
     begin();
   });
   addEventListener("focus", refresh);

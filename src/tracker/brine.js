@@ -35,9 +35,11 @@
   const read = (name) => attempt(() => d.cookie.split(name + "=")[1].split(";")[0]);
   // Empty on hosts that it does not fit: a staging host, somebody else's site.
   const domainOf = (host) => (cookieDomain && ("." + host).endsWith("." + cookieDomain) ? cookieDomain : "");
-  const write = (name, value, seconds) => {
+  // A cookie without a domain is another one: it may be from before the site named one, and is not to outlive a no.
+  const write = (name, value, seconds, domain = domainOf(location.hostname)) => {
+    if (domain) write(name, 0, 0, "");
     d.cookie = name + "=" + value + ";path=/;samesite=lax;max-age=" + (seconds | 0) +
-      ";domain=" + domainOf(location.hostname) + (location.protocol[5] ? ";secure" : "");
+      ";domain=" + domain + (location.protocol[5] ? ";secure" : "");
   };
   // Until when the newest one holds, in milliseconds since 1970, and the receipts, oldest first.
   const receipts = () => (attempt(() => localStorage[RECEIPTS]) || "0").split(",");
@@ -76,10 +78,6 @@
       n: name, u: page, d: site, c, s, id: "" + Math.random(), w: innerWidth,
       rc: !open || receipts()[0] < now(), ...more
     };
-    // Firefox before 133: a fetch does not outlive its page.
-    if (!isView && new Request("").keepalive == null) {
-      return navigator.sendBeacon(base + "/api/event", JSON.stringify(body));
-    }
     post("/api/event", body).then(({ headers }) => {
       if (read(CONSENT) !== c) return;
       attempt(() => {
@@ -229,8 +227,9 @@
     }
     write(CONSENT, granted, (Date.parse(expires) - now()) / 1000);
     isLoad = false;
-    begin();
+    // Whoever hears it may know of a later no: nothing is sent before that.
     tell();
+    begin();
     return !!token();
   };
   // Receipts outlive a plain withdrawal: the visitor's rights to what was stored hang on them.

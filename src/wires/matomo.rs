@@ -9,21 +9,21 @@
 //! | `e_c e_a e_n e_v` | event `<category>: <action>` with properties `name`, `value` |
 //! | `link`, `download` | `Outbound Link: Click`, `File Download`, with `url` |
 //! | `search search_cat search_count` | `Site Search` with `term`, `category`, `results` |
-//! | `idgoal`, `revenue` | `Goal <id>`, or `Purchase` for 0; the amount in the site's `matomo_currency` |
+//! | `idgoal`, `revenue` | `Goal <id>`; for 0 `Purchase` with an order's number `ec_id`, else `Cart Update`, whose amount nobody has paid; the amount in the site's `matomo_currency` |
 //! | `c_n c_p c_i` | `Content Impression`, or `Content Interaction` where `c_i` is given, with `content`, `piece` |
 //! | `ping=1` | `engagement`, which lengthens the visit and counts as nothing else |
 //! | `dimensionN`, `cvar`, `_cvar` | properties |
-//! | `urlref`, `lang`, `res`, `ua` | referrer, language, width class, browser and system |
-//! | `cdt` | when it happened, up to 72 hours ago |
+//! | `urlref`, `lang`, `ua` | referrer, language, browser and system |
+//! | `cdt` | when it happened, up to 72 hours ago; with an offset or `Z`, else in UTC. In the future: when it arrived |
 //! | `uid`, `cid`, `_id` | the visitor, hashed under the day's salt; not looked at where a consent token comes along |
-//! | `cip` | the visitor's address, with the site's key as `token_auth`; else dropped |
-//! | `consent` | `1`: the sender's word, for sites with `trust_sender_consent`; or our token, also as `brine_consent` or cookie |
+//! | `cip` | the visitor's address, with the site's key as `token_auth`; else dropped. With the key and without `cip` the address is nobody's |
+//! | `consent` | `1`: the sender's word, for sites with `trust_sender_consent`; or our token, also as `brine_consent` or cookie; `0`: a no for this event, whatever the cookie says |
 //!
-//! Everything else is dropped unread: plug-ins, titles, local time, visit counters, performance, orders' items.
+//! Everything else is dropped unread: `res`, which is the screen's and not the window's; plug-ins, titles, local time, visit counters, performance, orders' items.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -39,17 +39,21 @@ use super::{Translated, cut, id_of, lenient_status, site_of, worth_retrying};
 use crate::apps::MAX_EVENTS;
 use crate::apps::wire::screen_url;
 use crate::beacon::wire::{Amount, Props, Text, Wire, WireRevenue};
-use crate::beacon::{MAX_NAME, MAX_PROP_NAME, MAX_PROP_VALUE, MAX_PROPS, Refused, malformed};
-use crate::client::Client;
+use crate::beacon::{MAX_NAME, MAX_PROP_NAME, MAX_PROPS, Refused, malformed};
+use crate::client::{Client, Hints};
 use crate::collector::delivery::Delivered;
-use crate::collector::{Collector, Ended, Live, ended};
+use crate::collector::{Collector, Ended, Live, UnansweredBatch, ended};
 use crate::config::Site;
 use crate::consent::Claimed;
-use crate::enrich::action::{FILE_DOWNLOAD, OUTBOUND_LINK};
+use crate::enrich::action::{FILE_DOWNLOAD, OUTBOUND_LINK, value_of};
+use crate::enrich::mask::mask_cut;
 use crate::event_ids::SINGLE_SLOTS;
 use crate::metrics::NO_SITE;
 use crate::outcome::Outcome;
 use crate::route::{GIF, Reply, annotate, empty, json, problem, typed};
+
+/// What is put into a cart, which may still be left there.
+const CART_UPDATE: &str = "Cart Update";
 
 /// Bulk requests as written.
 #[derive(Deserialize)]
@@ -60,8 +64,31 @@ struct Bulk<'a> {
     token_auth: Option<Text<'a>>,
 }
 
-/// One request's parameters; of one given twice the last counts, as in PHP.
+/// Parameters of one query; of one given twice the last counts, as in PHP.
 type Parameters<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
+
+/// One request's parameters, and those that it shares with others of its bulk.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    own: &'a Parameters<'a>,
+    shared: &'a Parameters<'a>,
+}
+
+impl<'a> Given<'a> {
+    /// What JavaScript makes of a parameter that was not given is none either.
+    fn get(self, name: &str) -> Option<&'a str> {
+        let value = self.own.get(name).or_else(|| self.shared.get(name))?;
+        Some(value.as_ref()).filter(|value| !matches!(*value, "" | "undefined" | "null"))
+    }
+
+    /// All, by name; a shared one that the request gives itself comes once.
+    fn all(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let shared = self.shared.iter();
+        let shared = shared.filter(move |(name, _)| !self.own.contains_key(*name));
+        let both = shared.chain(self.own);
+        both.map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+}
 
 /// What came, and from where.
 pub(crate) struct Request<'a> {
@@ -87,7 +114,11 @@ impl Collector {
         let wants_picture = parameters
             .get("send_image")
             .is_none_or(|wanted| wanted != "0");
-        let translated = translate(&live, &request, &parameters, None);
+        let given = Given {
+            own: &parameters,
+            shared: &Parameters::new(),
+        };
+        let translated = translate(&live, &request, given, None, now);
         let passed = translated.and_then(|it| self.let_in_translated(&live, it, now));
         let site = match &passed {
             Ok(passed) => Some(passed.consented.beacon().site.clone()),
@@ -134,9 +165,11 @@ impl Collector {
                 .0
                 .split_once('?')
                 .map_or(text.0.as_ref(), |(_, query)| query);
-            let mut parameters = shared.clone();
-            parameters.extend(parse(query));
-            let translated = translate(live, request, &parameters, key)?;
+            let given = Given {
+                own: &parse(query),
+                shared: &shared,
+            };
+            let translated = translate(live, request, given, key, now)?;
             self.let_in_translated(live, translated, now)
         };
         let passed: Vec<_> = bulk.requests.iter().map(pass).collect();
@@ -146,16 +179,15 @@ impl Collector {
         });
         let n_requests = passed.len();
         // Their clients do not number their events; a batch that is sent again counts again.
+        let name = site.as_ref().map_or(NO_SITE, |site| site.id.as_str());
+        let unanswered = UnansweredBatch::begin(self, name);
         let Delivered { ends, .. } = self.deliver(live, passed, SINGLE_SLOTS, false).await;
         let n_tracked = ends
             .iter()
             .filter(|end| end.outcome == Outcome::Accepted)
             .count();
         let outcome = crate::apps::outcome_of(&ends);
-        self.count_batch(
-            site.as_ref().map_or(NO_SITE, |site| site.id.as_str()),
-            outcome,
-        );
+        unanswered.end(outcome);
         let ended = ended(Refused::because(outcome, site.as_ref(), ""), request.origin);
         if let Some(outcome) = worth_retrying(&ends).filter(|_| n_tracked == 0) {
             let mut reply = bulk_reply(lenient_status(outcome), "error", 0, n_requests);
@@ -198,30 +230,36 @@ fn parse(query: &str) -> Parameters<'_> {
 fn translate<'a>(
     live: &Live,
     request: &Request<'a>,
-    parameters: &'a Parameters<'a>,
+    given: Given<'a>,
     key: Option<&str>,
+    now: Timestamp,
 ) -> Result<Translated<'a>, Refused> {
-    // What JavaScript makes of a parameter that was not given is none either.
-    let is_given = |value: &&str| !matches!(*value, "" | "undefined" | "null");
-    let get = |name: &str| parameters.get(name).map(Cow::as_ref).filter(is_given);
+    let get = |name: &str| given.get(name);
     let id = get("idsite").unwrap_or_default();
     let site = site_of(&live.sites, id, request.origin, |site| &site.matomo_id)?;
     if get("rec") != Some("1") {
         return Err(malformed(Some(site), "rec=1 is missing"));
     }
     let consent = get("brine_consent").or_else(|| get("consent").filter(|text| text.len() > 1));
+    // A no for this event is heard whatever the cookie says.
     let claimed = match (consent.or(request.cookie), get("consent")) {
+        (_, Some("0")) => Claimed::Token(None),
         (Some(token), _) => Claimed::Token(Some(token)),
         (None, Some("1")) => Claimed::Word,
         (None, _) => Claimed::Token(None),
     };
-    let client = Arc::new(client_of(request, site, &get, key));
+    let client = client_of(request, site, &get, key);
+    let client = Arc::new(client.map_err(|detail| malformed(Some(site), detail))?);
     let at = match get("cdt") {
         None => None,
-        Some(text) => Some(time_of(text).ok_or_else(|| malformed(Some(site), "cdt: not a time"))?),
+        Some(text) => {
+            let at = time_of(text).ok_or_else(|| malformed(Some(site), "cdt: not a time"))?;
+            // There is no word of when it was sent, by which a clock that is ahead could be corrected.
+            Some(at.min(now))
+        }
     };
     Ok(Translated {
-        wire: wire_of(site, &get, parameters),
+        wire: wire_of(site, &get, given),
         site: site.clone(),
         client,
         claimed,
@@ -235,29 +273,45 @@ fn client_of<'a>(
     site: &Site,
     get: &impl Fn(&str) -> Option<&'a str>,
     key: Option<&str>,
-) -> Client {
+) -> Result<Client, &'static str> {
     let sent = &request.client;
     let has_key = key
         .or_else(|| get("token_auth"))
         .is_some_and(|key| site.has_key(key));
-    let address: Option<IpAddr> = get("cip")
-        .filter(|_| has_key)
-        .and_then(|text| text.trim().parse().ok());
+    let user_agent = get("ua").map(|text| cut(text, 512).to_owned());
+    let user_agent = user_agent.unwrap_or_else(|| sent.user_agent.clone());
     let language = get("lang").map(|text| cut(text, 128).to_owned());
-    Client {
-        address: address.map_or(sent.address, crate::client::cut),
-        user_agent: get("ua")
-            .map_or_else(|| sent.user_agent.clone(), |text| cut(text, 512).to_owned()),
-        accept_language: language.map_or_else(|| sent.accept_language.clone(), Into::into),
-        is_server: has_key,
-        ..sent.clone()
+    if !has_key {
+        return Ok(Client {
+            user_agent,
+            accept_language: language.map_or_else(|| sent.accept_language.clone(), Into::into),
+            is_server: false,
+            ..sent.clone()
+        });
     }
+    // A server's own address, language and hints are nobody's, and place nobody.
+    let address = match get("cip") {
+        None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Some(text) => text.trim().parse().map_err(|_| "cip: not an IP address")?,
+    };
+    Ok(Client {
+        address: crate::client::cut(address),
+        user_agent,
+        accept_language: language.unwrap_or_default().into(),
+        hints: Hints::default(),
+        is_server: true,
+        ..sent.clone()
+    })
 }
 
-/// `1700000000`, or `2026-11-24 10:00:00` in UTC.
+/// `1700000000`, `2026-11-24 11:00:00+0100` (Android's SDK), `2026-11-24T10:00:00.123Z` (Flutter's), or
+/// `2026-11-24 10:00:00` in UTC (iOS's).
 fn time_of(text: &str) -> Option<Timestamp> {
     if let Ok(seconds) = text.parse::<i64>() {
         return Timestamp::from_second(seconds).ok();
+    }
+    if let Ok(at) = text.parse() {
+        return Some(at);
     }
     let civil: DateTime = text.parse().ok()?;
     civil
@@ -266,20 +320,17 @@ fn time_of(text: &str) -> Option<Timestamp> {
         .map(|zoned| zoned.timestamp())
 }
 
-fn wire_of<'a>(
-    site: &Site,
-    get: &impl Fn(&str) -> Option<&'a str>,
-    parameters: &'a Parameters<'a>,
-) -> Wire<'a> {
+fn wire_of<'a>(site: &Site, get: &impl Fn(&str) -> Option<&'a str>, given: Given<'a>) -> Wire<'a> {
     let mut props: Vec<(String, String)> = Vec::new();
     let mut add = |name: &str, value: Option<&str>| {
         if let Some(value) = value
             && props.len() < MAX_PROPS
             && !name.is_empty()
         {
+            // Masked before it is cut: half an e-mail address is still one.
             props.push((
-                cut(name, MAX_PROP_NAME).to_owned(),
-                cut(value, MAX_PROP_VALUE).to_owned(),
+                mask_cut(name, MAX_PROP_NAME).into_owned(),
+                value_of(name, value).into_string(),
             ));
         }
     };
@@ -302,10 +353,10 @@ fn wire_of<'a>(
         add("results", get("search_count"));
         "Site Search".into()
     } else if let Some(goal) = get("idgoal") {
-        if goal == "0" {
-            "Purchase".into()
-        } else {
-            format!("Goal {goal}").into()
+        match (goal, get("ec_id")) {
+            ("0", Some(_)) => "Purchase".into(),
+            ("0", None) => CART_UPDATE.into(),
+            _ => format!("Goal {goal}").into(),
         }
     } else if let Some(content) = get("c_n") {
         add("content", Some(content));
@@ -319,7 +370,7 @@ fn wire_of<'a>(
     } else {
         "pageview".into()
     };
-    for (key, value) in parameters {
+    for (key, value) in given.all() {
         let number = key.strip_prefix("dimension").unwrap_or_default();
         if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) && !value.is_empty() {
             add(key, Some(value));
@@ -335,7 +386,7 @@ fn wire_of<'a>(
     }
     let amount = get("revenue")
         .and_then(|text| text.parse().ok())
-        .filter(|_| get("idgoal").is_some());
+        .filter(|_| get("idgoal").is_some() && name != CART_UPDATE);
     let revenue = amount
         .filter(|_| !site.matomo_currency.is_empty())
         .map(|amount| WireRevenue {
@@ -346,7 +397,6 @@ fn wire_of<'a>(
         .into_iter()
         .flatten()
         .find_map(id_of);
-    let width = get("res").and_then(|text| text.split_once('x')?.0.parse::<f64>().ok());
     let url = match (get("url"), get("action_name")) {
         (Some(url), _) => Cow::Borrowed(url),
         // An app that knows no addresses names its screens: `Screen / Orders`.
@@ -355,15 +405,14 @@ fn wire_of<'a>(
     };
     Wire {
         n: Text(match name {
-            Cow::Borrowed(name) => Cow::Borrowed(cut(name, MAX_NAME)),
-            Cow::Owned(name) => Cow::Owned(cut(&name, MAX_NAME).to_owned()),
+            Cow::Borrowed(name) => mask_cut(name, MAX_NAME),
+            Cow::Owned(name) => Cow::Owned(mask_cut(&name, MAX_NAME).into_owned()),
         }),
         u: Text(url),
         r: get("urlref").map(|text| Text(text.into())),
         p: Props(props),
         revenue,
         i: Some(is_interactive),
-        w: width.filter(|width| (0.0..=100_000.0).contains(width)),
         vid: visitor.map(|text| Text(text.into())),
         ..Wire::default()
     }

@@ -16,12 +16,13 @@ use serde::Deserialize;
 
 use super::{Translated, cut, id_of, lenient_status, site_of};
 use crate::beacon::wire::{Props, Text, Wire, WireVitals};
-use crate::beacon::{MAX_NAME, MAX_PROP_NAME, MAX_PROP_VALUE, MAX_PROPS, Refused, malformed};
+use crate::beacon::{MAX_NAME, MAX_PROP_NAME, MAX_PROPS, Refused, malformed};
 use crate::client::Client;
 use crate::collector::delivery::Delivered;
 use crate::collector::{Collector, Live, ended};
 use crate::consent::Claimed;
-use crate::enrich::action::WEB_VITALS;
+use crate::enrich::action::{WEB_VITALS, value_of};
+use crate::enrich::mask::mask_cut;
 use crate::event_ids::SINGLE_SLOTS;
 use crate::outcome::Outcome;
 use crate::route::{Reply, annotate, json, problem};
@@ -47,8 +48,6 @@ struct Payload<'a> {
     referrer: Option<Text<'a>>,
     #[serde(borrow)]
     language: Option<Text<'a>>,
-    #[serde(borrow)]
-    screen: Option<Text<'a>>,
     #[serde(borrow)]
     name: Option<Text<'a>>,
     #[serde(borrow)]
@@ -145,20 +144,23 @@ fn translate<'a>(
     };
     let claimed = match (&payload.consent, cookie) {
         (Some(Consent::Token(token)), _) => Claimed::Token(Some(token)),
+        // A no for this event is heard whatever the cookie says.
+        (Some(Consent::Word(false)), _) => Claimed::Token(None),
         (_, Some(cookie)) => Claimed::Token(Some(cookie)),
         (Some(Consent::Word(true)), None) => Claimed::Word,
-        (Some(Consent::Word(false)) | None, None) => Claimed::Token(None),
+        (None, None) => Claimed::Token(None),
     };
     let mut props = Vec::new();
-    let tag = get(&payload.tag).map(|tag| ("tag".to_owned(), tag.to_owned()));
+    let tag = get(&payload.tag).map(|tag| ("tag".to_owned(), value_of("tag", tag).into_string()));
     let data = payload.data.iter().filter_map(|(key, value)| {
         let value = match value {
-            serde_json::Value::String(text) => cut(text, MAX_PROP_VALUE).to_owned(),
+            // Masked before it is cut: half an e-mail address is still one.
+            serde_json::Value::String(text) => value_of(key, text).into_string(),
             serde_json::Value::Bool(_) | serde_json::Value::Number(_) => value.to_string(),
             // What is nested is no property.
             _ => return None,
         };
-        Some((cut(key, MAX_PROP_NAME).to_owned(), value))
+        Some((mask_cut(key, MAX_PROP_NAME).into_owned(), value))
     });
     props.extend(
         tag.into_iter()
@@ -181,7 +183,6 @@ fn translate<'a>(
         };
         Cow::Owned(format!("{scheme}://{host}{slash}{path}"))
     };
-    let width = get(&payload.screen).and_then(|text| text.split_once('x')?.0.parse::<f64>().ok());
     let is_vitals = name == WEB_VITALS;
     Ok(Translated {
         client: Arc::new(Client {
@@ -190,11 +191,10 @@ fn translate<'a>(
             ..client
         }),
         wire: Wire {
-            n: Text(cut(name, MAX_NAME).into()),
+            n: Text(mask_cut(name, MAX_NAME)),
             u: Text(url),
             r: get(&payload.referrer).map(|text| Text(text.into())),
             p: Props(props),
-            w: width.filter(|width| (0.0..=100_000.0).contains(width)),
             vid: get(&payload.id)
                 .and_then(id_of)
                 .map(|text| Text(text.into())),

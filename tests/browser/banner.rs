@@ -114,3 +114,18 @@ fn an_answer_in_one_tab_is_an_answer_in_all() {
     run("two_tabs", brine.public);
     brine.wait_for("SELECT sum(denials) FROM denials", 1);
 }
+
+/// The newest answer counts, whichever tab it is given in and whichever arrives first.
+#[test]
+fn a_no_in_one_tab_outdoes_a_late_yes_in_another() {
+    let _turn = my_turn();
+    let brine = Brine::start();
+    run("no_beside_a_late_yes", brine.public);
+    brine.wait_for("SELECT count() FROM consents", 2);
+    assert_eq!(
+        brine.sql("SELECT choice, source FROM consents ORDER BY ts"),
+        ["grant\tbanner", "withdraw\tbanner"]
+    );
+    brine.wait_for("SELECT sum(denials) FROM denials", 1);
+    assert_eq!(brine.sql("SELECT count() FROM events"), ["0"]);
+}

@@ -101,6 +101,18 @@ fn the_demo_works_at_the_address_it_prints() {
     demo.wait_for(views, &["127.0.0.1"]);
 }
 
+/// A no takes every cookie with it, also one that no page would write any more.
+#[test]
+fn a_withdrawal_deletes_the_cookie_of_before_a_domain_was_named() {
+    let _turn = my_turn();
+    let demo = Demo::start();
+    run("a_former_cookie", demo.public);
+    demo.wait_for(
+        "SELECT choice FROM consents ORDER BY ts",
+        &["grant", "withdraw"],
+    );
+}
+
 /// "Withdrawing is as easy as granting, takes effect at once."
 #[test]
 fn after_a_withdrawal_nothing_more_is_sent_or_kept() {

@@ -155,12 +155,3 @@ fn early_commands_wait_and_early_events_do_not() {
     );
     assert_eq!(brine.sql("SELECT source FROM consents"), ["early"]);
 }
-
-/// Browsers whose requests end with the page tell engagement by sendBeacon (W3C Beacon).
-#[test]
-fn engagement_leaves_by_beacon_where_requests_end_with_the_page() {
-    let _turn = my_turn();
-    let brine = Brine::start();
-    run("beacons", brine.public);
-    brine.wait_for("SELECT count() FROM events WHERE name = 'engagement'", 1);
-}

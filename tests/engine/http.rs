@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hyper::StatusCode;
 
-use crate::support::{Engine, eventually};
+use crate::support::{Engine, PATIENCE, eventually};
 
 #[tokio::test]
 async fn statement_may_stand_in_the_url_the_body_or_both() {
@@ -389,6 +389,23 @@ async fn concurrent_statements_wait_for_their_turn() {
     let replies = tokio::join!(slow(), slow(), slow(), slow());
     for reply in [replies.0, replies.1, replies.2, replies.3] {
         assert_eq!(reply.status, StatusCode::OK);
+    }
+}
+
+/// Whoever can reach the port, and says nothing, takes no place of the socket's clients.
+#[tokio::test]
+async fn silent_guests_on_the_port_leave_the_socket_alone() {
+    let engine = Engine::start_with(&["--listen", "127.0.0.1:0", "--connections", "4"]);
+    let mut guests: Vec<std::net::TcpStream> = (0..8)
+        .map(|_| std::net::TcpStream::connect(engine.address()).unwrap())
+        .collect();
+    // All but one are turned away.
+    for guest in &mut guests[1..] {
+        guest.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert!(matches!(guest.read(&mut [0]), Ok(0) | Err(_)));
+    }
+    for _ in 0..8 {
+        assert_eq!(engine.sql("SELECT 1").await, "1");
     }
 }
 

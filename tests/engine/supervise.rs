@@ -91,6 +91,35 @@ async fn killed_child_is_replaced_and_what_was_answered_is_there() {
     assert!(numbers.boot_s > 0.0);
 }
 
+/// A stop does not wait for a start that takes its time.
+#[tokio::test]
+async fn shutdown_ends_a_child_that_is_starting() {
+    let dir = TempDir::new().unwrap();
+    let program = dir.path().join("engine-that-starts-once");
+    let began = dir.path().join("began");
+    let script = format!(
+        "#!/bin/sh\nif [ -e '{began}' ]; then exec /bin/sleep 600; fi\n: > '{began}'\nexec '{}' \"$@\"\n",
+        env!("CARGO_BIN_EXE_brine"),
+        began = began.display(),
+    );
+    std::fs::write(&program, script).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, executable).unwrap();
+    let data = dir.path().join("d");
+    let first = EngineSettings {
+        program,
+        ..settings(&data)
+    };
+    let (supervisor, handle) = Supervisor::start(first).await.unwrap();
+    kill(engines(&data)[0]);
+    eventually("the next one starts", async || handle.generation() == 2).await;
+    expect_state(&handle, State::Starting).await;
+    let stopped = tokio::time::timeout(std::time::Duration::from_secs(10), handle.shutdown());
+    stopped.await.expect("at once").unwrap();
+    supervisor.ended().await;
+    assert!(engines(&data).is_empty());
+}
+
 #[tokio::test]
 async fn shutdown_ends_the_child_in_order() {
     let (dir, supervisor, handle) = start().await;

@@ -73,6 +73,25 @@ async fn documents_are_whole_however_many_blocks_they_have() {
     let array: Vec<serde_json::Value> =
         serde_json::from_str(&array.await.expect_ok().text()).unwrap();
     assert_eq!(array.len(), 100);
+    // As a setting of the session.
+    engine
+        .post("session_id=s", "SET output_format_json_array_of_rows = 1")
+        .await
+        .expect_ok();
+    let array = engine.post("session_id=s", format!("{select} FORMAT JSONEachRow"));
+    let array: Vec<serde_json::Value> =
+        serde_json::from_str(&array.await.expect_ok().text()).unwrap();
+    assert_eq!(array.len(), 100);
+    // A header that is no strings.
+    let setting = "output_format_binary_encode_types_in_binary_format=1";
+    let rows = |n: usize| {
+        format!(
+            "SELECT number FROM numbers({n}) SETTINGS max_block_size = 10 FORMAT RowBinaryWithNamesAndTypes"
+        )
+    };
+    let header = engine.post(setting, rows(0)).await.expect_ok().bytes;
+    let all = engine.post(setting, rows(100)).await.expect_ok().bytes;
+    assert_eq!(all.len(), header.len() + 100 * 8);
 }
 
 #[tokio::test]
@@ -101,7 +120,7 @@ async fn format_clause_is_found_where_it_is_one() {
     let engine = Engine::start();
     engine.sql("CREATE DATABASE b").await;
     engine.sql("CREATE TABLE b.`FORMAT` (`VALUES` String, b String) ENGINE = MergeTree ORDER BY tuple()").await;
-    let insert = "INSERT INTO b.`FORMAT` (`VALUES`, b) /* SELECT */ -- FORMAT CSV\n FORMAT TSV SETTINGS log_comment = 'FORMAT x', max_threads = 1\na\tSELECT\n";
+    let insert = "INSERT INTO b.`FORMAT` (`VALUES`, b) /* SELECT */ -- FORMAT CSV\n FORMAT TSV SETTINGS insert_deduplication_token = 'FORMAT x', max_threads = 1\na\tSELECT\n";
     engine.sql(insert).await;
     engine
         .sql("INSERT INTO b.`FORMAT` VALUES ('(', 'it''s; VALUES')")
@@ -243,6 +262,57 @@ async fn unknown_setting_is_refused_and_readonly_is_set_last() {
         )
         .await;
     assert_eq!(reply.expect_ok().text(), "3\n");
+}
+
+/// What the engine does not enforce by itself in a session, and with a clause that reads like a setting.
+#[tokio::test]
+async fn readonly_2_changes_settings_and_nothing_else() {
+    let engine = with_table().await;
+    let level = "session_id=s&readonly=2";
+    for sql in [
+        "INSERT INTO b.t SETTINGS async_insert = 0 VALUES (1)",
+        "ALTER TABLE b.t DELETE WHERE 1 SETTINGS mutations_sync = 1",
+        "CREATE TABLE b.u (n UInt64) ENGINE = MergeTree ORDER BY n SETTINGS index_granularity = 1024",
+        "KILL QUERY WHERE Settings['log_comment'] != ''",
+    ] {
+        for at in [level, "readonly=2"] {
+            assert_eq!(engine.post(at, sql).await.code(), 164, "{at}: {sql}");
+        }
+    }
+    engine.post(level, "SET max_threads = 3").await.expect_ok();
+    let asked = "SELECT getSetting('max_threads') SETTINGS max_block_size = 10";
+    assert_eq!(engine.post(level, asked).await.expect_ok().text(), "3\n");
+    assert_eq!(engine.post("readonly=3", "SELECT 1").await.code(), 36);
+    expect_nothing(&engine).await;
+}
+
+/// A statement is ended by the name that the engine knows it by.
+#[tokio::test]
+async fn a_statement_cannot_take_its_name_away() {
+    let engine = with_table().await;
+    for sql in [
+        "SELECT 1 SETTINGS log_comment = 'x'",
+        "SELECT 1 SETTINGS max_threads = 1, `log_comment` = 'x'",
+        "INSERT INTO b.t SETTINGS log_comment = 'x' VALUES (1)",
+    ] {
+        assert_eq!(engine.sql_error(sql).await, 497, "{sql}");
+    }
+    let by_url = engine.post("log_comment=x", "SELECT getSetting('log_comment')");
+    assert!(by_url.await.expect_ok().text().ends_with(" x\n"));
+}
+
+/// What is not UTF-8 in a URL is not replaced by something else.
+#[tokio::test]
+async fn bytes_of_a_url_reach_the_engine_as_they_are() {
+    let engine = Engine::start();
+    let hex = |query: &'static str| engine.post(query, "");
+    assert_eq!(
+        hex("query=SELECT+hex('%FF+%2B')").await.expect_ok().text(),
+        "FF202B\n"
+    );
+    let param = "param_s=%FF%FE&query=SELECT+hex(%7Bs:String%7D)";
+    assert_eq!(hex(param).await.expect_ok().text(), "FFFE\n");
+    assert_eq!(hex("query=SELECT+1&database=%FF").await.code(), 36);
 }
 
 #[tokio::test]
@@ -418,6 +488,22 @@ async fn query_id_is_answered_shown_and_killable() {
         eventually("the statement runs", async || running(&engine).await == "1").await;
         assert_eq!(engine.post("query_id=long", "SELECT 1").await.code(), 216);
         engine.sql("KILL QUERY WHERE query_id = 'long' SYNC").await;
+    });
+    assert_eq!(killed.code(), 394, "{}", killed.text());
+}
+
+/// Official clients send the statement as the body.
+#[tokio::test]
+async fn a_kill_in_the_body_does_not_wait_behind_what_it_ends() {
+    let engine = Engine::start_with(&["--queries", "1"]);
+    let sql = "SELECT sleepEachRow(1) FROM numbers(600) SETTINGS max_block_size = 1 FORMAT JSON";
+    let (killed, ()) = tokio::join!(engine.post("query_id=long", sql), async {
+        // All turns are taken: nobody can be asked whether it runs.
+        eventually("the statement has been ended", async || {
+            let kill = engine.post("", "KILL QUERY WHERE query_id = 'long' SYNC");
+            !kill.await.expect_ok().text().is_empty()
+        })
+        .await;
     });
     assert_eq!(killed.code(), 394, "{}", killed.text());
 }

@@ -679,3 +679,26 @@ async fn a_mac_address_counts_devices_and_is_found_nowhere() {
     markers.expect_absent_below(&brine.data());
     markers.expect_absent("the log", brine.log().as_bytes());
 }
+
+/// Kinds of events that are kept for less are kept for less by whichever way they come.
+#[tokio::test]
+async fn an_event_of_a_batch_is_kept_as_long_as_its_kind() {
+    let brine = Builder::new()
+        .replace("engagement = 395 ", "engagement = 30 ")
+        .start();
+    let token = grant(&brine, "windows").await;
+    let batch = json!({
+        "site": "windows", "consent": token, "device": { "platform": "windows" },
+        "events": [
+            { "id": "1", "screen": "/a" },
+            { "id": "2", "screen": "/a", "name": "engagement" },
+        ],
+    });
+    let answer = send(&brine, &batch).await;
+    assert_eq!(outcomes(&answer), ["accepted", "accepted"]);
+    brine.wait_for("SELECT count() FROM events", 2);
+    assert_eq!(
+        brine.sql("SELECT name, expires - day FROM events ORDER BY name"),
+        ["engagement\t30", "pageview\t395"]
+    );
+}

@@ -64,6 +64,45 @@ async fn a_dribbling_client_is_cut_and_others_are_served() {
         .await;
 }
 
+/// While there is something to write nobody reads, and so nobody looks at the clock of reading.
+#[tokio::test]
+async fn a_client_that_does_not_take_its_replies_is_cut_and_a_slow_one_gets_them_all() {
+    let brine = Builder::new()
+        .set("SERVER__HEADER_TIMEOUT_MS", "1000")
+        .set("SERVER__IDLE_TIMEOUT_MS", "2000")
+        .start();
+    let request = "GET /brine.js HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut deaf = Vec::new();
+    for _ in 0..4 {
+        let mut raw = Raw::connect(brine.public).await;
+        // More than any buffer holds; whether all of it can be sent is not the point.
+        let many = request.repeat(20_000);
+        let sent = tokio::time::timeout(Duration::from_secs(2), raw.send(&many));
+        drop(sent.await);
+        deaf.push(raw);
+    }
+    let started = Instant::now();
+    brine
+        .wait_metric("brine_connections", |open| open <= 1.0)
+        .await;
+    assert!(
+        started.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        started.elapsed()
+    );
+    drop(deaf);
+    // Slower in all than the limit, but never silent for so long.
+    let mut slow = Raw::connect(brine.public).await;
+    slow.send(request.repeat(1_000)).await;
+    for n in 0..1_000 {
+        let answer = slow.answer().await.expect("an answer");
+        assert_eq!(answer.status, 200, "{n}");
+        if n % 50 == 0 {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_a_slot() {
     let brine = Builder::new()

@@ -92,6 +92,32 @@ async fn browser_signals_are_refusals() {
     );
 }
 
+#[tokio::test]
+async fn a_no_with_the_token_of_a_yes_takes_it_back() {
+    let brine = Brine::start();
+    let token = brine.consent("portal").await;
+    brine.event(&page(&token)).await.expect(202, "accepted");
+    brine
+        .choose("portal", "deny", Some(&token))
+        .await
+        .expect(204, "accepted");
+    brine
+        .event(&page(&token))
+        .await
+        .expect(204, "consent.withdrawn");
+    // One that is no token of ours is a no like any other.
+    brine
+        .choose("portal", "deny", Some("AQEA"))
+        .await
+        .expect(204, "accepted");
+    brine.wait_drained().await;
+    assert_eq!(brine.count("SELECT sum(denials) FROM denials"), 1);
+    assert_eq!(
+        brine.sql("SELECT choice FROM consents ORDER BY ts"),
+        ["grant", "withdraw"]
+    );
+}
+
 /// The ledger has each grant and withdrawal; of a denial there is only a number.
 #[tokio::test]
 async fn the_ledger_has_grants_and_withdrawals_and_only_the_number_of_denials() {

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::support::process;
+use crate::support::{Brine, process};
 
 /// A Tuesday afternoon.
 const NOW_MS: i64 = 1_795_534_200_000; // 2026-11-24T15:30:00Z
@@ -309,6 +309,42 @@ fn the_same_seed_gives_the_same_counts_and_other_pseudonyms() {
     assert_eq!((&first.0, &first.1, &first.2), (&same.0, &same.1, &same.2));
     assert_ne!(first.2, other.2);
     assert_ne!(first.3, same.3, "the salts are drawn anew");
+}
+
+/// The default directory of a service and of a demo is the same.
+#[tokio::test]
+async fn a_demo_neither_opens_nor_deletes_what_no_demo_has_made() {
+    let mut brine = Brine::start();
+    brine.consent("portal").await;
+    assert_eq!(brine.terminate(), Some(0));
+    let home = tempfile::tempdir().expect("temporary directory");
+    let data = home.path().join("data");
+    std::fs::rename(brine.directory.join("data"), &data).expect("moved");
+    let names = |directory: &Path| {
+        let entries = std::fs::read_dir(directory).expect("it is there");
+        let mut names: Vec<_> = entries.map(|e| e.expect("an entry").file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names(&data);
+    assert!(before.iter().any(|name| name == "brine.lock"), "{before:?}");
+    for arguments in [&["--fresh"] as &[&str], &[], &["--days", "1"]] {
+        let output = command(home.path(), arguments)
+            .stderr(Stdio::piped())
+            .output()
+            .expect("brine runs");
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("no `brine demo` has made"), "{said}");
+        assert!(said.contains("--data"), "{said}");
+        assert_eq!(names(&data), before);
+    }
+    // Its own it deletes.
+    let home = Demo::start(&[]).stop();
+    std::fs::write(home.path().join("data/left"), "").expect("written");
+    let home = Demo::start_in(home, &["--fresh"]).stop();
+    assert!(!home.path().join("data/left").exists());
+    assert!(home.path().join("data/brine.demo").exists());
 }
 
 #[test]

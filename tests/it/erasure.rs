@@ -88,7 +88,7 @@ pub(crate) fn spellings(receipt: &str) -> Vec<Vec<u8>> {
 }
 
 /// Returns the files of brine that hold one of `needles`.
-fn holding(brine: &Brine, needles: &[Vec<u8>]) -> Vec<String> {
+pub(crate) fn holding(brine: &Brine, needles: &[Vec<u8>]) -> Vec<String> {
     let search = aho_corasick::AhoCorasick::new(needles).expect("needles");
     files_below(&brine.directory)
         .into_iter()

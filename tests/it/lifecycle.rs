@@ -1,5 +1,6 @@
 //! README, "Operation": start, reload, stop.
 
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 
 use crate::support::raw::{Raw, post};
-use crate::support::{Brine, Builder, FIREFOX, process};
+use crate::support::{Brine, Builder, FIREFOX, PATIENCE, process};
 
 const PAGE: &str = r#""n":"pageview","u":"https://portal.example.test/a","d":"portal""#;
 
@@ -38,6 +39,45 @@ async fn a_taken_port_is_named_with_its_key() {
             "{said}"
         );
     }
+}
+
+/// An engine of before may take its time, or a library be fetched: whoever waits for that may change their mind.
+#[test]
+fn a_brine_that_waits_for_its_engine_ends_when_it_is_told_to() {
+    let home = tempfile::tempdir().expect("temporary directory");
+    let data = home.path().join("data");
+    let engine = data.join("engine");
+    std::fs::create_dir_all(&engine).expect("made");
+    let held = std::fs::File::create(engine.join("engine.lock")).expect("made");
+    held.lock().expect("nobody else has it");
+    let builder = Builder::new();
+    let mut command = builder.command();
+    let mut child = command
+        .env("BRINE_DATA__DIRECTORY", &data)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("brine starts");
+    // It waits for the engine once the spool is there.
+    let started = Instant::now();
+    while !data.join("spool").exists() {
+        assert!(started.elapsed() < PATIENCE, "no spool");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let told = Instant::now();
+    process::signal(child.id(), "TERM");
+    let status = child.wait().expect("it ends");
+    assert!(
+        told.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        told.elapsed()
+    );
+    assert_eq!(status.code(), Some(0));
+    let mut printed = String::new();
+    let mut stdout = child.stdout.take().expect("stdout is piped");
+    stdout.read_to_string(&mut printed).expect("read");
+    assert_eq!(printed, "", "nobody was told that it listens");
 }
 
 #[tokio::test]

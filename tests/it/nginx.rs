@@ -70,9 +70,10 @@ impl Nginx {
             _ => "",
         };
         let main = format!(
-            "{user} daemon off; pid {}; error_log {}; events {{}} http {{ {temporary} include {}; }}",
+            "{user} daemon off; pid {}; error_log {}; events {{}} http {{ access_log {} combined; {temporary} include {}; }}",
             path("pid"),
             path("error.log"),
+            path("usual.log"),
             path("brine.conf")
         );
         std::fs::write(home.path().join("main.conf"), main).expect("written");
@@ -175,8 +176,10 @@ async fn behind_nginx_an_address_is_the_clients_own_and_stays_in_no_log() {
     );
     // In the clear nobody is served.
     let mut plain = std::net::TcpStream::connect(nginx.plain).expect("nginx listens");
-    let request = b"GET /health HTTP/1.1\r\nhost: stats.example.test\r\nconnection: close\r\n\r\n";
-    std::io::Write::write_all(&mut plain, request).expect("written");
+    let request = format!(
+        "GET /health?u=nginx-ZqMarker&c={token} HTTP/1.1\r\nhost: stats.example.test\r\nuser-agent: {FIREFOX}\r\nconnection: close\r\n\r\n"
+    );
+    std::io::Write::write_all(&mut plain, request.as_bytes()).expect("written");
     let mut said = String::new();
     std::io::Read::read_to_string(&mut plain, &mut said).expect("read");
     assert!(
@@ -196,7 +199,7 @@ async fn behind_nginx_an_address_is_the_clients_own_and_stays_in_no_log() {
         ("address", b"127.0.0.7"),
         ("claimed address", b"203.0.113."),
     ]);
-    for name in ["brine.log", "error.log"] {
+    for name in ["brine.log", "error.log", "usual.log"] {
         let kept = std::fs::read(nginx.home.path().join(name)).expect("a log");
         markers.expect_absent(name, &kept);
     }

@@ -525,6 +525,20 @@ async fn the_command_line_tells_what_a_change_means_before_it_is_made() {
     assert_eq!(code, Some(4), "{said}");
     let line = "material  How long events are kept, portal: 395 days → 396 days (goes further) [site[portal].retention_days]";
     assert!(said.contains(line) && !said.contains("veriloc"), "{said}");
+    // By hand, and by another name: all that was said yes to is over.
+    let (code, said) = diff(&[("version = 1 ", "version = 9 ")]);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("veriloc: material, consents lapse"), "{said}");
+    let (code, said) = diff(&[(
+        "id = \"veriloc\"",
+        "id = \"veriloc\"\ngroup = \"corporate\"",
+    )]);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(
+        said.contains("veriloc: gone; nothing is measured under this name")
+            && !said.contains("no difference"),
+        "{said}"
+    );
     assert_eq!(
         diff(&[("retention_days = 395 ", "retention_days = nonsense ")]).0,
         Some(1)

@@ -343,7 +343,9 @@ async fn nobody_can_link_a_pseudonym_of_a_chain_from_the_state_that_is_left() {
         for site in sites.iter().filter(|_| day < 22) {
             secrets.push((
                 format!("salt of {site}, the {day}th"),
-                *link.salt(site).expose(),
+                *link
+                    .salt(site, brine::config::settings::Rotation::Day)
+                    .expose(),
             ));
         }
         link = link.next();

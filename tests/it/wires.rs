@@ -10,6 +10,9 @@ use crate::support::{Answer, Brine, Builder, FIREFOX};
 const WEBSITE: &str = "94db1cb1-74f4-4a40-ad6c-962362670409";
 const BROWSER: [(&str, &str); 1] = [("user-agent", FIREFOX)];
 
+/// A server key of the site `android`, where a test gives it one.
+const KEY: &str = "bsk_an-example-of-a-key-with-enough-letters";
+
 fn builder() -> Builder {
     Builder::new()
         .replace(
@@ -236,7 +239,21 @@ async fn recorded_requests_of_matomos_sdks_are_understood() {
         .await
         .expect(204, "accepted");
 
-    brine.wait_for("SELECT count() FROM events", 7);
+    // What is in a cart is not bought yet.
+    brine
+        .request(
+            hyper::Method::GET,
+            &format!(
+                "/matomo.php{}",
+                item("url=http%3A%2F%2Fdk.example%2Fshop&idgoal=0&revenue=24.00&ec_items=%5B%5D")
+            ),
+            &android,
+            "",
+        )
+        .await
+        .expect(200, "accepted");
+
+    brine.wait_for("SELECT count() FROM events", 8);
     let rows = brine.sql(
         "SELECT name, path, revenue, currency, props, interactive FROM events ORDER BY path, name",
     );
@@ -247,12 +264,79 @@ async fn recorded_requests_of_matomos_sdks_are_understood() {
             "engagement\t/js\t0\t\t{}\tfalse",
             "pageview\t/js\t0\t\t{}\ttrue",
             "Menu: open\t/main\t0\t\t{}\ttrue",
+            "Cart Update\t/shop\t0\t\t{}\ttrue",
             "Goal 3\t/shop\t12.5\tEUR\t{}\ttrue",
             "Purchase\t/shop\t99\tEUR\t{}\ttrue",
             "pageview\t/shop\t0\t\t{'plan':'pro'}\ttrue",
         ]
     );
     assert_eq!(brine.count("SELECT uniqExact(visitor) FROM events"), 1);
+    // The monitor's width is not the window's.
+    assert_eq!(brine.sql("SELECT DISTINCT screen FROM events"), [""]);
+}
+
+/// Each SDK writes the time of an event in its own way; none of them says when it was sent.
+#[tokio::test]
+async fn every_sdks_time_is_the_same_moment() {
+    const NOON: i64 = 1_795_608_000_000; // 2026-11-25T12:00:00Z
+    let brine = builder().clock(NOON).start();
+    let token = grant(&brine, "android").await;
+    brine.set_clock(NOON + 7_200_000);
+    let page = |path: &str, cdt: &str| {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs([
+            ("idsite", "7"),
+            ("rec", "1"),
+            ("brine_consent", &token),
+            ("url", &format!("https://app.example.test/{path}")),
+            ("cdt", cdt),
+        ]);
+        query.finish()
+    };
+    for (path, cdt, outcome) in [
+        ("android", "2026-11-25 13:30:00+0100", "accepted"),
+        ("west", "2026-11-25 04:30:00-0800", "accepted"),
+        ("flutter", "2026-11-25T12:30:00.123456Z", "accepted"),
+        ("ios", "2026-11-25 12:30:00", "accepted"),
+        ("seconds", "1795609800", "accepted"),
+        // A clock that is ahead: when it arrived.
+        ("ahead", "2026-11-25 16:00:00+0100", "accepted"),
+        ("old", "2026-11-20 12:30:00+0100", "event.too_old"),
+        ("none", "2026-11-25 25:00:00", "beacon.malformed"),
+    ] {
+        get(&brine, &page(path, cdt)).await.expect(200, outcome);
+    }
+    brine.wait_for("SELECT count() FROM events", 6);
+    assert_eq!(
+        brine
+            .sql("SELECT path, toUnixTimestamp(ts) FROM events ORDER BY toUnixTimestamp(ts), path"),
+        [
+            "/android\t1795609800",
+            "/flutter\t1795609800",
+            "/ios\t1795609800",
+            "/seconds\t1795609800",
+            "/west\t1795609800",
+            "/ahead\t1795615200",
+        ]
+    );
+}
+
+/// A server speaks for its visitors: what it says of none of them is not its own.
+#[tokio::test]
+async fn a_server_with_the_sites_key_is_not_its_visitor() {
+    let hash = blake3::hash(KEY.as_bytes()).to_hex();
+    let keys = format!("id = \"android\"\nserver_keys = [\"{hash}\"]");
+    let brine = builder().replace("id = \"android\"", &keys).start();
+    let token = grant(&brine, "android").await;
+    let page = format!(
+        "idsite=7&rec=1&brine_consent={token}&url=https%3A%2F%2Fapp.example.test%2Fa&token_auth={KEY}"
+    );
+    get(&brine, &page).await.expect(200, "accepted");
+    get(&brine, &format!("{page}&cip=nowhere"))
+        .await
+        .expect(200, "beacon.malformed");
+    brine.wait_for("SELECT count() FROM events", 1);
+    assert_eq!(brine.sql("SELECT country, language FROM events"), ["\t"]);
 }
 
 #[tokio::test]
@@ -302,6 +386,21 @@ async fn a_wire_is_off_until_a_site_says_otherwise_and_then_behind_the_same_gate
     ] {
         get(&brine, &query).await.expect(status, outcome);
     }
+    // A no for one event is heard although the browser brings a yes.
+    let yes = brine.consent("ios").await;
+    let cookie = format!("brine_consent={yes}");
+    let with_cookie = [
+        ("user-agent", FIREFOX),
+        ("cookie", cookie.as_str()),
+        ("content-type", "application/json"),
+    ];
+    for (consent, outcome) in [("&consent=0", "consent.missing"), ("", "accepted")] {
+        let path = format!("/matomo.php?idsite=8&{page}{consent}");
+        brine
+            .request(hyper::Method::GET, &path, &with_cookie, "")
+            .await
+            .expect(200, outcome);
+    }
     let said_no = [("user-agent", FIREFOX), ("sec-gpc", "1")];
     let path = format!("/matomo.php?idsite=8&{page}&consent=1");
     brine
@@ -346,10 +445,83 @@ async fn a_wire_is_off_until_a_site_says_otherwise_and_then_behind_the_same_gate
             .await
             .expect(status, outcome);
     }
+    let yes = brine.consent("portal").await;
+    let cookie = format!("brine_consent={yes}");
+    let with_cookie = [json_type[0], json_type[1], ("cookie", cookie.as_str())];
+    let no = json!({"payload": {"website": WEBSITE, "url": "/", "consent": false}});
+    brine
+        .post("/api/send", &with_cookie, no.to_string())
+        .await
+        .expect(200, "consent.missing");
     brine.wait_drained().await;
     // Whoever has no token and no id of ours is hashed by what it sent; the id it sent is nowhere.
     assert_eq!(
         brine.sql("SELECT site, path, visitor != 0 FROM events"),
-        ["ios\t/a\t1"]
+        ["ios\t/a\t1", "ios\t/a\t1"]
+    );
+}
+
+/// Half an e-mail address is still one.
+#[tokio::test]
+async fn what_is_cut_was_masked_before() {
+    let brine = builder().start();
+    let token = brine.consent("android").await;
+    let address = "jane.doe@doe.example";
+    for offset in 0..=address.len() + 4 {
+        // The limits of a name, of a property's name and of its value.
+        let category = "x".repeat(120 - 2 - offset);
+        let page = format!("idsite=7&rec=1&brine_consent={token}&url=app%3A%2F%2Fandroid%2Fa");
+        let event = format!("{page}&e_c={category}&e_a=+{address}");
+        get(&brine, &event).await.expect(200, "accepted");
+        let term = format!(
+            "{}+{address}",
+            "lang+".repeat(398) + &"y".repeat(9 - offset % 10)
+        );
+        let search = format!("{page}&search={term}");
+        get(&brine, &search).await.expect(200, "accepted");
+    }
+    brine.wait_drained().await;
+    let stored = brine.sql("SELECT name, toString(props) FROM events");
+    assert!(stored.len() > 40, "{}", stored.len());
+    let left: Vec<&String> = stored.iter().filter(|row| row.contains("jan")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// An app may show the page of a router, of an intranet, or anything under a name that it made up.
+#[tokio::test]
+async fn an_apps_address_names_no_device() {
+    let brine = Builder::new().start();
+    let token = brine.consent("android").await;
+    for address in [
+        "https://192.168.1.50/a",
+        "https://[2001:db8::21b:44ff:fe11:3ab7]/a",
+        "app://00-1b-44-11-3a-b7/a",
+        "app://192.168.1.50/a",
+        "https://001b44113ab7.dyn.home.example/a",
+        "app://jane.doe%40doe.example/a",
+        "app://jane.doe%2540doe.example/a",
+        "app://jane.doe%40xn--sknhed-cya.example/a",
+        "https://192.168.1.50.xn--sknhed-cya.example/a",
+        // What names nobody stays.
+        "app://android/a",
+        "https://help.saltholm.example/a",
+        "https://xn--sknhed-cya.example/a",
+    ] {
+        let event = format!(r#"{{"n":"pageview","u":"{address}","d":"android","c":"{token}"}}"#);
+        brine.event(&event).await.expect(202, "accepted");
+    }
+    brine.wait_drained().await;
+    assert_eq!(
+        brine.sql("SELECT DISTINCT toString(hostname) AS host FROM events ORDER BY host"),
+        [
+            ":email",
+            ":ip",
+            ":ip.xn--sknhed-cya.example",
+            ":mac",
+            ":token.dyn.home.example",
+            "android",
+            "help.saltholm.example",
+            "xn--sknhed-cya.example",
+        ]
     );
 }

@@ -50,6 +50,7 @@ impl Row<'_> {
                     .sum();
                 ratio(0.001 * ms, visits)
             }
+            "bounce_rate" | "visit_duration" if self.have_few_begun(n_visitors) => None,
             "bounce_rate" => {
                 let begun = self.begun();
                 let bounced = begun.iter().filter(|visit| self.is_bounce(**visit)).count();
@@ -108,6 +109,13 @@ impl Row<'_> {
             }
         }
         begun.into_iter().collect()
+    }
+
+    /// Tells whether of the row's visitors only few began a visit in it.
+    fn have_few_begun(&self, n_visitors: f64) -> bool {
+        let visitor = |visit: u64| self.world.events[self.world.visits[&visit][0]].visitor;
+        let begun: BTreeSet<u64> = self.begun().into_iter().map(visitor).collect();
+        begun.len() < self.least && (begun.len() as f64) < n_visitors
     }
 
     fn is_bounce(&self, visit: u64) -> bool {

@@ -6,6 +6,7 @@ mod funnels;
 mod hostile;
 mod listener;
 mod model;
+mod months;
 mod property;
 mod protection;
 mod queries;

@@ -70,23 +70,38 @@ impl Question {
             zone,
             range: &self.range,
         };
-        let is_counted = |i: &usize| {
-            let fits = self
-                .filter
-                .as_ref()
-                .is_none_or(|filter| filter.holds(*i, &world));
-            fits && self
-                .dimensions
-                .iter()
-                .all(|dimension| is_about(dimension, &events[*i]))
+        let fits = |i: &usize| {
+            let filter = self.filter.as_ref();
+            filter.is_none_or(|filter| filter.holds(*i, &world))
         };
-        let selected: Vec<usize> = in_range.iter().copied().filter(is_counted).collect();
+        let fitting: Vec<usize> = in_range.iter().copied().filter(fits).collect();
+        let is_counted = |i: &usize| {
+            let mut dimensions = self.dimensions.iter();
+            dimensions.all(|dimension| is_about(dimension, &events[*i]))
+        };
+        let selected: Vec<usize> = fitting.iter().copied().filter(is_counted).collect();
 
-        let everyone = visitors(&in_range, events);
-        let matched = visitors(&selected, events);
+        let n_fitting = visitors(&fitting, events);
         let is_few = |n: usize| n > 0 && n < self.k;
-        if self.filter.is_some() && (is_few(matched) || is_few(everyone - matched)) {
+        let spares_few = |all: &[usize], fitting: usize| is_few(visitors(all, events) - fitting);
+        if self.filter.is_some() && (is_few(n_fitting) || spares_few(&in_range, n_fitting)) {
             return None;
+        }
+        let matched = visitors(&selected, events);
+        // Points of time of which the filter spares few.
+        let mut spared = BTreeSet::new();
+        let time = self.dimensions.iter().find(|d| d.starts_with("time:"));
+        if let (Some(time), true) = (time, self.filter.is_some()) {
+            let at = |point: &str, of: &[usize]| -> Vec<usize> {
+                let of = of.iter().copied();
+                of.filter(|i| world.value(time, *i) == point).collect()
+            };
+            let points: BTreeSet<String> = in_range.iter().map(|i| world.value(time, *i)).collect();
+            let is_spared = |point: &String| {
+                let fitting = visitors(&at(point, &fitting), events);
+                spares_few(&at(point, &in_range), fitting)
+            };
+            spared.extend(points.into_iter().filter(is_spared));
         }
         let mut rows: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
         if self.dimensions.is_empty() {
@@ -105,7 +120,7 @@ impl Question {
                 .iter()
                 .any(|d| matches!(*d, "time:hour" | "time:minute"));
         let hidden = if is_narrow {
-            self.hidden(&folded, events)
+            self.hidden(&folded, &spared, events)
         } else {
             BTreeSet::new()
         };
@@ -114,6 +129,7 @@ impl Question {
         } else {
             1
         };
+        let withheld = self.withheld(&folded, events);
         let counted = folded.iter().map(|(key, groups)| {
             let row = Row {
                 groups,
@@ -122,16 +138,44 @@ impl Question {
                 least,
                 matched,
             };
-            let figures = self
-                .metrics
-                .iter()
-                .map(|metric| match hidden.contains(key) {
+            let figures = self.metrics.iter().map(|metric| {
+                match hidden.contains(key)
+                    || (withheld.contains(key) && metric.ends_with("_revenue"))
+                {
                     true => None,
                     false => row.figure(metric),
-                });
+                }
+            });
             (key.clone(), figures.collect())
         });
         Some(counted.collect())
+    }
+
+    /// Rows whose amounts would tell, from a total, the amount of few buyers.
+    fn withheld(
+        &self,
+        rows: &BTreeMap<Vec<String>, Vec<Vec<usize>>>,
+        events: &[Event],
+    ) -> BTreeSet<Vec<String>> {
+        let is_time = |dimension: &str| dimension.starts_with("time:");
+        let is_by_point = self.dimensions.iter().any(|d| is_time(d))
+            && !self.dimensions.iter().all(|dimension| is_time(dimension));
+        let time = self.dimensions.iter().position(|d| is_time(d));
+        let mut points: BTreeMap<&str, Vec<(usize, &Vec<String>)>> = BTreeMap::new();
+        for (key, groups) in rows {
+            let sales = groups.concat().into_iter();
+            let sales: Vec<usize> = sales.filter(|i| !events[*i].currency.is_empty()).collect();
+            let point = time.filter(|_| is_by_point).map_or("", |i| &key[i]);
+            let of_point = points.entry(point).or_default();
+            of_point.push((visitors(&sales, events), key));
+        }
+        let next = points.into_values().filter_map(|rows| {
+            let is_few = |n: usize| n > 0 && n < self.k;
+            let is_asked = !self.dimensions.is_empty() && rows.iter().any(|(n, _)| is_few(*n));
+            let many = rows.iter().filter(|(n, _)| is_asked && *n >= self.k);
+            many.min().map(|(_, key)| (*key).clone())
+        });
+        next.collect()
     }
 
     /// Rows by key, each as the groups of events it was folded from.
@@ -198,19 +242,28 @@ impl Question {
     fn hidden(
         &self,
         rows: &BTreeMap<Vec<String>, Vec<Vec<usize>>>,
+        spared: &BTreeSet<String>,
         events: &[Event],
     ) -> BTreeSet<Vec<String>> {
         let size = |groups: &Vec<Vec<usize>>| visitors(&groups.concat(), events);
         let mut hidden: BTreeSet<Vec<String>> = rows
             .iter()
-            .filter(|(_, groups)| (1..self.k).contains(&size(groups)))
+            .filter(|(key, groups)| {
+                let is_spared = key.iter().any(|value| spared.contains(value));
+                size(groups) > 0 && (size(groups) < self.k || is_spared)
+            })
             .map(|(key, _)| key.clone())
             .collect();
-        if hidden.len() == 1 {
+        let together: Vec<usize> = rows
+            .iter()
+            .filter(|(key, _)| hidden.contains(*key))
+            .flat_map(|(_, groups)| groups.concat())
+            .collect();
+        if hidden.len() == 1 || (!hidden.is_empty() && visitors(&together, events) < self.k) {
             let next = rows
                 .iter()
                 .filter(|(key, _)| !hidden.contains(*key))
-                .min_by_key(|(key, groups)| (size(groups), (*key).clone()));
+                .min_by_key(|(key, groups)| (size(groups) == 0, size(groups), (*key).clone()));
             hidden.extend(next.map(|(key, _)| key.clone()));
         }
         hidden

@@ -61,12 +61,12 @@ const DIMENSIONS: [&str; 21] = [
     "time:month",
 ];
 
-/// Sunday and Monday of two weeks and two months.
+/// Sunday, Monday and Tuesday of two weeks and two months.
 fn days() -> [u16; 3] {
-    [date(2026, 10, 31), date(2026, 11, 1), date(2026, 11, 2)].map(day_number)
+    [date(2026, 8, 30), date(2026, 8, 31), date(2026, 9, 1)].map(day_number)
 }
 
-/// A week later: all three are closed.
+/// Later: all three are closed, and so is the month of the first two.
 pub(crate) const TODAY: u16 = 20_766;
 
 /// Each visit begins on its day, some shortly before midnight.
@@ -223,6 +223,8 @@ fn questions(zone: TimeZone) -> impl Strategy<Value = Question> {
     let midnight = start_of(middle, &zone).as_millisecond();
     let ranges = prop_oneof![
         3 => Just(Range::Days(first, last)),
+        // All of August.
+        3 => Just(Range::Days(first - 29, last)),
         1 => Just(Range::Days(middle, middle)),
         1 => Just(Range::Instants(midnight + 600_000, midnight + 58_000_000)),
     ];

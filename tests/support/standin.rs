@@ -90,8 +90,17 @@ impl StandIn {
 
     /// A brine that stores there, impatiently.
     pub fn builder(&self) -> Builder {
+        self.builder_at(self.address)
+    }
+
+    /// The same, past the proxy: it meets no fault.
+    pub fn direct(&self) -> Builder {
+        self.builder_at(self.engine_address)
+    }
+
+    fn builder_at(&self, address: SocketAddr) -> Builder {
         Builder::new()
-            .set("STORE__URL", &format!("http://{}", self.address))
+            .set("STORE__URL", &format!("http://{address}"))
             .set("STORE__PASSWORD_FILE", &self.key_file.display().to_string())
             .set("STORE__TIMEOUT_MS", "1000")
             .set("SERVER__DRAIN_TIMEOUT_MS", "3000")

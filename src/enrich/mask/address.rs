@@ -5,7 +5,7 @@
 use std::net::Ipv6Addr;
 use std::ops::Range;
 
-/// Finds all e-mail addresses, in order and disjoint. An at sign is `@` or `%40`.
+/// Finds all e-mail addresses, in order and disjoint. An at sign is `@`, `%40` or `%2540`.
 ///
 /// RFC 5322 allows more than this in a local part; `/`, `?`, `=` and `&` separate things in the
 /// texts seen here and end it. Addresses glued to each other become one span.
@@ -17,6 +17,7 @@ pub(super) fn emails(text: &str) -> Vec<Range<usize>> {
         let sign = match bytes[at] {
             b'@' => 1,
             b'%' if bytes[at..].starts_with(b"%40") => 3,
+            b'%' if bytes[at..].starts_with(b"%2540") => 5,
             _ => {
                 at += 1;
                 continue;
@@ -133,26 +134,38 @@ pub(super) fn ipv6(bytes: &[u8], start: usize) -> Option<usize> {
     (too_many || text.parse::<Ipv6Addr>().is_ok()).then_some(start + text.len())
 }
 
-/// End of a MAC address: hex pairs joined by one kind of separator, or three dotted groups of four.
+/// End of a MAC address, in every notation that `apps::mac` reads but the bare one, which is a token: hex pairs joined by one
+/// kind of separator, or three groups of four. Words such as `dead-beef-cafe` have no digit, and stay.
 pub(super) fn mac(bytes: &[u8], start: usize) -> Option<usize> {
     let pair = |at: usize| is_hex(bytes, at, 2);
     if !pair(start) {
         return None;
     }
+    let has_digit = |end: usize| bytes[start..end].iter().any(u8::is_ascii_digit);
     let separator = *bytes.get(start + 2)?;
-    if separator == b':' || separator == b'-' {
+    if matches!(separator, b':' | b'-' | b' ') {
         let mut n_pairs = 1;
         let mut end = start + 2;
         while bytes.get(end) == Some(&separator) && pair(end + 1) {
             n_pairs += 1;
             end += 3;
         }
-        return (n_pairs >= 6 && ends_word(bytes, end)).then_some(end);
+        let is_one = n_pairs >= 6 && ends_word(bytes, end);
+        return (is_one && (separator != b' ' || has_digit(end))).then_some(end);
     }
-    let dot = |at: usize| bytes.get(at) == Some(&b'.');
+    let separator = *bytes.get(start + 4)?;
+    let joined = |at: usize| bytes.get(at) == Some(&separator);
     let quad = |at: usize| is_hex(bytes, at, 4);
-    let cisco = quad(start) && dot(start + 4) && quad(start + 5) && dot(start + 9);
-    (cisco && quad(start + 10) && ends_word(bytes, start + 14)).then_some(start + 14)
+    let end = start + 14;
+    let is_grouped = matches!(separator, b'.' | b':' | b'-')
+        && quad(start)
+        && quad(start + 5)
+        && joined(start + 9)
+        && quad(start + 10)
+        && ends_word(bytes, end)
+        // An IPv6 address goes on.
+        && bytes.get(end) != Some(&b':');
+    (is_grouped && (separator == b'.' || has_digit(end))).then_some(end)
 }
 
 /// End of a UUID in the spelling of RFC 9562, of any version and variant.

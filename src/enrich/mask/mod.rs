@@ -6,9 +6,9 @@
 //!
 //! | word | what it replaces | what stays |
 //! |---|---|---|
-//! | `:email` | `local@domain.tld`, also with `%40`, any script | `react@18.2.0`, `@name` |
+//! | `:email` | `local@domain.tld`, also with `%40`, `%2540` or U+FF20, any script | `react@18.2.0`, `@name` |
 //! | `:ip` | four dotted numbers up to 255 (a four-part version such as `1.2.3.4` too), IPv6 of at least two colons | `131.0.6778.86` |
-//! | `:mac` | six or more hex pairs joined by `:` or `-`, `hhhh.hhhh.hhhh` | |
+//! | `:mac` | six or more hex pairs joined by `:`, `-` or spaces, `hhhh.hhhh.hhhh`, and with `-` or `:` if there is a digit | `dead-beef-cafe` |
 //! | `:uuid` | 8-4-4-4-12 hex | |
 //! | `:number` | a run of 7 or more digits, `20240115` included; 8 or more digits in groups of two and more (phones, CPR numbers `DDMMYY-XXXX`, coordinates), from 7 after a `+` | dates `2024-01-15` and `15-01-2024`, year ranges `2023-2024`, ids up to six digits |
 //! | `:token` | JWTs; hex of 12 or more; letter-and-digit runs that no word looks like (see [`token`]) | slugs, camel case names, ids under 12 |
@@ -50,6 +50,41 @@ enum Finding {
 /// before an IP address), so passes follow each other until one finds nothing. That comes soon: each
 /// pass makes the text shorter, or as short with fewer digits and at signs.
 pub fn mask(text: &str) -> Cow<'_, str> {
+    if let Some(folded) = folded(text) {
+        let masked = mask_folded(&folded);
+        return match masked == folded {
+            true => Cow::Borrowed(text),
+            false => Cow::Owned(masked.into_owned()),
+        };
+    }
+    mask_folded(text)
+}
+
+/// The text with ASCII in the place of other digits and at signs; none where it has no such.
+fn folded(text: &str) -> Option<String> {
+    if text.is_ascii() {
+        return None;
+    }
+    let fold = |c: char| match c {
+        '\u{ff20}' | '\u{fe6b}' => '@',
+        // Full-width, Arabic-Indic, extended Arabic-Indic, Devanagari and Bengali digits.
+        '\u{ff10}'..='\u{ff19}' => digit(c, 0xff10),
+        '\u{660}'..='\u{669}' => digit(c, 0x660),
+        '\u{6f0}'..='\u{6f9}' => digit(c, 0x6f0),
+        '\u{966}'..='\u{96f}' => digit(c, 0x966),
+        '\u{9e6}'..='\u{9ef}' => digit(c, 0x9e6),
+        _ => c,
+    };
+    let is_other = |c: char| fold(c) != c;
+    text.contains(is_other)
+        .then(|| text.chars().map(fold).collect())
+}
+
+fn digit(c: char, zero: u32) -> char {
+    char::from_digit(c as u32 - zero, 10).unwrap_or(c)
+}
+
+fn mask_folded(text: &str) -> Cow<'_, str> {
     let mut masked = pass(text);
     while let Cow::Owned(before) = &masked
         && let Cow::Owned(after) = pass(before)
@@ -156,6 +191,7 @@ struct Look {
     n_colons: usize,
     n_dots: usize,
     n_hyphens: usize,
+    n_spaces: usize,
     longest_word: usize,
     longest_run: usize,
 }
@@ -175,6 +211,7 @@ impl Look {
                     look.n_colons += usize::from(byte == b':');
                     look.n_dots += usize::from(byte == b'.');
                     look.n_hyphens += usize::from(byte == b'-');
+                    look.n_spaces += usize::from(byte == b' ');
                     look.longest_word = look.longest_word.max(word);
                     word = 0;
                     if byte == b'-' || byte == b'_' {
@@ -199,7 +236,7 @@ impl Look {
     }
 
     fn mac(&self) -> bool {
-        self.n_colons >= 5 || self.n_hyphens >= 5 || self.n_dots >= 2
+        self.n_colons >= 2 || self.n_hyphens >= 2 || self.n_dots >= 2 || self.n_spaces >= 5
     }
 
     fn ipv6(&self) -> bool {

@@ -8,8 +8,7 @@ pub(super) const LONG_RUN: usize = 7;
 /// Digits in all from which groups count as one number: eight digits are a Danish phone number.
 const LONG_IN_GROUPS: usize = 8;
 
-/// Judges the digits that start at `start`, together with the groups that follow after `-`, `.`,
-/// a space or brackets. The caller takes a `+` before them along.
+/// Judges the digits that start at `start`, together with the groups that follow after separators ([`separator`]). The caller takes a `+` before them along.
 pub(super) fn number(bytes: &[u8], start: usize) -> Option<Finding> {
     let international = start > 0 && bytes[start - 1] == b'+';
     let mut groups = Groups::default();
@@ -18,6 +17,10 @@ pub(super) fn number(bytes: &[u8], start: usize) -> Option<Finding> {
     if end - start > 1 || international {
         while let Some(next) = group_after(bytes, end) {
             end = groups.take(bytes, next);
+            // A date keeps no more than itself: what follows is judged from there, and not looked at twice.
+            if groups.n == 3 && groups.date_end().is_some() && !international {
+                break;
+            }
         }
     }
     if !international {
@@ -36,16 +39,25 @@ pub(super) fn number(bytes: &[u8], start: usize) -> Option<Finding> {
     (groups.n_digits >= least).then_some(Finding::Mask { end, word: NUMBER })
 }
 
-/// Start of a next group of two or more digits behind one or two separators.
+/// Start of a next group of two or more digits behind one to three separators, as in `12) 34` and `12 - 34`.
 fn group_after(bytes: &[u8], end: usize) -> Option<usize> {
-    let n_separators = bytes[end..]
-        .iter()
-        .take(3)
-        .take_while(|b| b"-. ()".contains(b))
-        .count();
-    let start = end + n_separators;
+    let mut start = end + separator(&bytes[end..])?;
+    for _ in 1..3 {
+        start += separator(&bytes[start..]).unwrap_or(0);
+    }
     let pair = bytes.get(start..start + 2)?;
-    ((1..=2).contains(&n_separators) && pair.iter().all(u8::is_ascii_digit)).then_some(start)
+    pair.iter().all(u8::is_ascii_digit).then_some(start)
+}
+
+/// Length of a separator within a number: hyphens, underscores, points, spaces and brackets, and the spaces and dashes that typesetters
+/// put in their place (U+00A0, U+2007, U+2009, U+202F, U+2010 to U+2015).
+fn separator(bytes: &[u8]) -> Option<usize> {
+    match *bytes {
+        [b'-' | b'_' | b'.' | b' ' | b'(' | b')', ..] => Some(1),
+        [0xc2, 0xa0, ..] => Some(2),
+        [0xe2, 0x80, 0x87 | 0x89 | 0xaf | 0x90..=0x95, ..] => Some(3),
+        _ => None,
+    }
 }
 
 /// What is remembered of the groups: enough to know a date or a range of years.

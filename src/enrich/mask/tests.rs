@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::apps::mac::{Mac, MacFault};
 
 #[test]
 fn each_class_becomes_its_word() {
@@ -138,6 +139,56 @@ fn tricky() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..10).prop_map(|pieces| pieces.concat())
 }
 
+/// As a person, a typesetter or another script writes them.
+#[test]
+fn phones_and_civil_registration_numbers_are_masked_in_every_script() {
+    let scripts = [
+        "0123456789",
+        "\u{ff10}\u{ff11}\u{ff12}\u{ff13}\u{ff14}\u{ff15}\u{ff16}\u{ff17}\u{ff18}\u{ff19}",
+        "\u{660}\u{661}\u{662}\u{663}\u{664}\u{665}\u{666}\u{667}\u{668}\u{669}",
+    ];
+    let separators = [
+        "",
+        " ",
+        "-",
+        "_",
+        " - ",
+        ") (",
+        " \u{2013} ",
+        "\u{a0}",
+        "\u{2009}",
+        "\u{202f}",
+        "\u{2010}",
+        "\u{2011}",
+        "\u{2013}",
+        "\u{2014}",
+    ];
+    for script in scripts {
+        let digits: Vec<char> = script.chars().collect();
+        for separator in separators {
+            for groups in [&["20", "31", "42", "53"] as &[&str], &["010190", "1234"]] {
+                let text = groups.join(separator);
+                let write = |c: char| c.to_digit(10).map_or(c, |n| digits[n as usize]);
+                let text: String = format!("ring {text} i dag").chars().map(write).collect();
+                assert_eq!(mask(&text), "ring :number i dag", "{text}");
+            }
+        }
+    }
+    assert_eq!(mask("jane\u{ff20}doe.example"), ":email");
+    assert_eq!(mask("/x?email=jane%2540doe.example"), "/x?email=:email");
+    // Where nothing is masked, nothing is rewritten.
+    assert_eq!(mask("kapitel \u{ff11}\u{ff12}"), "kapitel \u{ff11}\u{ff12}");
+}
+
+/// Each date kept itself alone, and was looked at together with all that followed.
+#[test]
+fn a_row_of_dates_is_read_once() {
+    let row = "01-01-2024-".repeat(20_000);
+    let began = std::time::Instant::now();
+    assert_eq!(mask(&row), row);
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
 
@@ -153,6 +204,34 @@ proptest! {
         let once = mask_cut(&text, max).into_owned();
         prop_assert!(once.len() <= max);
         prop_assert_eq!(mask_cut(&once, max), once.as_str());
+    }
+
+    /// What is taken for a MAC address where one belongs is not left where none does.
+    #[test]
+    fn every_notation_of_a_mac_address_is_masked(mac in any::<[u8; 6]>(), upper in any::<bool>(), around in "(|/|x |device=)") {
+        let mut hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+        if upper {
+            hex = hex.to_ascii_uppercase();
+        }
+        let in_groups = |n: usize, with: &str| {
+            let groups = hex.as_bytes().chunks(n).map(|g| std::str::from_utf8(g).unwrap());
+            groups.collect::<Vec<_>>().join(with)
+        };
+        let has_digit = hex.bytes().any(|b| b.is_ascii_digit());
+        for (text, is_certain) in [
+            (hex.clone(), has_digit),
+            (in_groups(2, ":"), true),
+            (in_groups(2, "-"), true),
+            (in_groups(2, " "), has_digit),
+            (in_groups(4, "."), true),
+            (in_groups(4, "-"), has_digit),
+            (in_groups(4, ":"), has_digit),
+        ] {
+            let is_read = !matches!(Mac::read(text.as_bytes()), Err(MacFault::Malformed));
+            prop_assert!(is_read || text.contains(' '), "{}", text);
+            let masked = mask(&format!("{around}{text}")).into_owned();
+            prop_assert!(!is_certain || !masked.contains(&text), "{} in {}", text, masked);
+        }
     }
 
     #[test]

@@ -162,23 +162,11 @@ impl<'a> Referrer<'a> {
         })
     }
 
-    /// Somebody else's host may hold anything: an intranet's address, a token as sub-domain. Punycode
-    /// looks like a token and is a name, so such labels stay.
     fn masked_host(&self) -> Cow<'_, str> {
-        if self.is_address {
-            return Cow::Borrowed(mask::IP);
+        match self.is_address {
+            true => Cow::Borrowed(mask::IP),
+            false => masked_host(&self.host),
         }
-        if !self.host.contains("xn--") {
-            return mask::mask(&self.host);
-        }
-        let labels = self.host.split('.').map(|label| {
-            if label.starts_with("xn--") {
-                Cow::Borrowed(label)
-            } else {
-                mask::mask(label)
-            }
-        });
-        Cow::Owned(labels.collect::<Vec<_>>().join("."))
     }
 
     fn label(&self) -> CompactString {
@@ -189,6 +177,26 @@ impl<'a> Referrer<'a> {
         }
         label
     }
+}
+
+/// Somebody else's host may hold anything: an intranet's address, a token as sub-domain. Punycode looks like a token and
+/// is a name, so such labels stay; those between them are read as one text, because an address has several.
+pub(super) fn masked_host(host: &str) -> Cow<'_, str> {
+    // No host is named so; only schemes of apps' own take it for one.
+    if host.contains('@') {
+        return Cow::Borrowed(mask::EMAIL);
+    }
+    if !host.contains("xn--") {
+        return mask::mask(host);
+    }
+    let is_name = |label: &str| label.starts_with("xn--");
+    let labels: Vec<&str> = host.split('.').collect();
+    let runs = labels.chunk_by(|a, b| !is_name(a) && !is_name(b));
+    let masked = runs.map(|run| match is_name(run[0]) {
+        true => run[0].to_owned(),
+        false => mask::mask(&run.join(".")).into_owned(),
+    });
+    Cow::Owned(masked.collect::<Vec<_>>().join("."))
 }
 
 #[cfg(test)]

@@ -9,18 +9,20 @@
 //! again changes nothing. May be lost: what follows the first 512 bytes of a path, path parameters
 //! (`;jsessionid=…`), the difference between percent-encoded and plain characters.
 //!
-//! Host names are those of the operator's own pages and are kept, addresses included; the host of a
-//! *referrer* is someone else's and is masked (see [`super::referrer`]).
+//! Host names of the operator's own pages are kept, addresses included; the host of a *referrer* is someone else's and is
+//! masked (see [`super::referrer`]), and so is that of a page that an app shows ([`PageUrl::mask_host`]).
 
 pub(crate) mod address;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use compact_str::CompactString;
 use url::form_urlencoded;
 
 use self::address::Address;
 use super::mask;
+use super::referrer::masked_host;
 
 /// Longest address that is read, in bytes. The limit of Plausible's events API, which the wire follows.
 pub const URL_MAX_BYTES: usize = 2_000;
@@ -117,6 +119,19 @@ pub struct PageUrl {
     /// The kept parameters as `name=value&…`, in the order of the address, encoded like the path and
     /// `&`, `=`, `+` as well. Empty if none. At most [`QUERY_MAX_BYTES`].
     pub query: CompactString,
+}
+
+impl PageUrl {
+    /// Masks the host, which is not one of the site's own: an app may show the page of a router, of an intranet, or anything
+    /// under a name that it made up.
+    pub fn mask_host(&mut self) {
+        let host = decode_fully(&self.hostname);
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        self.hostname = match bare.parse::<IpAddr>() {
+            Ok(_) => CompactString::const_new(mask::IP),
+            Err(_) => CompactString::from(masked_host(bare)),
+        };
+    }
 }
 
 /// Campaign parameters, masked, each at most [`UTM_MAX_BYTES`]; empty where absent.

@@ -23,6 +23,8 @@ fn full() -> Settings {
         name: "Sign-up".into(),
         steps: vec!["Visit /".into(), "Signup".into()],
     }];
+    settings.retention.days.consents = Some(1_825);
+    settings.retention.days.requests = Some(1_825);
     settings.controller.dpo = Some(contact.clone());
     settings.controller.representative = Some(contact.clone());
     settings.controller.joint = vec![contact];
@@ -239,7 +241,7 @@ fn others(value: &Value) -> Vec<Value> {
         Value::Boolean(b) => vec![Value::from(!b)],
         Value::Array(list) => {
             let more = |item: Value| Value::from([list.clone(), vec![item]].concat());
-            texts(&["more.test", "SE", "10.0.0.0/8", &"0".repeat(64)])
+            texts(&["more.test", "/more/**", "SE", "10.0.0.0/8", &"0".repeat(64)])
                 .into_iter()
                 .map(more)
                 .collect()

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::month::{Month, counting, is_meant};
 use super::sql::{AT, FIRST, HOURS, NAMED_PROPS, PROPS, SHORT, hours_sql};
+use super::sums::{OF_A_DAY, Sums};
 use super::{Note, Print, Work, note, time_zone, zones};
 use crate::retention::rules::Rules;
 use crate::rights::rows::all_restricted;
@@ -94,18 +95,27 @@ pub(super) async fn fold(
     if fold.wholes(store, "daily_next", 0).await? != expected {
         return Err(differs());
     }
-    month.put_in_place(store, &fold.is_meant()).await?;
+    let sums = Sums {
+        rules,
+        final_sites: fold.prints.iter().map(|p| p.site.as_str()).collect(),
+    };
+    month.put_in_place(store, &fold.is_meant(), &sums).await?;
     if fold.wholes(store, "daily", 0).await? != expected {
         return Err(differs());
     }
     // Behind the table: killed in between, the days are folded once more, which changes nothing.
-    let notes = fold.prints.iter().map(|print| Note {
+    let works = group.iter().flat_map(|(_, work)| {
+        let prints = work.prints.iter();
+        prints.map(move |print| (print, work))
+    });
+    let notes = works.map(|(print, work)| Note {
         print,
         k: rules.k,
         n_beside: print.n_beside,
         time_zone: time_zone(rules, &print.site),
         has_vitals: false,
         funnels: Vec::new(),
+        rotation: work.rotation(rules, &print.site),
     });
     store.run(&note(counting, notes)).await?;
     Ok(true)
@@ -151,7 +161,7 @@ impl Fold<'_> {
 
     async fn small_dimensions(&self, store: &Store) -> Result<BTreeSet<String>, StoreError> {
         let sql = format!(
-            "SELECT DISTINCT toString(dimension) FROM daily WHERE {} AND dimension != '' AND {NO_FUNNEL} AND {}",
+            "SELECT DISTINCT toString(dimension) FROM daily WHERE {} AND dimension != '' AND {NO_FUNNEL} AND {OF_A_DAY} AND {}",
             self.is_meant(),
             self.is_small()
         );
@@ -245,7 +255,7 @@ impl Fold<'_> {
             "INSERT INTO daily_next WITH \
              stored AS (SELECT toString(site) AS site, day, toString(dimension) AS dimension, value, visitors, visits, pageviews, \
              events, bounces, duration_ms, engagement_ms, revenue, scroll_visitors >= {k} AS is_told, is_told * scroll AS depths, \
-             is_told * scroll_visits AS visits_deep, is_told * scroll_visitors AS visitors_deep, {is_small} AS is_small FROM daily WHERE {meant} AND {NO_FUNNEL} \
+             is_told * scroll_visits AS visits_deep, is_told * scroll_visitors AS visitors_deep, {is_small} AS is_small FROM daily WHERE {meant} AND {NO_FUNNEL} AND {OF_A_DAY} \
              SETTINGS prefer_column_name_to_alias = 1), \
              plan AS (SELECT site, day, dimension, countIf(is_small) AS n_small, countIf(NOT is_small) AS n_large, \
              argMinIf(value, (visitors, value), NOT is_small) AS least FROM stored WHERE dimension != '' \
@@ -260,7 +270,7 @@ impl Fold<'_> {
              FROM plan LEFT JOIN together USING (site, day, dimension)) \
              SELECT site, day, dimension, shown, any(if(is_folded, n_visitors, visitors)) AS n, \
              any(if(is_folded, n_visits, visits)), sum(pageviews), sum(events), sum(bounces), sum(duration_ms), \
-             sum(engagement_ms), sum(revenue), sum(depths), sum(visits_deep), sum(visitors_deep), [], {counting}, [], [], [], [], [], [], [] FROM \
+             sum(engagement_ms), sum(revenue), sum(depths), sum(visits_deep), sum(visitors_deep), [], {counting}, [], [], [], [], [], [], [], [] FROM \
              (SELECT *, dimension != '' AND (is_small OR (takes_least AND value = least)) AS is_folded, \
              if(is_folded, '(other)', value) AS shown FROM stored LEFT JOIN decided USING (site, day, dimension)) \
              GROUP BY site, day, dimension, shown HAVING n >= {k}",

@@ -17,6 +17,9 @@
 //! reads both where they give what `events` would (`stats::rollup`); a row about few visitors says which they are, by
 //! their numbers within site and day, so that small rows of many days can be folded together and counted.
 //!
+//! Rows whose dimension begins with `month ` are the days of a month added up, on its first day (`sums`): whoever adds up days
+//! leaves them out by naming a dimension.
+//!
 //! # Several collectors
 //!
 //! The job runs on one of them at a time; an erasure, and a restriction, have days counted on their own. All of them write
@@ -49,6 +52,8 @@ mod month;
 mod note;
 mod outdated;
 pub(crate) mod sql;
+mod stale;
+pub(crate) mod sums;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,13 +63,14 @@ use serde::Deserialize;
 
 use self::note::{Note, note};
 use self::sql::Day;
+use self::stale::stale;
+use self::sums::Sums;
 pub(super) use self::turn::in_turn;
 use super::job::Job;
-use super::rules::{Kept, Rules, literal};
+use super::rules::Rules;
 use crate::collector::Collector;
+use crate::config::settings::Rotation;
 use crate::consent::token_day;
-use crate::rights::rows::all_restricted;
-use crate::stats::funnel;
 use crate::store::change::pressure;
 use crate::store::{Store, StoreError, within};
 
@@ -96,31 +102,6 @@ struct Print {
     n_vitals_going: u64,
 }
 
-/// A site's day, as it was when it was counted.
-#[derive(Clone, Debug, Row, Deserialize)]
-struct Counted {
-    site: String,
-    day: u16,
-    n_events: u64,
-    checksum: u64,
-    n_beside: u64,
-    k: u32,
-    counting: u64,
-    form: u8,
-    time_zone: String,
-    has_vitals: u8,
-    n_vitals: u64,
-    funnels: Vec<u64>,
-}
-
-/// Which counting a site's day is of, in a table.
-#[derive(Clone, Debug, Row, Deserialize)]
-struct Stored {
-    site: String,
-    day: u16,
-    counting: u64,
-}
-
 #[derive(Row, Deserialize)]
 struct Sum {
     site: String,
@@ -141,6 +122,18 @@ struct Work {
     same: BTreeSet<String>,
     /// The same but for web vitals, which go, or funnels, which are new.
     same_visits: BTreeSet<String>,
+    /// How long the salts of sites lived when their day was first counted.
+    rotations: BTreeMap<String, String>,
+}
+
+impl Work {
+    fn rotation<'a>(&'a self, rules: &Rules, site: &str) -> &'a str {
+        let noted = self.rotations.get(site).filter(|noted| !noted.is_empty());
+        noted.map_or_else(
+            || rules.rotation(site).map_or("", Rotation::name),
+            String::as_str,
+        )
+    }
 }
 
 /// What a counting holds (`derived_days.form`); days of an older form are counted anew. Grows with the tables' columns.
@@ -194,6 +187,10 @@ async fn build_stale(
     only: Option<&BTreeSet<(String, u16)>>,
     job: Option<&Job>,
 ) -> Result<u32, StoreError> {
+    // What a counting that was killed has left there is of no use, and may be about somebody who is erased since.
+    for next in ["visits_next", "daily_next"] {
+        store.run(&format!("TRUNCATE TABLE {next}")).await?;
+    }
     let mut days = stale(store, rules, only).await?;
     let n_days = days.len();
     let mut is_changed = n_days > 0 || outdated::reduce(store).await?;
@@ -219,167 +216,24 @@ async fn build_stale(
     if n_days > 0 {
         is_changed |= outdated::reduce(store).await?;
     }
+    // Months of a former version, and those whose last day has no events.
+    if only.is_none() {
+        let sums = Sums {
+            rules,
+            final_sites: BTreeSet::new(),
+        };
+        for first in sums.lacking(store).await? {
+            let month = month::Month::of([first].into_iter());
+            month.clear(store).await?;
+            month.put_in_place(store, "0", &sums).await?;
+            is_changed = true;
+        }
+    }
     // What was there before must not stay beside: an erasure, for one, has to reach it.
     if is_changed {
         store.wipe_old_parts(&TABLES).await?;
     }
     Ok(n_days as u32)
-}
-
-/// Finds the days that are to be counted, in their order.
-///
-/// # Errors
-/// What ClickHouse said.
-async fn stale(
-    store: &Store,
-    rules: &Rules,
-    only: Option<&BTreeSet<(String, u16)>>,
-) -> Result<BTreeMap<u16, Work>, StoreError> {
-    let within_days = only.map_or_else(String::new, |days| {
-        let pairs: Vec<String> = days
-            .iter()
-            .map(|(site, day)| format!("({}, toDate({day}))", literal(site)))
-            .collect();
-        format!(" AND (site, day) IN ({})", pairs.join(", "))
-    });
-    let last = rules.today.saturating_sub(CLOSED_AFTER);
-    let due = rules.due_sql(Kept::Events);
-    let sql = format!(
-        "SELECT toString(site) AS site, toUInt16(day) AS day, countIf({MAIN}) AS n_events, \
-         sumIf(cityHash64(visit, ts), {MAIN}) AS checksum, countIf(NOT {MAIN}) AS n_beside, \
-         countIf({MAIN} AND {due} <= {today}) AS n_going, countIf({due} <= {today}) AS n_due, \
-         countIf({some}) AS n_vitals, countIf(({some}) AND {due} <= {today}) AS n_vitals_going FROM events \
-         WHERE (site, visitor) NOT IN ({}){within_days} GROUP BY site, day \
-         HAVING toUInt16(day) <= {last} OR n_due > 0 ORDER BY day, site \
-         SETTINGS prefer_column_name_to_alias = 1",
-        all_restricted(),
-        today = rules.today,
-        some = sql::some_vital(),
-    );
-    // Reads some columns of every event: longer than a statement may usually take.
-    let prints: Vec<Print> =
-        within(store.timeout * 10, store.client.query(&sql).fetch_all()).await?;
-    let sql = "SELECT toString(site) AS site, toUInt16(day) AS day, n_events, checksum, n_beside, k, counting, form, \
-               toString(time_zone) AS time_zone, has_vitals, n_vitals, funnels \
-               FROM derived_days FINAL SETTINGS prefer_column_name_to_alias = 1";
-    let counted: Vec<Counted> = within(store.timeout, store.client.query(sql).fetch_all()).await?;
-    let mut counted: BTreeMap<(u16, String), Counted> = counted
-        .into_iter()
-        .map(|day| ((day.day, day.site.clone()), day))
-        .collect();
-    let in_place = in_place(store).await?;
-    let mut days: BTreeMap<u16, Work> = BTreeMap::new();
-    for print in prints {
-        let before = counted.remove(&(print.day, print.site.clone()));
-        // Its events are going or gone: nobody can count it again.
-        if before.as_ref().is_some_and(|before| before.k > 0) {
-            continue;
-        }
-        let is_going = print.n_going > 0;
-        // An erasure has its days counted whatever their numbers say.
-        let is_counted = only.is_none();
-        let is_same = before
-            .as_ref()
-            .filter(|_| is_counted)
-            .is_some_and(|before| {
-                (before.n_events, before.checksum) == (print.n_events, print.checksum)
-                    && before.n_beside >= print.n_beside
-                    && before.form >= FORM
-                    && rules
-                        .time_zone(&print.site)
-                        .is_none_or(|zone| zone == before.time_zone)
-                    && is_in_place(&in_place, before)
-            });
-        // A final day has none, and is folded.
-        let vitals_go = before
-            .as_ref()
-            .is_some_and(|before| before.has_vitals > 0 && !has_all_vitals(before, &print));
-        // A new one, or other steps of one.
-        let lacks_funnels = before.as_ref().is_some_and(|before| {
-            let mut funnels = rules.funnels(&print.site).iter();
-            funnels.any(|steps| !before.funnels.contains(&funnel::number(steps)))
-        });
-        if is_same && !is_going && !vitals_go && !lacks_funnels {
-            continue;
-        }
-        let work = days.entry(print.day).or_default();
-        let engagement = rules.keep(&print.site).map(|keep| keep.engagement);
-        let is_over = engagement.is_some_and(|days| print.day.saturating_add(days) <= rules.today);
-        if is_same && is_going {
-            work.same.insert(print.site.clone());
-        } else if is_same {
-            work.same_visits.insert(print.site.clone());
-        }
-        if let Some(before) = before {
-            work.known.insert(print.site.clone());
-            // Purged, by a retention that may be longer by now; an erasure has its days counted from what is left.
-            if (is_over || is_same) && print.n_beside < before.n_beside {
-                work.carried.insert(print.site.clone(), before.n_beside);
-            }
-        }
-        if is_going {
-            work.final_sites.insert(print.site.clone());
-        }
-        work.prints.push(print);
-    }
-    if let Some(only) = only {
-        counted.retain(|(day, site), _| only.contains(&(site.clone(), *day)));
-    }
-    // Days that have lost all their events, to an erasure or a restriction: nothing is left to count. Those whose
-    // events were purged are final and stay.
-    for ((day, site), before) in counted {
-        if before.k == 0 && day <= last && before.n_events + before.n_beside > 0 {
-            let work = days.entry(day).or_default();
-            work.known.insert(site.clone());
-            work.prints.push(Print {
-                site,
-                day,
-                n_events: 0,
-                checksum: 0,
-                n_beside: 0,
-                n_going: 0,
-                n_due: 0,
-                n_vitals: 0,
-                n_vitals_going: 0,
-            });
-        }
-    }
-    Ok(days)
-}
-
-/// What counts in a day's checksum; the other kinds may go before.
-const MAIN: &str = "(name NOT IN ('engagement', 'web_vitals'))";
-
-/// Asks which counting each site's day is of in both tables.
-async fn in_place(store: &Store) -> Result<[BTreeMap<(u16, String), u64>; 2], StoreError> {
-    let fetch = async |sql: &str| -> Result<BTreeMap<(u16, String), u64>, StoreError> {
-        let rows: Vec<Stored> =
-            within(store.timeout * 10, store.client.query(sql).fetch_all()).await?;
-        let rows = rows.into_iter();
-        Ok(rows
-            .map(|row| ((row.day, row.site), row.counting))
-            .collect())
-    };
-    Ok([
-        fetch(
-            "SELECT toString(site) AS site, toUInt16(day) AS day, min(counting) AS counting FROM daily \
-             WHERE dimension = '' GROUP BY site, day SETTINGS prefer_column_name_to_alias = 1",
-        )
-        .await?,
-        fetch(
-            "SELECT toString(site) AS site, toUInt16(day) AS day, min(counting) AS counting FROM visits \
-             GROUP BY site, day SETTINGS prefer_column_name_to_alias = 1",
-        )
-        .await?,
-    ])
-}
-
-/// Tells whether what is in place is what was noted. Rows that are not there were purged, and do not come back.
-fn is_in_place(in_place: &[BTreeMap<(u16, String), u64>; 2], noted: &Counted) -> bool {
-    let key = (noted.day, noted.site.clone());
-    in_place
-        .iter()
-        .all(|table| table.get(&key).is_none_or(|n| *n == noted.counting))
 }
 
 /// Counts days of one month anew, verifies the numbers, and puts them in place of what was there.
@@ -424,7 +278,14 @@ async fn build(
     }
     let prints = plans.iter().flat_map(|(_, work)| &work.prints);
     let meant = month::is_meant(prints.map(|print| (print.site.as_str(), print.day)));
-    month.put_in_place(store, &meant).await?;
+    let sums = Sums {
+        rules,
+        final_sites: plans
+            .iter()
+            .flat_map(|(plan, _)| plan.final_sites.iter().map(String::as_str))
+            .collect(),
+    };
+    month.put_in_place(store, &meant, &sums).await?;
     // Another collector may have counted the same days at the same moment.
     for (plan, work) in &plans {
         verify(store, plan, work, "").await?;
@@ -441,6 +302,7 @@ async fn build(
                 time_zone: time_zone(rules, &print.site),
                 has_vitals: plan.vitals.contains(&print.site),
                 funnels: plan.funnels_of(&print.site),
+                rotation: work.rotation(rules, &print.site),
             }
         })
     });
@@ -503,11 +365,6 @@ async fn plan(
             .map(|print| (print.site.clone(), rules.funnels(&print.site).to_vec()))
             .collect(),
     })
-}
-
-/// Tells whether all events are there, and stay, that told a day's web vitals: where some go, `daily` keeps none.
-fn has_all_vitals(before: &Counted, print: &Print) -> bool {
-    print.n_vitals_going == 0 && print.n_vitals >= before.n_vitals
 }
 
 /// The time zone that a site's hours are counted by.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Work;
+use super::sums::{OF_A_DAY, Sums};
 use crate::retention::rules::literal;
 use crate::salts::period::date_of;
 use crate::store::change::pressure;
@@ -63,24 +64,32 @@ impl Month {
     }
 
     /// Puts the months in place: of the sites' days that are meant (SQL, [`is_meant`]) what stands in `daily_next`, of all
-    /// others what is there.
+    /// others what is there, and what they come to.
     ///
     /// # Errors
     /// What ClickHouse said; `daily` is then as it was.
-    pub(super) async fn put_in_place(&self, store: &Store, meant: &str) -> Result<(), StoreError> {
+    pub(super) async fn put_in_place(
+        &self,
+        store: &Store,
+        meant: &str,
+        sums: &Sums<'_>,
+    ) -> Result<(), StoreError> {
         let ids = self.each(|id| format!("'{id}'"));
         let kept = format!(
-            "INSERT INTO daily_next SELECT * FROM daily WHERE _partition_id IN ({ids}) AND NOT ({meant})"
+            "INSERT INTO daily_next SELECT * FROM daily WHERE _partition_id IN ({ids}) AND {OF_A_DAY} AND NOT ({meant})"
         );
         let rows = |table: &str, which: &str| {
-            let sql =
-                format!("SELECT count() FROM {table} WHERE _partition_id IN ({ids}) AND {which}");
+            let sql = format!(
+                "SELECT count() FROM {table} WHERE _partition_id IN ({ids}) AND {OF_A_DAY} AND {which}"
+            );
             let query = store.client.query(&sql);
             async move { within::<u64>(store.timeout, query.fetch_one()).await }
         };
         let n_meant = rows("daily_next", &format!("({meant})")).await?;
-        let statement = store.client.query(&kept);
-        within(store.timeout * 10, statement.execute()).await?;
+        for statement in [kept, sums.sql(&ids)] {
+            let statement = store.client.query(&statement);
+            within(store.timeout * 10, statement.execute()).await?;
+        }
         // A month is read by every question about it: as one part, and not as one of each day that was counted.
         for id in &self.0 {
             let merge = format!("OPTIMIZE TABLE daily_next PARTITION ID '{id}' FINAL");

@@ -16,6 +16,7 @@ pub(super) struct Note<'a> {
     pub(super) time_zone: &'a str,
     pub(super) has_vitals: bool,
     pub(super) funnels: Vec<u64>,
+    pub(super) rotation: &'a str,
 }
 
 /// SQL: notes what days were counted from.
@@ -26,7 +27,7 @@ pub(super) fn note<'a>(counting: u64, notes: impl Iterator<Item = Note<'a>>) -> 
                 print, k, n_beside, ..
             } = note;
             format!(
-                "({}, toDate({}), {counting}, {}, {}, {n_beside}, {k}, {FORM}, {}, {}, {}, {:?})",
+                "({}, toDate({}), {counting}, {}, {}, {n_beside}, {k}, {FORM}, {}, {}, {}, {:?}, {})",
                 literal(&print.site),
                 print.day,
                 print.n_events,
@@ -35,11 +36,12 @@ pub(super) fn note<'a>(counting: u64, notes: impl Iterator<Item = Note<'a>>) -> 
                 u8::from(note.has_vitals),
                 print.n_vitals,
                 note.funnels,
+                text(note.rotation),
             )
         })
         .collect();
     format!(
-        "INSERT INTO derived_days SELECT t.1, t.2, t.3, t.4, t.5, t.6, t.7, t.8, t.9, t.10, t.11, t.12 FROM (SELECT arrayJoin([{}]) AS t)",
+        "INSERT INTO derived_days SELECT t.1, t.2, t.3, t.4, t.5, t.6, t.7, t.8, t.9, t.10, t.11, t.12, t.13 FROM (SELECT arrayJoin([{}]) AS t)",
         rows.join(", ")
     )
 }

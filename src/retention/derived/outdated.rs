@@ -9,6 +9,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::sql::VITALS;
+use super::sums::{FINAL, OF_A_DAY};
 use crate::retention::rules::literal;
 use crate::secret::random_bytes;
 use crate::store::{Store, StoreError, within};
@@ -34,6 +35,7 @@ struct Outdated {
 pub(super) async fn reduce(store: &Store) -> Result<bool, StoreError> {
     let found = store.client.query(OUTDATED).fetch_all::<Outdated>();
     let found = within(store.timeout * 10, found).await?;
+    let has_sums = sums(store).await?;
     for day in &found {
         // By the number of their counting: what is put in place meanwhile is another one.
         let rows = format!(
@@ -58,5 +60,18 @@ pub(super) async fn reduce(store: &Store) -> Result<bool, StoreError> {
         );
         store.mutate("daily", &marker, &changes).await?;
     }
-    Ok(!found.is_empty())
+    Ok(has_sums || !found.is_empty())
+}
+
+/// Takes off the sums of months with a final day. Returns whether there were some.
+async fn sums(store: &Store) -> Result<bool, StoreError> {
+    let rows = format!("NOT ({OF_A_DAY}) AND (site, toYYYYMM(day)) IN ({FINAL})");
+    let sql = format!("SELECT count() FROM daily WHERE {rows}");
+    let n_rows: u64 = within(store.timeout, store.client.query(&sql).fetch_one()).await?;
+    if n_rows > 0 {
+        let marker = format!("{0} = {0}", u64::from_le_bytes(random_bytes()));
+        let change = format!("DELETE WHERE ({marker}) AND {rows}");
+        store.mutate("daily", &marker, &change).await?;
+    }
+    Ok(n_rows > 0)
 }

@@ -219,7 +219,7 @@ impl Day {
              told AS ({vitals}) \
              SELECT site, toDate({day}), dimension, shown, n, n_visits, all_views, all_events, all_bounces, all_duration, time_engaged, \
              all_amount, if(visitors_deep < {k}, 0, depth), if(visitors_deep < {k}, 0, visits_deep), if(visitors_deep < {k}, 0, visitors_deep), few, {counting}, \
-             {told}, vital_visitors, if({k} = 0 AND n < {FEW}, vital_few, []) \
+             {told}, vital_visitors, if({k} = 0 AND n < {FEW}, vital_few, []), [] \
              FROM summed LEFT JOIN told USING (site, dimension, shown) WHERE n >= {k} AND (dimension != '' OR shown = '')",
             counting = self.counting,
             visits = self.visits_of(&self.daily),

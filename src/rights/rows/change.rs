@@ -3,7 +3,8 @@
 use clickhouse::Row;
 use serde::Serialize;
 
-use super::{Rows, Settled};
+use super::Rows;
+use crate::rights::settling::Settled;
 use crate::rights::subject::Correction;
 use crate::store::{StoreError, in_time, within};
 
@@ -20,13 +21,17 @@ impl Rows {
     ///
     /// # Errors
     /// What ClickHouse said; doing it again is safe.
-    pub async fn erase(&self, table: &str, requests: &[(u64, Settled)]) -> Result<(), StoreError> {
+    pub(crate) async fn erase(
+        &self,
+        table: &str,
+        requests: &[(u64, &Settled)],
+    ) -> Result<(), StoreError> {
         let Some((first, _)) = requests.first() else {
             return Ok(());
         };
         let conditions: Vec<String> = requests
             .iter()
-            .map(|(request, settled)| format!("({})", self.mine(*request, Some(*settled))))
+            .map(|(request, settled)| format!("({})", self.mine(*request, Some(settled))))
             .collect();
         let change = format!("DELETE WHERE {}", conditions.join(" OR "));
         self.mutate(table, *first, &change).await
@@ -36,10 +41,10 @@ impl Rows {
     ///
     /// # Errors
     /// What ClickHouse said.
-    pub async fn wrong(
+    pub(crate) async fn wrong(
         &self,
         request: u64,
-        settled: Settled,
+        settled: &Settled,
         correction: &Correction,
     ) -> Result<(u64, u64), StoreError> {
         let sql = format!(
@@ -86,10 +91,10 @@ impl Rows {
     ///
     /// # Errors
     /// What ClickHouse said; doing it again is safe.
-    pub async fn correct(
+    pub(crate) async fn correct(
         &self,
         request: u64,
-        settled: Settled,
+        settled: &Settled,
         correction: &Correction,
     ) -> Result<(), StoreError> {
         let value = |column| self.value(request, column);
@@ -117,7 +122,7 @@ impl Rows {
         self.store.mutate(table, &marker, change).await
     }
 
-    fn wrong_sql(&self, request: u64, settled: Settled, correction: &Correction) -> String {
+    fn wrong_sql(&self, request: u64, settled: &Settled, correction: &Correction) -> String {
         let event = correction.event.map_or_else(String::new, |(batch, seq)| {
             format!(" AND batch_id = toUInt128('{batch}') AND seq = {seq}")
         });

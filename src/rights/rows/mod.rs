@@ -8,6 +8,7 @@
 //! Only *settled* rows are changed: those of batches that have left the spool, which are never counted again. A
 //! batch under way may be verified by its number of rows, and that must not change under it.
 
+pub(crate) mod calls;
 mod change;
 
 use clickhouse::Row;
@@ -15,30 +16,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::log::PendingKey;
+use super::settling::Settled;
 use crate::store::change::pressure;
 use crate::store::{Store, StoreError, in_time, within};
 
 /// Events shown in one answer, newest first; their number by day is always complete.
 pub const MAX_SHOWN: usize = 5_000;
-
-/// Up to where rows are settled: everything of other incarnations, and of this one up to a segment.
-#[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)]
-pub struct Settled {
-    pub incarnation: u64,
-    pub segment: u64,
-}
-
-impl Settled {
-    /// See [`crate::store::BatchId::new`] for the layout.
-    pub(crate) fn sql(self) -> String {
-        let last = u128::from(self.incarnation) << 64 | u128::from(self.segment) << 16 | 0xffff;
-        format!(
-            "(bitShiftRight(batch_id, 64) != toUInt128('{}') OR batch_id <= toUInt128('{last}'))",
-            self.incarnation
-        )
-    }
-}
 
 /// What is there of a request's rows.
 #[derive(Clone, Copy, Debug, Row, Deserialize, PartialEq, Eq)]
@@ -100,19 +83,32 @@ impl Rows {
         &self.store
     }
 
-    /// Ends what a crash may have left: keys of requests that are over (on a server of its own they outlive us),
-    /// and a short life of old parts.
+    /// Ends what a crash may have left: keys of requests that nobody calls out (on a server of its own they outlive us),
+    /// and a short life of old parts. What another collector is showing or correcting at this moment loses its keys, too; it
+    /// counts them, and lays them down again.
     ///
     /// # Errors
     /// What ClickHouse said.
     pub async fn settle_crash(&self) -> Result<(), StoreError> {
-        for sql in [
-            "TRUNCATE TABLE subject_keys",
-            "TRUNCATE TABLE subject_values",
-            "ALTER TABLE events RESET SETTING old_parts_lifetime",
-            "ALTER TABLE restrictions RESET SETTING old_parts_lifetime",
-        ] {
-            self.run(sql).await?;
+        self.forget_keys().await?;
+        for table in ["events", "restrictions"] {
+            self.run(&format!(
+                "ALTER TABLE {table} RESET SETTING old_parts_lifetime"
+            ))
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the keys of requests that nobody calls out.
+    async fn forget_keys(&self) -> Result<(), StoreError> {
+        for table in ["subject_keys", "subject_values"] {
+            self.run(&format!(
+                "ALTER TABLE {table} DELETE WHERE request NOT IN (SELECT request FROM {}.settle_calls) \
+                 SETTINGS mutations_sync = 1",
+                self.store.database
+            ))
+            .await?;
         }
         Ok(())
     }
@@ -162,10 +158,10 @@ impl Rows {
     ///
     /// # Errors
     /// What ClickHouse said.
-    pub async fn count(
+    pub(crate) async fn count(
         &self,
         request: u64,
-        settled: Option<Settled>,
+        settled: Option<&Settled>,
     ) -> Result<Counted, StoreError> {
         let mine = self.mine(request, settled);
         let sql = format!(
@@ -280,7 +276,7 @@ impl Rows {
         .await
     }
 
-    fn mine(&self, request: u64, settled: Option<Settled>) -> String {
+    fn mine(&self, request: u64, settled: Option<&Settled>) -> String {
         let settled = settled.map_or_else(String::new, |settled| format!(" AND {}", settled.sql()));
         // Named with its database: a mutation runs without the session it came from.
         format!(

@@ -218,7 +218,7 @@ fn a_new_seed_takes_over_on_its_date_and_heals_what_had_leaked() {
         for _ in leaked.day..day_number(date.parse().unwrap()) {
             link = link.next();
         }
-        *link.salt("a").expose()
+        *link.salt("a", Rotation::Day).expose()
     };
     for (now, date, is_known) in [
         ("2026-06-11T12:00:00Z", "2026-06-11", true),
@@ -294,7 +294,7 @@ mod property {
             let mut before = std::collections::HashSet::new();
             for link in &links {
                 before.insert(*link.expose());
-                before.extend(sites.iter().map(|site| *link.salt(site).expose()));
+                before.extend(sites.iter().map(|site| *link.salt(site, Rotation::Day).expose()));
             }
             // No key twice: sites, dates and states never meet.
             let n_sites = sites.iter().collect::<std::collections::HashSet<_>>().len();
@@ -304,7 +304,7 @@ mod property {
             for step in 0..40 {
                 let next = reached[step].next();
                 for site in &sites {
-                    let salt = reached[step].salt(site);
+                    let salt = reached[step].salt(site, Rotation::Day);
                     prop_assert!(!before.contains(salt.expose()));
                     prop_assert!(!before.contains(Link::of(salt).next().expose()));
                 }

@@ -8,7 +8,8 @@ use std::io;
 use aho_corasick::AhoCorasick;
 
 use super::{
-    Erased, Groups, Removal, directory, explain, header_of, keep_damage, list, reason_path, remove,
+    Erased, Groups, Removal, directory, explain, has_half_replayed, header_of, keep_damage, list,
+    reason_path, remove,
 };
 use crate::spool::fs::{DRAFT, Filesystem, remove_if_present};
 use crate::spool::reader::{ReadError, SegmentReader};
@@ -25,6 +26,11 @@ pub(in crate::spool) fn erase(
     marks: &[Vec<u8>],
 ) -> io::Result<Erased> {
     let (fs, dir) = (shared.fs.as_ref(), shared.dir.as_path());
+    if shared.lock().half_replayed || has_half_replayed(fs, dir)? {
+        return Err(io::Error::other(
+            "a replay was cut short by the disk; it is put right at the next start of brine",
+        ));
+    }
     let mut erased = Erased::default();
     for file in list(fs, dir)?.into_iter().filter(|file| file.replayable) {
         erased.records += rewrite(shared, why, &file.name, is_erased)?;

@@ -312,6 +312,28 @@ async fn failed_release_may_be_repeated() {
     assert!(matches!(spool.release(id), Err(SegmentError::Unknown(_))));
 }
 
+/// Whoever waits until it is gone waits no longer than until the next one is.
+#[tokio::test]
+async fn failed_release_is_made_good_by_the_next_one() {
+    let disk = SimDisk::default();
+    let spool = Bench::simulated(&disk).open();
+    for n in 0..2 {
+        spool.put(n).await.unwrap();
+        spool.seal_now().await;
+    }
+    let ids = spool.sealed();
+    disk.fail(Call::SyncDir, 0, Fault::Error(ErrorKind::Other));
+    spool.release(ids[0]).unwrap_err();
+    assert_eq!(spool.stats().segments, 2);
+    spool.release(ids[1]).unwrap();
+    assert_eq!((spool.stats().segments, spool.stats().bytes), (0, 0));
+    spool.drained_through(ids[1]).await;
+    assert!(matches!(
+        spool.release(ids[0]),
+        Err(SegmentError::Unknown(_))
+    ));
+}
+
 #[tokio::test]
 async fn full_spool_refuses_until_a_segment_is_released() {
     let disk = SimDisk::default();

@@ -1,9 +1,31 @@
 //! What is put aside, and what comes back from there.
 
+use std::io::ErrorKind;
+
 use super::super::segment::HEADER_BYTES;
 use super::super::*;
 use super::disk::{Call, Fault, SimDisk};
 use super::support::{Bench, NOW_UNIX_MS, flip, number};
+
+/// What a replay asks of the disk.
+const CALLS: [Call; 6] = [
+    Call::Create,
+    Call::Write,
+    Call::SyncData,
+    Call::SyncDir,
+    Call::Rename,
+    Call::Remove,
+];
+
+/// Records 0 to 5 in two quarantined segments, 6 in the spool.
+async fn two_set_aside(spool: &Spool) {
+    for numbers in [0..3, 3..6] {
+        spool.put_all(numbers).await;
+        spool.seal_now().await;
+        spool.quarantine(spool.sealed()[0], "refused").unwrap();
+    }
+    spool.put(6).await.unwrap();
+}
 
 #[tokio::test]
 async fn quarantined_segment_is_listed_with_its_reason_and_can_be_replayed() {
@@ -141,15 +163,7 @@ async fn quarantine_counts_against_the_size_limit() {
 
 #[tokio::test]
 async fn replay_interrupted_anywhere_neither_doubles_nor_loses() {
-    let calls = [
-        Call::Create,
-        Call::Write,
-        Call::SyncData,
-        Call::SyncDir,
-        Call::Rename,
-        Call::Remove,
-    ];
-    for call in calls {
+    for call in CALLS {
         for nth in 0..12 {
             for survives in [0, 1] {
                 interrupted_replay(call, nth, survives).await;
@@ -162,12 +176,7 @@ async fn replay_interrupted_anywhere_neither_doubles_nor_loses() {
 async fn interrupted_replay(call: Call, nth: usize, survives: usize) {
     let disk = SimDisk::default();
     let spool = Bench::simulated(&disk).open();
-    for numbers in [0..3, 3..6] {
-        spool.put_all(numbers).await;
-        spool.seal_now().await;
-        spool.quarantine(spool.sealed()[0], "refused").unwrap();
-    }
-    spool.put(6).await.unwrap();
+    two_set_aside(&spool).await;
     disk.fail(call, nth, Fault::PowerCut);
     spool.replay_quarantine().await.ok();
     drop(spool);
@@ -184,6 +193,61 @@ async fn interrupted_replay(call: Call, nth: usize, survives: usize) {
         (0..7).collect::<Vec<_>>(),
         "{call:?} {nth} {survives}"
     );
+}
+
+/// The disk fails in the middle of a replay and brine goes on: an erasure then finds the record, or says that it cannot.
+#[tokio::test]
+async fn replay_that_fails_anywhere_hides_nothing_from_an_erasure() {
+    for call in CALLS {
+        for nth in 0..12 {
+            let disk = SimDisk::default();
+            let spool = Bench::simulated(&disk).open();
+            two_set_aside(&spool).await;
+            disk.fail(call, nth, Fault::Error(ErrorKind::Other));
+            spool.replay_quarantine().await.ok();
+            disk.mend();
+            let is_two = |record: &Record| number(&record.payload) == 2;
+            let erased = spool.erase_quarantined(Removal::Request, &is_two, &[]);
+            let mut expected: Vec<u32> = (0..7).collect();
+            if let Ok(erased) = erased {
+                let is_in_spool = spool.numbers().await.contains(&2);
+                assert_eq!(erased.records == 1, !is_in_spool, "{call:?} {nth}");
+                assert_eq!(erased.files, 0, "{call:?} {nth}");
+                expected.retain(|n| *n != 2 || is_in_spool);
+            }
+            spool.close().await;
+            drop(spool);
+            let (spool, _) = Bench::simulated(&disk).reopen();
+            let mut numbers = spool.numbers().await;
+            spool.release_all();
+            spool.replay_quarantine().await.unwrap();
+            numbers.extend(spool.numbers().await);
+            numbers.sort_unstable();
+            assert_eq!(numbers, expected, "{call:?} {nth}");
+        }
+    }
+}
+
+/// It may get more records, and what is in it is not to be delivered with the segment any more.
+#[tokio::test]
+async fn records_of_a_segment_under_way_are_not_replayed() {
+    let bench = Bench::on_disk();
+    let spool = bench.open();
+    spool.put_all(0..4).await;
+    spool.seal_now().await;
+    let id = spool.sealed()[0];
+    assert_eq!(spool.set_aside(id).unwrap().len(), 0);
+    spool.quarantine_records(id, &[1, 3], "refused").unwrap();
+    assert_eq!(spool.set_aside(id).unwrap(), [1, 3].into());
+    assert_eq!(spool.replay_quarantine().await.unwrap().records, 0);
+    // After a crash, too.
+    drop(spool);
+    let (spool, _) = bench.reopen();
+    assert_eq!(spool.set_aside(id).unwrap(), [1, 3].into());
+    assert_eq!(spool.replay_quarantine().await.unwrap().records, 0);
+    spool.release(id).unwrap();
+    assert_eq!(spool.replay_quarantine().await.unwrap().records, 2);
+    assert_eq!(spool.numbers().await, [1, 3]);
 }
 
 #[tokio::test]

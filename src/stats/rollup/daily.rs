@@ -4,9 +4,11 @@
 //! (`few`). Where a larger one has to be folded, who they are is not known: the answer says `is_inexact`, and the query is
 //! asked again of `events`.
 
+use super::fold::MOST;
 use super::visits::numbered;
-use super::{Form, Needs, adds_up, daily_column};
+use super::{Form, Needs, Spans, adds_up, daily_column};
 use crate::retention::derived::sql::{FEW, HOURS, PROPS, VITALS};
+use crate::retention::derived::sums::MONTH;
 use crate::stats::dimension::{Dimension, EventField, VisitField};
 use crate::stats::literal::{list, literal};
 use crate::stats::metric::{Metric, Part, Vital};
@@ -41,6 +43,10 @@ const MOST_LISTED: u64 = 1_000;
 
 /// The aggregate function that lists those of closed days, each of whom is in a day's row once.
 const LISTED: &str = "groupArrayArray(1000)";
+
+/// The aggregate function of a vital. Its states are passed on: lists of all values, made and made again, took half the time
+/// of a year.
+const PERCENTILE: &str = "quantileExactArray";
 
 /// The hours of the week.
 const WEEK: [Dimension; 2] = [
@@ -91,7 +97,12 @@ fn opened(parts: &[Part], is_split: bool, is_parted: bool, listed: &str) -> Vec<
                 figures.push(format!("toUInt64(ifNull(sum({arguments}), 0)) AS o_{name}"));
                 figures.push(format!("toUInt64(count({arguments})) AS o_{name}_visits"));
             }
-            Part::Vital(_) => figures.push(format!("groupArrayArray({arguments}) AS o_{name}")),
+            Part::Vital(_) => {
+                figures.push(format!("{PERCENTILE}State(0.75)({arguments}) AS o_{name}"));
+                if is_parted {
+                    figures.push(format!("groupArrayArray({arguments}) AS o_{name}_told"));
+                }
+            }
             _ => figures.push(format!("toUInt64({function}({arguments})) AS o_{name}")),
         }
     }
@@ -113,10 +124,18 @@ fn opened(parts: &[Part], is_split: bool, is_parted: bool, listed: &str) -> Vec<
 }
 
 /// What is added up of the rows of closed days, as `o_…`.
-fn closed(part: Part) -> Vec<String> {
+fn closed(part: Part, is_parted: bool) -> Vec<String> {
     let name = part.name();
     match part {
-        Part::Vital(vital) => vec![format!("groupArrayArray({}) AS o_{name}", vital.column())],
+        Part::Vital(vital) => {
+            let column = vital.column();
+            let all = format!("{PERCENTILE}State(0.75)({column}) AS o_{name}");
+            let listed = format!("groupArrayArrayIf({column}, visitors < {MOST}) AS o_{name}_told");
+            [all]
+                .into_iter()
+                .chain(is_parted.then_some(listed))
+                .collect()
+        }
         Part::VitalVisitors(vital) => {
             let nth = bit(vital) + 1;
             vec![format!("toUInt64(sum(vital_visitors[{nth}])) AS o_{name}")]
@@ -281,7 +300,14 @@ impl Counting<'_> {
         for part in parts {
             let name = part.name();
             match part {
-                Part::Vital(_) => figures.push(format!("groupArrayArray(o_{name}) AS s_{name}")),
+                Part::Vital(_) => {
+                    figures.push(format!(
+                        "{PERCENTILE}MergeState(0.75)(o_{name}) AS s_{name}"
+                    ));
+                    if is_parted {
+                        figures.push(format!("groupArrayArray(o_{name}_told) AS {name}_told"));
+                    }
+                }
                 _ => figures.push(format!("sum(o_{name}) AS n_{name}")),
             }
             if *part == Part::Scroll {
@@ -337,17 +363,27 @@ impl Counting<'_> {
     fn closed(&self, dimensioned: &Dimensioned, parts: &[Part], group: &str) -> String {
         let plan = self.plan;
         let query = self.query;
+        let months = self.months();
         let mut figures: Vec<String> = Vec::new();
         if let Dimensioned::Each(sets) = dimensioned {
+            let is_of = |set: &[Dimension]| match months.is_empty() {
+                true => self.of_dimensions(set, ""),
+                false => format!(
+                    "({} OR {})",
+                    self.of_dimensions(set, ""),
+                    self.of_dimensions(set, MONTH)
+                ),
+            };
             let places: Vec<String> = (0..)
                 .zip(sets)
-                .map(|(i, set): (usize, _)| format!("{}, {i}", self.of_dimensions(set)))
+                .map(|(i, set): (usize, _)| format!("{}, {i}", is_of(set)))
                 .collect();
             figures.push(format!(
                 "toUInt8(multiIf({}, 255)) AS k0",
                 places.join(", ")
             ));
-            let is_pair = format!("dimension IN ('{HOURS}', '{PROPS}')");
+            let is_pair =
+                format!("dimension IN ('{HOURS}', '{PROPS}', '{MONTH}{HOURS}', '{MONTH}{PROPS}')");
             let [first, second] = PAIR.map(named_or_not);
             figures.push(format!(
                 "if({is_pair}, {first}, {}) AS k1",
@@ -372,64 +408,91 @@ impl Counting<'_> {
             }
         }
         let is_parted = *dimensioned != Dimensioned::Whole;
-        figures.extend(parts.iter().flat_map(|part| closed(*part)));
+        figures.extend(parts.iter().flat_map(|part| closed(*part, is_parted)));
+        // Rows of a month are about visitors of all its days, and number them so.
+        let (mut told, mut who) = (numbered("bitShiftRight(told, 5)"), "few".to_owned());
+        who = format!("arrayMap(who -> {}, {who})", numbered("who"));
+        let mut is_listed = "0";
+        if !months.is_empty() {
+            told = format!("if(startsWith(dimension, '{MONTH}'), bitShiftRight(told, 5), {told})");
+            who = format!("arrayConcat({who}, month_few)");
+            is_listed = "notEmpty(month_few)";
+        }
         if is_parted && vitals(parts).next().is_some() {
             figures.push(format!(
-                "{LISTED}(arrayMap(told -> ({}, toUInt8(bitAnd(told, 31))), vital_few)) AS o_told",
-                numbered("bitShiftRight(told, 5)"),
+                "{LISTED}(arrayMap(told -> ({told}, toUInt8(bitAnd(told, 31))), vital_few)) AS o_told"
             ));
         }
         if is_parted {
             let gone = plan.gone.sql();
             figures.push(format!(
-                "{LISTED}(arrayMap(who -> {}, few)) AS o_who, sumIf(visitors, {gone}) AS o_final, \
-                 toUInt8(max(visitors >= {FEW} AND NOT {gone})) AS o_cut",
-                numbered("who"),
+                "{LISTED}({who}) AS o_who, sumIf(visitors, {gone}) AS o_final, \
+                 toUInt8(max(visitors >= {FEW} AND NOT {gone} AND NOT {is_listed})) AS o_cut"
             ));
         }
+        let by_day = plan.counted.less(&months).and(&plan.gone);
+        let mut rows = self.of_daily(dimensioned, &by_day, "");
+        if !months.is_empty() {
+            let firsts = months.firsts_of_months();
+            rows = format!("({rows} OR {})", self.of_daily(dimensioned, &firsts, MONTH));
+        }
         format!(
-            "SELECT {} FROM daily WHERE site = {} AND {} AND {}{group}",
+            "SELECT {} FROM daily WHERE site = {} AND {rows}{group}",
             figures.join(", "),
             literal(query.site.id.as_str()),
-            plan.counted.and(&plan.gone).sql(),
-            self.of_daily(dimensioned),
         )
     }
 
-    /// The condition for the rows that are asked for.
-    fn of_daily(&self, dimensioned: &Dimensioned) -> String {
-        match dimensioned {
-            Dimensioned::Whole => "dimension = ''".into(),
-            Dimensioned::By(dimensions) => self.of_dimensions(dimensions),
-            Dimensioned::Each(sets) => {
-                let each: Vec<String> = sets.iter().map(|set| self.of_dimensions(set)).collect();
-                format!("({})", each.join(" OR "))
-            }
+    /// The days that are read added up by month. By time, each day is read by itself.
+    fn months(&self) -> Spans {
+        let is_by_time = self.query.dimensions.iter().any(|d| d.step().is_some());
+        match is_by_time {
+            true => Spans::default(),
+            false => self.plan.months.clone(),
         }
     }
 
-    /// The condition for the rows of one breakdown.
-    fn of_dimensions(&self, dimensions: &[Dimension]) -> String {
+    /// The condition for the rows of days that are asked for.
+    fn of_daily(&self, dimensioned: &Dimensioned, days: &Spans, prefix: &str) -> String {
+        let rows = match dimensioned {
+            Dimensioned::Whole => "dimension = ''".into(),
+            Dimensioned::By(dimensions) => self.of_dimensions(dimensions, prefix),
+            Dimensioned::Each(sets) => {
+                let each = sets.iter().map(|set| self.of_dimensions(set, prefix));
+                let each: Vec<String> = each.collect();
+                format!("({})", each.join(" OR "))
+            }
+        };
+        format!("({} AND {rows})", days.sql())
+    }
+
+    /// The condition for the rows of one breakdown, by day or, with [`MONTH`], by month.
+    fn of_dimensions(&self, dimensions: &[Dimension], prefix: &str) -> String {
         if *dimensions != [Dimension::Event(EventField::Goal)] {
             let names: Vec<String> = dimensions.iter().map(Dimension::to_string).collect();
-            return format!("dimension = {}", literal(&names.join(" ")));
+            return format!(
+                "dimension = {}",
+                literal(&format!("{prefix}{}", names.join(" ")))
+            );
         }
         let goals = &self.query.site.goals;
         if goals.is_empty() {
-            return "dimension = 'event:name' AND value NOT IN ('pageview', 'engagement', 'web_vitals')".into();
+            return format!(
+                "dimension = '{prefix}event:name' AND value NOT IN ('pageview', 'engagement', 'web_vitals')"
+            );
         }
         let (pages, names): (Vec<&String>, Vec<&String>) =
             goals.iter().partition(|goal| goal.starts_with("Visit "));
         let mut either = vec!["0".to_owned()];
         if !pages.is_empty() {
             either.push(format!(
-                "(dimension = 'event:goal' AND value IN {})",
+                "(dimension = '{prefix}event:goal' AND value IN {})",
                 list(&pages)
             ));
         }
         if !names.is_empty() {
             either.push(format!(
-                "(dimension = 'event:name' AND value IN {} AND value NOT IN ('pageview', 'engagement', 'web_vitals'))",
+                "(dimension = '{prefix}event:name' AND value IN {} AND value NOT IN ('pageview', 'engagement', 'web_vitals'))",
                 list(&names)
             ));
         }
@@ -450,7 +513,7 @@ impl Counting<'_> {
                     who_told(*vital)
                 ),
                 (Part::Vital(_), name) => format!(
-                    "quantileExactArray{}(s_{name}) AS p_{name}",
+                    "{PERCENTILE}Merge{}(s_{name}) AS p_{name}",
                     part.parameters()
                 ),
                 (Part::Scroll, name) => format!(

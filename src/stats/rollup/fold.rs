@@ -19,8 +19,8 @@ use crate::stats::protect::OTHER;
 use crate::stats::request::{Column, Query};
 use crate::stats::sql::Counting;
 
-/// Who is in a row is asked for up to so many visitors; larger ones are hardly ever folded.
-const MOST: u64 = 100;
+/// Who is in a row, and what they told, is asked for up to so many visitors; larger ones are hardly ever folded.
+pub(super) const MOST: u64 = 100;
 
 /// Rows that are held in memory.
 const MOST_ROWS: usize = 20_000;
@@ -80,8 +80,8 @@ impl Counting<'_> {
             all.join(", ")
         };
         let is_small = format!("n_visitors < {MOST}");
-        let percentiles = each(&|name| format!("arrayReduce('quantileExact(0.75)', s_{name})"));
-        let values = each(&|name| format!("if({is_small}, s_{name}, [])"));
+        let percentiles = each(&|name| format!("finalizeAggregation(s_{name})"));
+        let values = each(&|name| format!("if({is_small}, {name}_told, [])"));
         let told: Vec<String> = vitals
             .iter()
             .map(|vital| format!("if({is_small}, {}, [])", who_told(*vital)))

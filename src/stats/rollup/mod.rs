@@ -23,6 +23,7 @@
 mod daily;
 mod fold;
 mod parts;
+mod plan;
 mod spans;
 mod visits;
 
@@ -46,7 +47,8 @@ use crate::stats::literal::literal;
 pub(super) use self::daily::Dimensioned;
 pub(super) use self::fold::apart;
 pub(super) use self::parts::Stored;
-use self::parts::{Table, countings};
+use self::parts::{Derived, Table, derived};
+pub(super) use self::plan::Plan;
 pub(super) use self::spans::Spans;
 
 /// How a query can be answered for closed days.
@@ -82,100 +84,6 @@ pub enum Lost {
     Days,
 }
 
-/// Where the days of a range are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
-    pub(super) form: Form,
-    /// Closed days, from roll-ups.
-    pub(super) counted: Spans,
-    /// Days whose events are gone, from final rows.
-    pub(super) gone: Spans,
-    /// Days whose events are gone, and whose final rows cannot answer this.
-    pub(super) lost: Spans,
-    /// The others; none: all of the range.
-    pub(super) open: Option<Spans>,
-    /// Which events there are; none: not known.
-    pub(super) stored: Option<Arc<Stored>>,
-}
-
-impl Plan {
-    /// Everything from `events`.
-    pub(super) fn events(stored: Option<Arc<Stored>>) -> Plan {
-        Plan {
-            form: Form::Events,
-            counted: Spans::default(),
-            gone: Spans::default(),
-            lost: Spans::default(),
-            open: None,
-            stored,
-        }
-    }
-
-    /// The same with closed days from `events`, too.
-    pub(super) fn recounted(&self) -> Plan {
-        Plan {
-            counted: Spans::default(),
-            open: self.open.as_ref().map(|open| open.and(&self.counted)),
-            ..self.clone()
-        }
-    }
-
-    /// Tells whether anything is read from roll-ups.
-    pub(super) fn is_used(&self) -> bool {
-        !self.counted.is_empty() || !self.gone.is_empty()
-    }
-
-    /// Tells whether another reads the same days from where this one does.
-    pub(super) fn is_same(&self, other: &Plan) -> bool {
-        let spans = |plan: &Plan| {
-            let Plan {
-                counted,
-                gone,
-                lost,
-                open,
-                ..
-            } = plan.clone();
-            (counted, gone, lost, open)
-        };
-        spans(self) == spans(other)
-    }
-
-    /// What `daily` is asked for, where it is.
-    pub(super) fn dimensioned(&self) -> Option<&Dimensioned> {
-        match &self.form {
-            Form::Daily(dimensioned, _) if self.is_used() => Some(dimensioned),
-            Form::Daily(..) | Form::Funnel(_) | Form::Visits | Form::Events => None,
-        }
-    }
-
-    /// How days whose events are gone stand in its answer.
-    pub(super) fn what_is_lost(&self) -> Lost {
-        match (self.gone.is_empty(), self.lost.is_empty()) {
-            (true, true) => Lost::Nothing,
-            (false, true) => Lost::Details,
-            (_, false) => Lost::Days,
-        }
-    }
-
-    /// What a reader must know about days whose events are gone.
-    pub(super) fn warnings(&self, k: u32) -> Vec<String> {
-        let told = (!self.gone.is_empty()).then(|| {
-            format!(
-                "the events of {} are gone: these days are counted from final roll-ups, in which what is about fewer \
-                 than {k} visitors a day stands under (other)",
-                self.gone.text()
-            )
-        });
-        let lost = (!self.lost.is_empty()).then(|| {
-            format!(
-                "the events of {} are gone: nothing of these days is counted here",
-                self.lost.text()
-            )
-        });
-        told.into_iter().chain(lost).collect()
-    }
-}
-
 /// What is known of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
@@ -202,6 +110,8 @@ pub(super) struct Days {
     sources: BTreeMap<u16, Source>,
     /// Days that were counted for a funnel, by its number.
     funnels: BTreeMap<u64, BTreeSet<u16>>,
+    /// Months that are added up, by their first day: the last, and which days' rows they are of.
+    months: BTreeMap<u16, (u16, Vec<u16>)>,
 }
 
 impl Days {
@@ -243,6 +153,21 @@ impl Days {
             _ => false,
         };
         let counted = of(&is_counted);
+        let is_whole = |days: &[u16]| {
+            let source = |day: &u16| self.sources.get(day).copied();
+            let is = |day: &u16| source(day).is_some_and(|source| is_counted(*day, source));
+            days.iter().all(is)
+        };
+        let months = match form {
+            Form::Daily(Dimensioned::By(_) | Dimensioned::Each(_), _) => {
+                let months = self.months.range(first..=last);
+                let whole = months.filter(|(_, (end, days))| *end <= last && is_whole(days));
+                Spans::of(whole.flat_map(|(_, (_, days))| days.iter().copied()))
+            }
+            Form::Daily(Dimensioned::Whole, _) | Form::Funnel(_) | Form::Visits | Form::Events => {
+                Spans::default()
+            }
+        };
         let is_told = |source: Source| match (source, &form) {
             (Source::Gone { has }, Form::Daily(_, needs)) => needs.are_met(has),
             _ => false,
@@ -258,6 +183,7 @@ impl Days {
         Plan {
             form,
             counted,
+            months,
             gone,
             lost,
             open: Some(open),
@@ -278,6 +204,7 @@ struct Noted {
     time_zone: String,
     has_vitals: u8,
     funnels: Vec<u64>,
+    rotation: String,
 }
 
 /// What `derived_days` says of a day, and which countings the tables hold.
@@ -357,7 +284,8 @@ pub(super) fn adds_up(site: &Site, range: Range) -> bool {
 /// The column of `daily` that holds a part; `visits` has the same parts.
 fn daily_column(part: Part) -> Option<&'static str> {
     Some(match part {
-        Part::Visitors => "visitors",
+        // Visits of a row by what they are have all begun in it.
+        Part::Visitors | Part::BeganVisitors => "visitors",
         Part::Visits | Part::Began => "visits",
         Part::Pageviews => "pageviews",
         Part::Events => "events",
@@ -391,7 +319,8 @@ async fn ask(
     );
     let sql = format!(
         "SELECT toUInt16(day) AS on_day, n_events, n_beside, k, form, counting, \
-         toString(time_zone) AS time_zone, has_vitals, funnels FROM derived_days FINAL WHERE {within}"
+         toString(time_zone) AS time_zone, has_vitals, funnels, toString(rotation) AS rotation \
+         FROM derived_days FINAL WHERE {within}"
     );
     let (noted, stored, in_daily, in_visits) = tokio::try_join!(
         asker.ask::<Noted>(sql),
@@ -400,14 +329,18 @@ async fn ask(
         async {
             match with_visits {
                 true => in_place(asker, site, Table::Visits, &within).await,
-                false => Ok(BTreeMap::new()),
+                false => Ok(Derived::default()),
             }
         },
     )?;
     let zone = site.time_zone.iana_name().or(Some("UTC"));
     let is_restricted = stored.as_ref().is_none_or(|stored| stored.has_restrictions);
     let mut facts: BTreeMap<u16, Facts> = BTreeMap::new();
-    for noted in noted.iter().filter(|noted| noted.counting > 0) {
+    // Visitors of days under longer-lived salts do not add up: those of before a change are counted together.
+    let adds_up =
+        |noted: &Noted| noted.k > 0 || ["", Rotation::Day.name()].contains(&&*noted.rotation);
+    let is_noted = |noted: &&Noted| noted.counting > 0 && adds_up(noted);
+    for noted in noted.iter().filter(is_noted) {
         let day = Facts {
             n_events: noted.n_events,
             n_beside: noted.n_beside,
@@ -419,8 +352,8 @@ async fn ask(
                 pairs: noted.form >= PAIRED,
                 hours: noted.form >= PAIRED && Some(noted.time_zone.as_str()) == zone,
             },
-            daily: in_daily.get(&noted.on_day).copied(),
-            visits: in_visits.get(&noted.on_day).copied(),
+            daily: in_daily.countings.get(&noted.on_day).copied(),
+            visits: in_visits.countings.get(&noted.on_day).copied(),
         };
         facts.insert(noted.on_day, day);
     }
@@ -444,7 +377,10 @@ async fn ask(
         }
         false => BTreeMap::new(),
     };
-    let mut days = Days::default();
+    let mut days = Days {
+        months: months(&in_daily),
+        ..Days::default()
+    };
     for noted in &noted {
         for number in &noted.funnels {
             let of_funnel = days.funnels.entry(*number).or_default();
@@ -455,7 +391,9 @@ async fn ask(
     for (day, facts) in &facts {
         let of = |counts: &BTreeMap<u16, u64>| counts.get(day).copied().unwrap_or(0);
         let n_now = of(&n_stored).saturating_sub(of(&n_restricted));
-        if facts.k > 0 && of(&n_stored) == 0 && facts.n_events > 0 {
+        // Of a final day some events may be left: late ones, where the retention has become longer since.
+        let is_whole = of(&n_stored) >= facts.n_events;
+        if facts.k > 0 && !is_whole && facts.n_events > 0 {
             let has = facts.has;
             days.sources.insert(*day, Source::Gone { has });
         } else if facts.k == 0 && facts.form >= FORM {
@@ -491,15 +429,25 @@ async fn ask(
     Ok(days)
 }
 
-/// Which counting a site's days are of in a table.
+/// The months that are added up in `daily`, with the days that they are of.
+fn months(daily: &Derived) -> BTreeMap<u16, (u16, Vec<u16>)> {
+    let month = |first: &u16| {
+        let last = first + date_of(*first).days_in_month() as u16 - 1;
+        let days = daily.countings.range(first..=&last);
+        (*first, (last, days.map(|(day, _)| *day).collect()))
+    };
+    daily.months.iter().map(month).collect()
+}
+
+/// What a derived table has of a site.
 async fn in_place(
     asker: &Asker<'_>,
     site: &Site,
     table: Table,
     within: &str,
-) -> Result<BTreeMap<u16, u64>, QueryError> {
-    if let Some(countings) = countings(asker, table, site.id.as_str()).await? {
-        return Ok(countings);
+) -> Result<Derived, QueryError> {
+    if let Some(derived) = derived(asker, table, site.id.as_str()).await? {
+        return Ok(derived);
     }
     let (name, whole) = match table {
         Table::Daily => ("daily", " AND dimension = ''"),
@@ -508,7 +456,11 @@ async fn in_place(
     let sql = format!(
         "SELECT toUInt16(day) AS on_day, min(counting) AS n FROM {name} WHERE {within}{whole} GROUP BY day"
     );
-    Ok(asker.ask::<(u16, u64)>(sql).await?.into_iter().collect())
+    Ok(Derived {
+        countings: asker.ask::<(u16, u64)>(sql).await?.into_iter().collect(),
+        // Quicker, and not needed.
+        months: BTreeSet::new(),
+    })
 }
 
 /// Counts events by day.
@@ -565,6 +517,7 @@ mod tests {
         let days = Days {
             sources,
             funnels: [(7, [11, 14].into())].into(),
+            months: BTreeMap::new(),
         };
         let plan = days.plan(Form::Daily(Dimensioned::Whole, has), 9, 15, None);
         assert_eq!(plan.gone, Spans(vec![(10, 10)]));

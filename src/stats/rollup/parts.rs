@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clickhouse::Row;
 use serde::Deserialize;
 
+use crate::retention::derived::sums::MONTH;
 use crate::stats::literal::{list, literal};
 use crate::stats::{Asker, QueryError};
 
@@ -50,10 +51,24 @@ impl Table {
             Table::Visits => "min(counting)",
         }
     }
+
+    /// Whether the part has the sums of the month that begins on the day.
+    fn sums(self) -> String {
+        match self {
+            Table::Daily => format!("countIf(dimension = '{MONTH}') > 0"),
+            Table::Events | Table::Visits => "0".into(),
+        }
+    }
 }
 
-/// A site, a day, and what is known of it.
-type Day = (String, u16, u64);
+/// A site's day, and what is known of it.
+#[derive(Debug)]
+struct Day {
+    site: String,
+    day: u16,
+    known: u64,
+    has_sums: bool,
+}
 
 /// Of a part its partition, and of each site's day in it what is known.
 type Looked = (Arc<str>, Arc<[Day]>);
@@ -77,6 +92,7 @@ struct PartDay {
     of_site: String,
     of_day: u16,
     known: u64,
+    has_sums: u8,
     n: u64,
 }
 
@@ -137,36 +153,50 @@ pub(super) async fn stored(asker: &Asker<'_>, site: &str) -> Result<Option<Store
         has_restrictions: n_restrictions != [0],
     };
     for (partition, days) in parts {
-        for (_, day, n) in days.iter().filter(|(of, ..)| of == site) {
-            let (sum, ids) = stored.days.entry(*day).or_default();
-            *sum += n;
+        for of in days.iter().filter(|of| of.site == site) {
+            let (sum, ids) = stored.days.entry(of.day).or_default();
+            *sum += of.known;
             ids.insert(partition.clone());
         }
     }
     Ok(Some(stored))
 }
 
-/// Returns which counting each of a site's days is of in a table; the least, where it holds several. None where its parts
-/// come and go quicker than they can be looked into.
+/// What there is of a site in a derived table.
+#[derive(Debug, Default)]
+pub(super) struct Derived {
+    /// Which counting each day is of; the least, where there are several.
+    pub(super) countings: BTreeMap<u16, u64>,
+    /// The first days of months that are added up.
+    pub(super) months: BTreeSet<u16>,
+}
+
+/// Returns what there is of a site in a derived table; none where its parts come and go quicker than they can be looked
+/// into.
 ///
 /// # Errors
 /// As the query API.
-pub(super) async fn countings(
+pub(super) async fn derived(
     asker: &Asker<'_>,
     table: Table,
     site: &str,
-) -> Result<Option<BTreeMap<u16, u64>>, QueryError> {
+) -> Result<Option<Derived>, QueryError> {
     let Some(parts) = in_use(asker, table).await? else {
         return Ok(None);
     };
-    let mut countings = BTreeMap::new();
+    let mut found = Derived::default();
     for (_, days) in parts {
-        for (_, day, counting) in days.iter().filter(|(of, ..)| of == site) {
-            let least = countings.entry(*day).or_insert(*counting);
-            *least = (*least).min(*counting);
+        for of in days.iter().filter(|of| of.site == site) {
+            if of.known > 0 {
+                let least = found.countings.entry(of.day).or_insert(of.known);
+                *least = (*least).min(of.known);
+            }
+            if of.has_sums {
+                found.months.insert(of.day);
+            }
         }
     }
-    Ok(Some(countings))
+    Ok(Some(found))
 }
 
 async fn in_use(asker: &Asker<'_>, table: Table) -> Result<Option<Vec<Looked>>, QueryError> {
@@ -200,9 +230,10 @@ async fn look(asker: &Asker<'_>, table: Table) -> Result<Option<Vec<Looked>>, Qu
     for new in new.chunks(AT_ONCE) {
         let names: Vec<String> = new.iter().map(|part| part.name.clone()).collect();
         let sql = format!(
-            "SELECT _part AS part, toString(site) AS of_site, toUInt16(day) AS of_day, toUInt64({}) AS known, count() AS n \
-             FROM {name} WHERE _part IN {} GROUP BY part, of_site, of_day",
+            "SELECT _part AS part, toString(site) AS of_site, toUInt16(day) AS of_day, toUInt64({}) AS known, \
+             toUInt8({}) AS has_sums, count() AS n FROM {name} WHERE _part IN {} GROUP BY part, of_site, of_day",
             table.figure(),
+            table.sums(),
             list(&names)
         );
         let mut looked: HashMap<String, (u64, Vec<Day>)> = HashMap::new();
@@ -217,8 +248,13 @@ async fn look(asker: &Asker<'_>, table: Table) -> Result<Option<Vec<Looked>>, Qu
         for row in rows {
             let (n_rows, days) = looked.entry(row.part).or_default();
             *n_rows += row.n;
-            if row.known > 0 {
-                days.push((row.of_site, row.of_day, row.known));
+            if row.known > 0 || row.has_sums > 0 {
+                days.push(Day {
+                    site: row.of_site,
+                    day: row.of_day,
+                    known: row.known,
+                    has_sums: row.has_sums > 0,
+                });
             }
         }
         for part in new {

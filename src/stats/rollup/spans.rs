@@ -1,5 +1,7 @@
 //! Stretches of days.
 
+use std::collections::BTreeSet;
+
 use crate::salts::period::date_of;
 
 /// Local dates, as stretches with both ends included, in order.
@@ -55,16 +57,25 @@ impl Spans {
         spans.join(", ")
     }
 
-    pub(super) fn and(&self, other: &Spans) -> Spans {
-        let days = |spans: &Spans| -> Vec<u16> {
-            spans
-                .0
-                .iter()
-                .flat_map(|(first, last)| *first..=*last)
-                .collect()
-        };
-        let mut all = [days(self), days(other)].concat();
+    fn days(&self) -> impl Iterator<Item = u16> {
+        self.0.iter().flat_map(|(first, last)| *first..=*last)
+    }
+
+    pub(in crate::stats) fn and(&self, other: &Spans) -> Spans {
+        let mut all: Vec<u16> = self.days().chain(other.days()).collect();
         all.sort_unstable();
         Spans::of(all.into_iter())
+    }
+
+    /// The first days of the months that they are in.
+    pub(super) fn firsts_of_months(&self) -> Spans {
+        let first = |day: u16| day + 1 - date_of(day).day() as u16;
+        let firsts: BTreeSet<u16> = self.days().map(first).collect();
+        Spans::of(firsts.into_iter())
+    }
+
+    pub(super) fn less(&self, other: &Spans) -> Spans {
+        let others: BTreeSet<u16> = other.days().collect();
+        Spans::of(self.days().filter(|day| !others.contains(day)))
     }
 }

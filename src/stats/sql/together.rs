@@ -45,6 +45,8 @@ impl Counting<'_> {
             },
             is_counted: false,
             is_together: true,
+            spared: None,
+            has_amounts: false,
         };
         links.extend(shape.links(&merges));
         links.push(format!("numbered AS ({})", self.numbered_apart(width)));
@@ -139,7 +141,7 @@ impl Counting<'_> {
              row_number() OVER (PARTITION BY d0 ORDER BY is_folded, m0 DESC NULLS LAST, {}) AS position, \
              count() OVER (PARTITION BY d0) AS n_rows, \
              toUInt64(sum(n_folded + is_hidden) OVER (PARTITION BY d0)) AS n_suppressed, matched, \
-             toUInt8(max(is_inexact) OVER (PARTITION BY d0)) AS is_inexact FROM (SELECT *, {} FROM shown)",
+             toUInt8(max(is_inexact) OVER (PARTITION BY d0)) AS is_inexact FROM (SELECT *, {} FROM priced)",
             dimensions.join(", "),
             metrics.join(", "),
             values.join(", "),

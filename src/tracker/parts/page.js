@@ -30,11 +30,13 @@ export const pageAge = () => Math.max(0, Math.round(Date.now() - performance.tim
 // A mark is a cookie with the same text for everybody: it says what was answered on this device, not who
 // answered. Its domain is that of the consent, so that what holds on a sub-domain holds on all of them.
 const DAY = 86400;
-const write = (name, value, seconds) => {
-  const domain = setting("cookieDomain");
+const domainOf = (domain) => (("." + location.hostname).endsWith("." + domain) ? domain : "");
+const write = (name, value, seconds, domain = domainOf(setting("cookieDomain"))) => {
+  // One without a domain is another cookie, and may be from before the site named one.
+  if (domain) write(name, "", 0, "");
   try {
     document.cookie = name + "=" + value + "; path=/; samesite=lax; max-age=" + seconds +
-      (domain && ("." + location.hostname).endsWith("." + domain) ? "; domain=" + domain : "") +
+      (domain && "; domain=" + domain) +
       (location.protocol === "https:" ? "; secure" : "");
   } catch (_) {
     // Switched off by the browser or a sandbox: then nothing can be remembered.

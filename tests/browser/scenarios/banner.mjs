@@ -43,6 +43,8 @@ export const strict_policy = onSite(async (visit) => {
   await page.click(banner("#choices"));
   await page.click(banner("#no"));
   await eventually(async () => assert.equal(await page.evaluate(() => brine.state().consent), "denied"));
+  await requested(page, "POST /api/consent", 2);
+  await pause(300); // until it has been heard
   assert.deepEqual(page.faults, []);
 });
 
@@ -253,4 +255,24 @@ export const two_tabs = (address) => withSite(address, (site) => withBrowser(asy
   await eventually(async () => assert.equal(await isAsking(first), false));
   await pause(100);
   assert.equal(first.requests.filter((made) => made.startsWith("POST")).length, 0);
+}));
+
+/** A yes in one tab that did not arrive at once, and a no in the other before its retry does. */
+export const no_beside_a_late_yes = (address) => withSite(address, (site) => withBrowser(async (browser) => {
+  const first = await open(browser, `${site.url}/banner/first`);
+  const second = await open(browser, `${site.url}/banner/second`);
+  await first.bringToFront();
+  site.down = 1;
+  await first.click(banner("#yes"));
+  await eventually(async () => assert.equal(site.down, 0));
+  await second.bringToFront();
+  await second.click(banner("#no"));
+  // The yes, its retry, and that it holds no more.
+  await eventually(async () =>
+    assert.equal(first.requests.filter((made) => made.startsWith("POST /api/consent")).length, 3), 20_000);
+  await pause(500);
+  assert.equal(first.requests.filter((made) => made.startsWith("POST /api/event")).length, 0);
+  assert.deepEqual((await browser.cookies()).map((cookie) => cookie.name), ["brine_denied"]);
+  for (const page of [first, second]) assert.equal(await page.evaluate(() => brine.state().consent), "denied");
+  assert.doesNotMatch(await first.$eval(banner("#choices"), (button) => button.textContent), /did not arrive/);
 }));

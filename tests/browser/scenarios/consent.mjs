@@ -122,6 +122,20 @@ export const a_withdrawal = (address) => withBrowser(async (browser) => {
   await isOnlyNo();
 });
 
+/** The consent's cookie of before the site named a domain for it is another cookie, under the same name. */
+export const a_former_cookie = (address) => withBrowser(async (browser) => {
+  const page = await open(browser, portal(address));
+  await sayYes(page);
+  const named = async () => (await browser.cookies()).filter(({ name }) => name === "brine_consent");
+  await page.evaluate(() => {
+    document.cookie = `${document.cookie.split("; ").find((cookie) => cookie.startsWith("brine_consent"))}; path=/`;
+  });
+  assert.equal((await named()).length, 2);
+  await page.click("#withdraw");
+  await eventually(async () => assert.equal((await named()).length, 0));
+  assert.equal(await heard(page), "denied");
+});
+
 export const a_signal = (address) => withBrowser(async (browser) => {
   // The browser that says so in its requests only, which is where the law of several places puts it.
   const page = await open(browser, portal(address), (page) => page.setExtraHTTPHeaders({ "Sec-GPC": "1" }));

@@ -143,13 +143,3 @@ export const early_commands = onSite(async (browser, site) => {
   await page.waitForFunction(() => document.title === "heard: true");
   await leave(page);
 });
-
-export const beacons = onSite(async (browser, site) => {
-  const page = await consented(browser, `${site.url}/own/first`, (page) => page.evaluateOnNewDocument(() => {
-    delete Request.prototype.keepalive; // as in Firefox before 133
-  }));
-  await leave(page);
-  // sendBeacon cannot leave cookies out (Beacon, "credentials mode"); our own requests do.
-  const sent = site.seen.map((body, i) => `${body.n} ${site.cookies[i] ? "beacon" : "fetch"}`).slice(1);
-  assert.deepEqual(sent, ["pageview fetch", "web_vitals beacon", "engagement beacon"]);
-});

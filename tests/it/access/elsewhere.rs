@@ -206,6 +206,20 @@ async fn the_proxys_word_counts_from_the_proxy_alone() {
     let body = ask("portal");
     let two = brine.try_request(brine.admin, Method::POST, "/api/v1/query", &headers, &body);
     assert_eq!(two.await.unwrap().status, 403);
+    // What the proxy was shown itself, and passes on, is no token of brine's.
+    for (said, status) in [
+        ("Basic YW5uYTpobXVz", 200),
+        ("Bearer eyJhbGciOiJIUzI1NiJ9.e30.c2ln", 200),
+        ("Bearer brine_key_000000000000_nonsense", 401),
+    ] {
+        let mut anna = as_user(&["anna"]);
+        anna.headers.push(("authorization".into(), said.into()));
+        assert_eq!(
+            anna.query(&brine, &ask("portal")).await.status,
+            status,
+            "{said}"
+        );
+    }
     // A page that had its name point here says that name; and there is no other way to sign in.
     let mut rebound = as_user(&["anna"]);
     rebound.headers.retain(|(name, _)| name != "host");

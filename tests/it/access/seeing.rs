@@ -238,9 +238,11 @@ async fn a_shared_link_shows_one_site_until_it_expires() {
     );
     assert_eq!(tab.query(&brine, &ask("portal")).await.status, 200);
     assert_eq!(tab.query(&brine, &ask("veriloc")).await.status, 404);
-    // Read only: no page of an account, no request by mail, no form.
+    // Read only: no page of an account, no request by mail, no form. Who has one signs in for that.
     for page in ["/account", "/users"] {
-        assert_eq!(tab.get(&brine, page).await.status, 404, "{page}");
+        let to_sign_in = tab.get(&brine, page).await;
+        assert_eq!(to_sign_in.status, 303, "{page}");
+        assert!(location(&to_sign_in).starts_with("/login?next="), "{page}");
     }
     // Tampered with, in the address or in the cookie.
     for at in [path.len() - 1, "/share/brine_link_0".len() - 1] {
@@ -275,6 +277,36 @@ async fn a_shared_link_shows_one_site_until_it_expires() {
     assert_eq!(tab.query(&brine, &ask("portal")).await.status, 401);
 }
 
+/// A link that was sent to somebody with an account shows its site, and the account what it showed before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_link_shows_its_site_to_those_who_are_signed_in() {
+    let brine = Brine::start();
+    brine.add_user("bo", &["--site", "pernexus"]);
+    let mut bo = Tab::new();
+    bo.sign_in(&brine, "bo", PASSWORD).await;
+    assert_eq!(bo.get(&brine, "/d/portal").await.status, 404);
+    let printed = brine.told(&["links", "add", "agency", "--site", "portal"]);
+    bo.get(&brine, printed.split_whitespace().next().unwrap())
+        .await;
+    for (path, status) in [
+        ("/d/portal", 200),
+        ("/d/portal?period=7d", 200),
+        ("/d/pernexus", 200),
+        ("/d/veriloc", 404),
+        ("/account", 200),
+    ] {
+        assert_eq!(bo.get(&brine, path).await.status, status, "{path}");
+    }
+    // Who looked is the link.
+    let looks = "SELECT count() FROM access_log WHERE action = 'dashboard' AND site = 'portal' AND who = 'agency'";
+    brine.wait_for(looks, 2);
+    let list = brine.told(&["links", "list"]);
+    let id = list.lines().last().unwrap().split('\t').next().unwrap();
+    brine.told(&["links", "revoke", id]);
+    assert_eq!(bo.get(&brine, "/d/portal").await.status, 404);
+    assert_eq!(bo.get(&brine, "/d/pernexus").await.status, 200);
+}
+
 /// Pages, tables and the live figure: what the query API hides from a viewer, they hide as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_dashboard_shows_each_viewer_their_sites_alone() {
@@ -287,7 +319,8 @@ async fn the_dashboard_shows_each_viewer_their_sites_alone() {
     guest
         .get(&brine, printed.split_whitespace().next().unwrap())
         .await;
-    for tab in [&mut bo, &mut guest] {
+    // Who has come by a link may have an account: what it does not open leads to the sign-in, whether it is there or not.
+    for (tab, beyond) in [(&mut bo, 404), (&mut guest, 303)] {
         for page in ["", "/pages", "/pages.csv", "/now"] {
             // The live figure goes on (`watching.rs`).
             if page != "/now" {
@@ -298,7 +331,7 @@ async fn the_dashboard_shows_each_viewer_their_sites_alone() {
             let nowhere = tab.get(&brine, &format!("/d/nowhere{page}")).await;
             assert_eq!(
                 (hidden.status.as_u16(), hidden.text()),
-                (404, nowhere.text()),
+                (beyond, nowhere.text()),
                 "{page}"
             );
         }
@@ -311,20 +344,64 @@ async fn the_dashboard_shows_each_viewer_their_sites_alone() {
             "{text}"
         );
     }
-    // A key that may query takes no table away.
-    let key = brine.told(&["keys", "add", "report", "--site", "portal"]);
-    let bearer = format!("Bearer {key}");
-    let headers = [("authorization", bearer.as_str())];
-    for (path, status) in [
-        ("/d/portal", 200),
-        ("/d/portal/pages.csv", 403),
-        ("/d/veriloc", 404),
+    // A key that may query takes no table away, and one that may take tables away does nothing else.
+    for (name, scope, statuses) in [
+        ("report", "query", [200, 403, 404, 200, 403]),
+        ("copy", "export", [403, 200, 404, 403, 200]),
     ] {
-        let answer = brine.admin(Method::GET, path, &headers, "").await;
-        assert_eq!(answer.status, status, "{path}");
+        let key = brine.told(&["keys", "add", name, "--site", "portal", "--scope", scope]);
+        let bearer = format!("Bearer {key}");
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+            ("accept", "text/csv"),
+        ];
+        let beyond = match scope {
+            "query" => "/d/veriloc",
+            _ => "/d/veriloc/pages.csv",
+        };
+        for (path, status) in ["/d/portal", "/d/portal/pages.csv", beyond]
+            .into_iter()
+            .zip(statuses)
+        {
+            let answer = brine.admin(Method::GET, path, &headers, "").await;
+            assert_eq!(answer.status, status, "{scope}: {path}");
+        }
+        for (headers, status) in [&headers[..2], &headers].into_iter().zip(&statuses[3..]) {
+            let answer = brine
+                .admin(Method::POST, "/api/v1/query", headers, &ask("portal"))
+                .await;
+            assert_eq!(answer.status, *status, "{scope}: {headers:?}");
+        }
     }
     brine.wait_for(
-        "SELECT count() FROM access_log WHERE action = 'export' AND site = 'portal' AND who IN ('bo', 'agency')",
-        2,
+        "SELECT count() FROM access_log WHERE action = 'export' AND site = 'portal' AND who IN ('bo', 'agency', 'copy')",
+        4,
     );
+}
+
+/// Requests are about everything that was said yes to together.
+#[tokio::test]
+async fn a_key_for_requests_needs_every_site_of_a_group() {
+    let grouped = |id: &str| {
+        (
+            format!("id = \"{id}\""),
+            format!("id = \"{id}\"\ngroup = \"corporate\""),
+        )
+    };
+    let [(a, in_a), (b, in_b)] = [grouped("portal"), grouped("pernexus")];
+    let brine = Builder::new().replace(&a, &in_a).replace(&b, &in_b).start();
+    let body = r#"{"site":"portal","action":"see","receipts":["x"]}"#;
+    for (name, sites, status) in [("one", "portal", 403), ("both", "portal,pernexus", 400)] {
+        let key = brine.told(&["keys", "add", name, "--site", sites, "--scope", "rights"]);
+        let bearer = format!("Bearer {key}");
+        let headers = [
+            ("content-type", "application/json"),
+            ("authorization", bearer.as_str()),
+        ];
+        let asked = brine
+            .admin(Method::POST, "/api/v1/rights", &headers, body)
+            .await;
+        assert_eq!(asked.status, status, "{name}: {}", asked.text());
+    }
 }

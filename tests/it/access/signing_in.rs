@@ -173,7 +173,7 @@ async fn a_session_cannot_be_fixed_and_ends_idle_old_or_signed_out() {
     let mut old = Tab::new();
     old.cookies.insert("brine_session".into(), first);
     assert_eq!(old.get(&brine, "/account").await.status, 303);
-    // In use its id is replaced; the one before is good for requests under way, then dead.
+    // In use its id is replaced; the one before is good for requests under way, then dead: a minute after the new one is seen.
     let mut before = tab.clone();
     brine.set_clock(NOON + 20 * MINUTE);
     assert_eq!(tab.get(&brine, "/account").await.status, 200);
@@ -182,6 +182,7 @@ async fn a_session_cannot_be_fixed_and_ends_idle_old_or_signed_out() {
         before.cookies["brine_session"]
     );
     assert_eq!(before.get(&brine, "/account").await.status, 200);
+    assert_eq!(tab.get(&brine, "/account").await.status, 200);
     brine.set_clock(NOON + 22 * MINUTE);
     assert_eq!(before.get(&brine, "/account").await.status, 303);
     // Idle for eight hours.
@@ -206,4 +207,25 @@ async fn a_session_cannot_be_fixed_and_ends_idle_old_or_signed_out() {
     assert!(!tab.is_in());
     assert_eq!(kept.get(&brine, "/account").await.status, 303);
     assert_eq!(kept.query(&brine, &ask("portal")).await.status, 401);
+}
+
+/// The new session's id is the one that the browser keeps, also where the former was due for another.
+#[tokio::test]
+async fn a_new_password_keeps_its_owner_signed_in_however_long_the_page_lay_open() {
+    let brine = Builder::new().clock(NOON).start();
+    brine.add_user("anna", &["--role", "admin"]);
+    let mut tab = Tab::new();
+    tab.sign_in(&brine, "anna", PASSWORD).await;
+    let proof = crate::support::tab::proof(&tab.get(&brine, "/account").await.text());
+    brine.set_clock(NOON + 16 * MINUTE);
+    let fields = [
+        ("form", proof.as_str()),
+        ("do", "password"),
+        ("old", PASSWORD),
+        ("password", "et helt andet 99"),
+        ("again", "et helt andet 99"),
+    ];
+    let changed = tab.post(&brine, "/account", &fields).await;
+    assert_eq!(changed.status, 303, "{}", changed.text());
+    assert_eq!(tab.get(&brine, "/account").await.status, 200);
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::location;
+use super::{MINUTE, NOON, location};
 use crate::support::tab::{PASSWORD, Tab};
 use crate::support::{Brine, PATIENCE};
 
@@ -148,13 +148,13 @@ async fn a_live_figure_ends_with_the_sign_in_and_takes_few_connections() {
 /// A page that only lies open keeps nobody signed in.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_figure_keeps_no_session_alive() {
-    let brine = crate::support::Builder::new().clock(super::NOON).start();
+    let brine = crate::support::Builder::new().clock(NOON).start();
     brine.add_user("bo", &["--site", "portal"]);
     let mut bo = Tab::new();
     bo.sign_in(&brine, "bo", PASSWORD).await;
     let mut his = Watcher::of(&brine, &bo);
     his.hears(1);
-    brine.set_clock(super::NOON + 2 * 1_440 * super::MINUTE);
+    brine.set_clock(NOON + 2 * 1_440 * MINUTE);
     his.ends();
     assert_eq!(bo.get(&brine, "/account").await.status, 303);
 }
@@ -213,5 +213,36 @@ async fn a_shared_link_keeps_the_view_and_shows_no_more() {
             "{more}: {to}"
         );
     }
-    assert_eq!(guest.get(&brine, "/d/ios").await.status, 404);
+    assert_eq!(guest.get(&brine, "/d/ios").await.status, 303);
+}
+
+/// The page of the last half hour asks for itself anew while it lies open: that is one look, and no use of the session.
+#[tokio::test]
+async fn a_page_that_refreshes_itself_is_one_look_and_keeps_no_session_alive() {
+    let brine = crate::support::Builder::new().clock(NOON).start();
+    brine.add_user("anna", &["--role", "admin"]);
+    let mut tab = Tab::new();
+    tab.sign_in(&brine, "anna", PASSWORD).await;
+    let mut refreshing = tab.clone();
+    refreshing
+        .headers
+        .push(("brine-refresh".into(), "1".into()));
+    for minute in [60, 300, 479] {
+        brine.set_clock(NOON + minute * MINUTE);
+        let shown = refreshing.get(&brine, "/d/portal?period=30m").await;
+        assert_eq!(shown.status, 200, "{minute}");
+    }
+    brine.set_clock(NOON + 480 * MINUTE);
+    assert_eq!(tab.get(&brine, "/d/portal").await.status, 303);
+    // Of any other page it says nothing.
+    tab.sign_in(&brine, "anna", PASSWORD).await;
+    refreshing.cookies = tab.cookies.clone();
+    for _ in 0..2 {
+        let shown = refreshing.get(&brine, "/d/portal?period=7d").await;
+        assert_eq!(shown.status, 200);
+    }
+    for (action, n) in [("realtime", 1), ("dashboard", 2)] {
+        let rows = format!("SELECT count() FROM access_log WHERE action = '{action}'");
+        brine.wait_for(&rows, n);
+    }
 }

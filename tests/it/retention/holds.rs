@@ -5,7 +5,7 @@ use brine::retention::journal::{self, Purge};
 use hyper::Method;
 use serde_json::json;
 
-use super::{START, change, command, done, noon, reload, store, text};
+use super::{START, change, command, done, noon, reload, store, text, visit};
 use crate::support::standin::StandIn;
 use crate::support::{Brine, Builder};
 
@@ -59,13 +59,6 @@ async fn nothing_of_a_held_site_is_purged_and_everybody_says_so() {
     // The hold is over: it goes by itself.
     reload(&brine, REFERENCE).await;
     brine.wait_for("SELECT count() FROM events", 0);
-}
-
-async fn visit(brine: &Brine, site: &str) {
-    let token = brine.consent(site).await;
-    let url = format!("https://{site}.example.test/");
-    let page = format!(r#"{{"n":"pageview","u":"{url}","d":"{site}","c":"{token}"}}"#);
-    brine.event(&page).await.expect(202, "accepted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

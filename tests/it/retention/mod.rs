@@ -5,6 +5,7 @@ mod fold;
 mod holds;
 mod model;
 mod months;
+mod quarantine;
 
 use serde_json::{Value, json};
 
@@ -123,6 +124,13 @@ async fn expired_events_leave_the_disk_and_a_record() {
     assert_eq!(verified["findings"], json!([]));
 }
 
+async fn visit(brine: &Brine, site: &str) {
+    let token = brine.consent(site).await;
+    let url = format!("https://{site}.example.test/");
+    let page = format!(r#"{{"n":"pageview","u":"{url}","d":"{site}","c":"{token}"}}"#);
+    brine.event(&page).await.expect(202, "accepted");
+}
+
 /// `brine retention …`, as an operator types it.
 fn command(brine: &Brine, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_brine"))
@@ -182,6 +190,59 @@ async fn a_shorter_retention_holds_for_what_is_stored_and_a_longer_one_brings_no
     let inactive =
         "SELECT count() FROM system.parts WHERE table = 'events' AND NOT active AND rows > 6";
     assert_eq!(brine.count(inactive), 0, "old parts with the purged rows");
+}
+
+/// Events go by what they were given at their arrival, and their visits with them: whoever asks for erasure later would
+/// not find these any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_longer_retention_keeps_no_visit_beyond_its_events() {
+    let shorter = |days: u16| {
+        REFERENCE.replace(
+            "retention_days = 395 ",
+            &format!("retention_days = {days} "),
+        )
+    };
+    let brine = Builder::new().clock(noon(START)).start();
+    reload(&brine, &shorter(30)).await;
+    store(&brine, "portal", START - 29, 30, 6).await;
+    store(&brine, "portal", START - 10, 30, 6).await;
+    done(&brine, json!({ "action": "run" })).await;
+    assert_eq!(brine.count("SELECT count() FROM visits"), 12);
+    reload(&brine, REFERENCE).await;
+    brine.set_clock(noon(START + 1));
+    let run = done(&brine, json!({ "action": "run" })).await;
+    assert_eq!(run["findings"], json!([]), "{run}");
+    assert_eq!(brine.count("SELECT count() FROM events"), 6);
+    assert_eq!(brine.count("SELECT count() FROM visits"), 6);
+    // What is about many stays, as long as the configuration says.
+    assert_eq!(
+        brine.count("SELECT uniqExact(day) FROM daily WHERE dimension = ''"),
+        2
+    );
+}
+
+/// Rows that this very collector has brought, while its spool is empty: as at night.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shorter_retention_holds_for_what_brine_stored_itself() {
+    let brine = Builder::new().clock(noon(START - 100)).start();
+    for site in ["portal", "pernexus"] {
+        for _ in 0..3 {
+            visit(&brine, site).await;
+        }
+    }
+    brine.wait_drained().await;
+    brine.set_clock(noon(START));
+    let run = done(&brine, json!({ "action": "run" })).await;
+    assert_eq!(run["findings"], json!([]), "{run}");
+    brine.wait_drained().await;
+    let shorter = REFERENCE.replace("retention_days = 395 ", "retention_days = 60 ");
+    reload(&brine, &shorter).await;
+    brine.wait_for("SELECT count() FROM events WHERE site = 'portal'", 0);
+    assert_eq!(brine.count("SELECT count() FROM events"), 3);
+    brine.wait_for(
+        "SELECT sum(n_rows) FROM purges WHERE rule = 'shortened' AND table_name = 'events'",
+        3,
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

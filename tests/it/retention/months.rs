@@ -16,11 +16,18 @@ const WHOLE: &str = "SELECT site, toUInt16(day), visitors, pageviews FROM daily 
 
 /// Rows of daily about few people, of days whose page views are gone.
 const TOO_SMALL: &str = "SELECT count() FROM daily WHERE (visitors < 5 OR notEmpty(few) OR scroll_visitors BETWEEN 1 AND 4) AND (site, day) NOT IN \
-    (SELECT site, day FROM events WHERE name = 'pageview')";
+    (SELECT site, day FROM events WHERE name = 'pageview') AND NOT startsWith(dimension, 'month ')";
 
 /// Web vitals in daily, of days whose events that told them are gone.
 const VITALS: &str = "SELECT count() FROM daily WHERE (notEmpty(lcp_ms) OR notEmpty(vital_visitors) OR notEmpty(vital_few)) \
-    AND (site, day) NOT IN (SELECT site, day FROM events WHERE name = 'engagement')";
+    AND (site, day) NOT IN (SELECT site, day FROM events WHERE name = 'engagement') AND NOT startsWith(dimension, 'month ')";
+
+/// Sums of months with a day whose events are going or gone, and sums that are not those of the days beside them.
+const MONTHS: &str = "SELECT count() FROM (SELECT site, toStartOfMonth(day) AS month, countIf(startsWith(dimension, 'month ')) AS n, \
+    sumIf(visitors, dimension = '') AS n_visitors, sumIf(visitors, dimension = 'month ') AS n_visitors_summed, \
+    sumIf(length(lcp_ms), dimension = '') AS vitals, sumIf(length(lcp_ms), dimension = 'month ') AS vitals_summed \
+    FROM daily GROUP BY site, month) WHERE n > 0 AND (n_visitors != n_visitors_summed OR vitals != vitals_summed OR (site, month) IN \
+    (SELECT site, toStartOfMonth(day) FROM derived_days FINAL WHERE k > 0))";
 
 fn keep(events: i64, engagement: i64) -> Days {
     Days {
@@ -66,6 +73,7 @@ fn compare(brine: &Brine, model: &Model, today: i64) {
         "roll-ups about few on day {today}"
     );
     assert_eq!(brine.count(VITALS), 0, "vitals on day {today}");
+    assert_eq!(brine.count(MONTHS), 0, "sums of months on day {today}");
 }
 
 /// Promise 7. 400 days, six sites, retentions that change, kill -9 of brine and of the engine in the middle of purges.
@@ -85,7 +93,7 @@ async fn four_hundred_days_leave_what_the_model_says_and_a_record_of_the_rest() 
         .clock(noon(START))
         .start();
     let mut today = START;
-    let mut n_vitals = 0;
+    let (mut n_vitals, mut n_months) = (0, 0);
     for round in 0..10 {
         let changed = match round {
             2 => Some((0, keep(100, 50))),
@@ -136,8 +144,10 @@ async fn four_hundred_days_leave_what_the_model_says_and_a_record_of_the_rest() 
         assert_eq!(run["findings"], json!([]), "round {round}: {run}");
         compare(&brine, &model, today);
         n_vitals += brine.count("SELECT count() FROM daily WHERE notEmpty(lcp_ms)");
+        n_months += brine.count("SELECT count() FROM daily WHERE dimension = 'month '");
     }
     assert!(n_vitals > 0, "as long as they are there, daily has them");
+    assert!(n_months > 0, "as long as a month has its events");
     // Every row that went is in a record, once, though runs were cut short.
     let recorded = "SELECT sum(n_rows) FROM purges WHERE table_name = 'events'";
     brine.wait_for(recorded, model.gone);
