@@ -180,9 +180,10 @@ impl Job {
         let begun = Instant::now();
         let n_days = self.derive(&rules).await?;
         let counting = begun.elapsed();
+        let counted = self.collector.clock.now().as_millisecond();
         let due = plan::due(&self.store, &rules, 0).await?;
         self.expect_steps(due.len());
-        self.write_journal(purge::entries(&due, &rules, run, started))
+        self.write_journal(purge::entries(&due, &rules, run, counted))
             .await?;
         done.extend(self.work_off().await?);
         done.extend(self.purge_quarantine(run, &rules).await?);

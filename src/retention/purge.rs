@@ -356,17 +356,18 @@ impl Job {
 
     /// Another collector may have gone on with a purge of ours, and recorded the rows that it found: they are taken off,
     /// so that each row is in one record. Its first run since has found them; what later ones found became due later. What is
-    /// left are those that had gone before; none, and there is no record.
+    /// left are those that had gone before; none, and there is no record. Other runs of ours, whose records tell of rows that
+    /// had gone before these were counted, are known by their batches, not by the clock: it may have been set back.
     async fn less_what_others_recorded(&self, entries: &[Purge]) -> Result<Vec<Purge>, RunError> {
+        let us = self.collector.spool.incarnation();
         let mut ours = Vec::new();
         for mut entry in entries.iter().cloned() {
             let theirs = format!(
-                "site = {} AND table_name = '{}' AND rule = '{}' AND run != {} \
+                "site = {} AND table_name = '{}' AND rule = '{}' AND bitShiftRight(batch_id, 64) != {us} \
                  AND toUnixTimestamp64Milli(ts) >= {} AND first_day <= toDate({}) AND last_day >= toDate({})",
                 literal(&entry.site),
                 entry.table,
                 entry.rule,
-                entry.run,
                 entry.began_ms,
                 entry.last_day,
                 entry.first_day

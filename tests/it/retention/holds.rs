@@ -184,3 +184,15 @@ async fn what_a_killed_collector_had_purged_is_recorded_however_long_it_was_away
     let ours = "SELECT n_rows FROM purges WHERE purge = 1";
     brine.wait_for(ours, 600);
 }
+
+/// Killed in the middle of a purge, after a clock that had been set back: what runs of its own have recorded since, by
+/// that clock, are other rows, of days that these reach into.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_collector_has_recorded_itself_is_not_taken_off_a_purge_that_was_killed() {
+    let mut brine = Builder::new().clock(noon(START)).start();
+    store(&brine, "portal", START - 400, 395, 6).await;
+    done(&brine, json!({ "action": "run" })).await;
+    brine.wait_for("SELECT sum(n_rows) FROM purges WHERE run > 2", 6);
+    restart_with(&mut brine, vec![entry(1, "portal", "expired", 10)]);
+    brine.wait_for("SELECT n_rows FROM purges WHERE purge = 1", 10);
+}
