@@ -302,9 +302,9 @@ mod tests {
     fn a_page_that_lies_open_uses_nothing() {
         let sessions = sessions();
         let id = sessions.begin("anna", "e", 0);
-        let looked = Sessions::find(&sessions, &id, false, 29 * MINUTE).unwrap();
+        let looked = sessions.find(&id, false, 29 * MINUTE).unwrap();
         assert!(looked.rotated.is_none());
-        assert!(Sessions::find(&sessions, &id, false, 30 * MINUTE).is_none());
+        assert!(sessions.find(&id, false, 30 * MINUTE).is_none());
     }
 
     #[test]

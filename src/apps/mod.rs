@@ -300,7 +300,10 @@ fn event<'a>(
 
 /// The client that a server with the site's key reports for. What it does not say is not made up: the server's own address
 /// and language are nobody's, and place nobody.
-fn reported(visitor: Option<&WireVisitor<'_>>, server: Client) -> Result<Client, &'static str> {
+pub(crate) fn reported(
+    visitor: Option<&WireVisitor<'_>>,
+    server: Client,
+) -> Result<Client, &'static str> {
     let nobody = WireVisitor::default();
     let visitor = visitor.unwrap_or(&nobody);
     let address = match &visitor.address {

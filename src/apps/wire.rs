@@ -69,15 +69,15 @@ impl WireDevice<'_> {
 /// Whom a server reports for; with the site's key alone.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct WireVisitor<'a> {
+pub(crate) struct WireVisitor<'a> {
     #[serde(borrow)]
-    pub(super) address: Option<Text<'a>>,
+    pub(crate) address: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(super) user_agent: Option<Text<'a>>,
+    pub(crate) user_agent: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(super) accept_language: Option<Text<'a>>,
-    pub(super) gpc: bool,
-    pub(super) dnt: bool,
+    pub(crate) accept_language: Option<Text<'a>>,
+    pub(crate) gpc: bool,
+    pub(crate) dnt: bool,
 }
 
 /// One event of a batch.

@@ -92,7 +92,10 @@ impl Live {
     /// Which rule of which site cannot be compiled, or why the policy cannot be published.
     pub fn publish(config: &Config, now: Timestamp, metrics: &Metrics) -> Result<Live, String> {
         // Before the policy: what is not going to be in force must not be published.
-        let filters = SiteFilters::new(&config.sites)?;
+        let filters = SiteFilters::new(&config.sites).map_err(|faults| {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            faults.join("; ")
+        })?;
         let policy = Policy::publish(config, now)
             .map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
         let sites = config

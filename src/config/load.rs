@@ -298,7 +298,7 @@ mod tests {
             let text = REFERENCE.replacen(good, bad, 1);
             assert_ne!(text, REFERENCE);
             let error = from_text(&text, "test", &env(&[])).expect_err("refused");
-            assert!(error.to_string().contains("site portal"), "{error}");
+            assert!(error.to_string().contains("site[portal].rules"), "{error}");
         }
     }
 

@@ -21,6 +21,7 @@ pub use self::access::Access;
 use self::settings::{Settings, Tls};
 pub use self::sites::{Site, SiteId, Sites};
 use crate::client::canonical;
+use crate::filter::step::SiteFilters;
 use crate::salts::wrap::KeyPlace;
 
 /// The configuration as documented, key by key.
@@ -226,11 +227,8 @@ impl Config {
             sites: sites::check(settings, &mut faults),
         };
         // Compiled here as well as when it takes effect, so that a check says what a start would.
-        let is_told = faults.0.iter().any(|fault| fault.key.contains(".rules."));
-        if let Err(said) = crate::filter::step::SiteFilters::new(&config.sites)
-            && !is_told
-        {
-            faults.add("site", "rules, query_allow", said);
+        if let Err(said) = SiteFilters::new(&config.sites) {
+            faults.0.extend(said);
         }
         if faults.0.is_empty() {
             Ok(config)

@@ -301,15 +301,6 @@ fn check_site(
         );
     }
     let keep = retention::check_site(written, settings, faults);
-    for country in &written.rules.exclude_countries {
-        if country.len() != 2 || !country.bytes().all(|c| c.is_ascii_uppercase()) {
-            faults.add(
-                key("rules.exclude_countries"),
-                country,
-                "must be two capital letters (ISO 3166-1)",
-            );
-        }
-    }
     let currency = &written.matomo_currency;
     if !currency.is_empty()
         && (currency.len() != 3 || !currency.bytes().all(|c| c.is_ascii_uppercase()))

@@ -82,7 +82,8 @@ pub(crate) fn in_words(dimension: &str, value: &str, language: Language) -> Stri
 
 /// Returns the site whose live figure a path is.
 pub fn watched(path: &str) -> Option<&str> {
-    path.strip_prefix("/d/")?.strip_suffix("/now")
+    let (site, page) = site_and_page(path)?;
+    (page == "now").then_some(site)
 }
 
 /// Returns site and page that a path shows numbers of, for the record of who looked; none for what shows none, and for
@@ -91,15 +92,17 @@ pub fn looked_at(path: &str) -> Option<(&str, &str)> {
     if path == "/" {
         return Some(("", ""));
     }
-    let rest = path.strip_prefix("/d/")?;
-    let (site, page) = rest.split_once('/').unwrap_or((rest, ""));
-    (page != "now").then_some((site, page))
+    site_and_page(path).filter(|(_, page)| *page != "now")
 }
 
 /// Returns the site that a path is about, with or without numbers on it.
 pub(crate) fn site_of(path: &str) -> Option<&str> {
+    site_and_page(path).map(|(site, _)| site)
+}
+
+fn site_and_page(path: &str) -> Option<(&str, &str)> {
     let rest = path.strip_prefix("/d/")?;
-    Some(rest.split_once('/').map_or(rest, |(site, _)| site))
+    Some(rest.split_once('/').unwrap_or((rest, "")))
 }
 
 /// What the pages are made from.

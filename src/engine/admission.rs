@@ -166,12 +166,16 @@ pub fn admit(text: &[u8], analysis: Analysis) -> Result<(), Exception> {
 
 /// A name, with or without quotes.
 fn is_named(text: &[u8], token: &Token, name: &str) -> bool {
-    let inner = token.span.start + 1..token.span.end - 1;
-    is(text, token, name)
-        || token.kind == Kind::Quoted
-            && text
-                .get(inner)
-                .is_some_and(|inner| inner.eq_ignore_ascii_case(name.as_bytes()))
+    name_of(text, token).is_some_and(|it| it.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// What a word or a quoted name says.
+fn name_of<'t>(text: &'t [u8], token: &Token) -> Option<&'t [u8]> {
+    match token.kind {
+        Kind::Word => text.get(token.span.clone()),
+        Kind::Quoted => text.get(token.span.start + 1..token.span.end - 1),
+        _ => None,
+    }
 }
 
 fn begins(text: &[u8], tokens: &[Token], opening: &[&str]) -> bool {
@@ -191,12 +195,8 @@ fn refuse_pair(text: &[u8], first: &Token, second: &Token) -> Result<(), Excepti
     if clause("EXECUTE", "AS") {
         return Err(denied("EXECUTE AS"));
     }
-    let name = match first.kind {
-        Kind::Word => &text[first.span.clone()],
-        Kind::Quoted => text
-            .get(first.span.start + 1..first.span.end - 1)
-            .unwrap_or_default(),
-        _ => return Ok(()),
+    let Some(name) = name_of(text, first) else {
+        return Ok(());
     };
     let called = second.kind == Kind::Sign(b'(');
     if called

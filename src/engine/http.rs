@@ -38,7 +38,7 @@ use super::{
     home::Key,
     multipart,
     registry::{ConnectionTicket, Registry},
-    reply::Head,
+    reply::{Head, UNREAD},
     request::{Credentials, Request},
     session::Sessions,
     work::{Job, Source},
@@ -54,9 +54,6 @@ const N_HEADERS: usize = 100;
 /// Time for a head to arrive, and for an idle connection. ClickHouse's `keep_alive_timeout` is 30
 /// s.
 const HEAD: Duration = Duration::from_secs(30);
-
-/// How long a client may take nothing of its answer.
-const UNREAD: Duration = Duration::from_secs(120);
 
 /// Longest statement that is read before it is decided which turn it takes.
 const PEEK_BYTES: u64 = 4 << 10;
@@ -218,7 +215,7 @@ impl Interface {
     async fn run(
         self: &Arc<Self>,
         request: Request,
-        body: Statement,
+        body: RequestBody,
         id: String,
         connection: u64,
     ) -> Result<Reply, Exception> {
@@ -227,7 +224,7 @@ impl Interface {
             word.is_some_and(|word| word.eq_ignore_ascii_case(b"KILL"))
         };
         let is_urgent = match &body {
-            Statement::Read(text) if request.query.is_empty() => kills(text),
+            RequestBody::Read(text) if request.query.is_empty() => kills(text),
             _ => kills(&request.query),
         };
         let turns = if is_urgent { &self.urgent } else { &self.turns };
@@ -245,13 +242,13 @@ impl Interface {
         // From here on, a handler that is dropped (the client is gone) cancels the statement.
         let (reply, reply_body) = ReplyBody::stream(running);
         let body = match body {
-            Statement::Coming(body) => {
+            RequestBody::Coming(body) => {
                 let (sender, reader) = body::request_pipe();
                 // Ends with the connection, at the latest: the body's frames come from there.
                 tokio::spawn(body::pump(body, sender));
                 reader
             }
-            Statement::Read(text) => BodyReader::full(text),
+            RequestBody::Read(text) => BodyReader::full(text),
         };
         let (head, head_receiver) = oneshot::channel();
         let (interface, coding, compressed) =
@@ -341,7 +338,7 @@ impl Interface {
 }
 
 /// The body of a request.
-enum Statement {
+enum RequestBody {
     /// Read, or there is none.
     Read(Bytes),
     /// To be read by the thread that runs the statement.
@@ -350,14 +347,14 @@ enum Statement {
 
 /// Reads the body of a request whose statement is in it, where it is a short one: official clients send KILL so, which must
 /// not wait for its turn behind what it is to end.
-async fn peeked(request: &Request, body: Option<Incoming>) -> Result<Statement, Exception> {
+async fn peeked(request: &Request, body: Option<Incoming>) -> Result<RequestBody, Exception> {
     let Some(body) = body.filter(|body| !body.is_end_stream()) else {
-        return Ok(Statement::Read(Bytes::new()));
+        return Ok(RequestBody::Read(Bytes::new()));
     };
     let is_short = body.size_hint().upper().is_some_and(|n| n <= PEEK_BYTES);
     let is_plain = request.content_coding == Coding::Identity && !request.decompress;
     if !(request.query.is_empty() && is_short && is_plain) {
-        return Ok(Statement::Coming(body));
+        return Ok(RequestBody::Coming(body));
     }
     let broken = || {
         Exception::new(
@@ -366,7 +363,7 @@ async fn peeked(request: &Request, body: Option<Incoming>) -> Result<Statement, 
         )
     };
     match timeout(TURN, body.collect()).await {
-        Ok(Ok(read)) => Ok(Statement::Read(read.to_bytes())),
+        Ok(Ok(read)) => Ok(RequestBody::Read(read.to_bytes())),
         Ok(Err(_)) | Err(_) => Err(broken()),
     }
 }

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// How long a client may leave an answer unread. A server's `http_send_timeout` is 30 s.
-const UNREAD: Duration = Duration::from_secs(120);
+pub(super) const UNREAD: Duration = Duration::from_secs(120);
 
 /// Longest message put behind an answer that fails half-way; clients look for it in one chunk.
 const TRAILER_BYTES: usize = 16 << 10;

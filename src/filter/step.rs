@@ -6,7 +6,7 @@
 use crate::beacon::Refused;
 use crate::client::Client;
 use crate::config::settings::{GeoDetail, SiteKind};
-use crate::config::{Site, Sites};
+use crate::config::{Fault, Site, Sites};
 use crate::consent::Consented;
 use crate::enrich::agent::Agent;
 use crate::enrich::agent::hints::Hints;
@@ -50,8 +50,8 @@ impl SiteFilters {
     /// Compiles the rules of `sites`.
     ///
     /// # Errors
-    /// Every rule that cannot work, with its site.
-    pub fn new(sites: &Sites) -> Result<SiteFilters, String> {
+    /// Every rule that cannot work.
+    pub fn new(sites: &Sites) -> Result<SiteFilters, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut by_site = Vec::with_capacity(sites.len());
         for site in sites.iter() {
@@ -77,20 +77,22 @@ impl SiteFilters {
                     by_site.push(SiteFilter { rules, url });
                 }
                 (rules, query) => {
-                    let rules = rules.err().into_iter().flatten().map(|e| e.to_string());
-                    let query = query.err().map(|e| e.to_string());
-                    faults.extend(
-                        rules
-                            .chain(query)
-                            .map(|fault| format!("site {}: {fault}", site.id)),
-                    );
+                    let fault = |key: &str, value: &str, reason: String| Fault {
+                        key: format!("site[{}].{key}", site.id),
+                        value: format!("{value:?}"),
+                        reason,
+                    };
+                    let rules = rules.err().into_iter().flatten();
+                    faults.extend(rules.map(|e| fault("rules", e.rule(), e.to_string())));
+                    let query = query.err();
+                    faults.extend(query.map(|e| fault("query_allow", e.name(), e.to_string())));
                 }
             }
         }
         if faults.is_empty() {
             Ok(SiteFilters { by_site })
         } else {
-            Err(faults.join("; "))
+            Err(faults)
         }
     }
 }

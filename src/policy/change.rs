@@ -172,6 +172,7 @@ fn facts(statement: &Statement) -> BTreeMap<String, Fact> {
         device,
         consent_life_days,
         ledger_days,
+        request_days: _, // told below
         denial_days,
         smallest_group,
     } = statement;
@@ -253,6 +254,7 @@ fn facts(statement: &Statement) -> BTreeMap<String, Fact> {
             Wording(format!("{consent_life_days} days")),
         ),
         ("consent.ledger_days".into(), days(*ledger_days)),
+        ("retention.requests".into(), days(statement.request_days())),
         ("denials.days".into(), days(*denial_days)),
         (
             "query.k".into(),

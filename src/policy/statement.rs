@@ -37,7 +37,11 @@ pub struct Statement {
     /// What is kept on the visitor's device, by its name there.
     pub device: Vec<String>,
     pub consent_life_days: u16,
+    /// Consents, after their last day: as long as one of the sites keeps them.
     pub ledger_days: u16,
+    /// What visitors asked for. Not said by older versions, which promised `ledger_days`: `NOT_SAID`.
+    #[serde(default = "not_said")]
+    pub request_days: u16,
     pub denial_days: u16,
     /// Groups with fewer visitors are not shown to anybody.
     pub smallest_group: u32,
@@ -92,6 +96,14 @@ fn not_said() -> u16 {
 }
 
 impl Statement {
+    /// Returns how long it is kept what visitors asked for, in days.
+    pub fn request_days(&self) -> u16 {
+        match self.request_days {
+            NOT_SAID => self.ledger_days,
+            days => days,
+        }
+    }
+
     /// Returns the statement of every scope, in the order of the configuration.
     pub fn all(config: &Config) -> Vec<Statement> {
         let mut statements: Vec<Statement> = Vec::new();
@@ -101,7 +113,10 @@ impl Statement {
                 statements.push(Statement::without_sites(&site.scope, config));
                 statements.len() - 1
             });
-            statements[index].sites.push(SiteFacts::of(site, config));
+            let statement = &mut statements[index];
+            statement.ledger_days = statement.ledger_days.max(site.keep.consents);
+            statement.request_days = statement.request_days.max(site.keep.requests);
+            statement.sites.push(SiteFacts::of(site, config));
         }
         statements
     }
@@ -128,7 +143,8 @@ impl Statement {
                 .collect(),
             device: KEPT.iter().map(|kept| kept.name.to_owned()).collect(),
             consent_life_days: config.consent.life_days,
-            ledger_days: config.consent.ledger_days,
+            ledger_days: 0,
+            request_days: 0,
             denial_days: DENIAL_DAYS,
             smallest_group: config.query.k,
         }

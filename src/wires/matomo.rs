@@ -23,7 +23,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,11 +35,11 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::{Translated, cut, id_of, lenient_status, site_of, worth_retrying};
-use crate::apps::MAX_EVENTS;
-use crate::apps::wire::screen_url;
+use crate::apps::wire::{WireVisitor, screen_url};
+use crate::apps::{MAX_EVENTS, reported};
 use crate::beacon::wire::{Amount, Props, Text, Wire, WireRevenue};
 use crate::beacon::{MAX_NAME, MAX_PROP_NAME, MAX_PROPS, Refused, malformed};
-use crate::client::{Client, Hints};
+use crate::client::Client;
 use crate::collector::delivery::Delivered;
 use crate::collector::{Collector, Ended, Live, UnansweredBatch, ended};
 use crate::config::Site;
@@ -248,7 +247,7 @@ fn translate<'a>(
         (None, Some("1")) => Claimed::Word,
         (None, _) => Claimed::Token(None),
     };
-    let client = client_of(request, site, &get, key);
+    let client = client_of(request, site, given, key);
     let client = Arc::new(client.map_err(|detail| malformed(Some(site), detail))?);
     let at = match get("cdt") {
         None => None,
@@ -259,7 +258,7 @@ fn translate<'a>(
         }
     };
     Ok(Translated {
-        wire: wire_of(site, &get, given),
+        wire: wire_of(site, given),
         site: site.clone(),
         client,
         claimed,
@@ -268,39 +267,33 @@ fn translate<'a>(
 }
 
 /// Whose event it is. Only with the site's key may a sender say more than its own request shows.
-fn client_of<'a>(
+fn client_of(
     request: &Request<'_>,
     site: &Site,
-    get: &impl Fn(&str) -> Option<&'a str>,
+    given: Given<'_>,
     key: Option<&str>,
 ) -> Result<Client, &'static str> {
-    let sent = &request.client;
+    let sent = request.client.clone();
+    let get = |name: &str| given.get(name);
     let has_key = key
         .or_else(|| get("token_auth"))
         .is_some_and(|key| site.has_key(key));
-    let user_agent = get("ua").map(|text| cut(text, 512).to_owned());
-    let user_agent = user_agent.unwrap_or_else(|| sent.user_agent.clone());
-    let language = get("lang").map(|text| cut(text, 128).to_owned());
-    if !has_key {
-        return Ok(Client {
-            user_agent,
-            accept_language: language.map_or_else(|| sent.accept_language.clone(), Into::into),
-            is_server: false,
-            ..sent.clone()
-        });
-    }
-    // A server's own address, language and hints are nobody's, and place nobody.
-    let address = match get("cip") {
-        None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        Some(text) => text.trim().parse().map_err(|_| "cip: not an IP address")?,
+    let text = |name: &str| get(name).map(|text| Text(text.into()));
+    let said = WireVisitor {
+        address: text("cip"),
+        user_agent: text("ua"),
+        accept_language: text("lang"),
+        ..WireVisitor::default()
     };
+    if has_key {
+        return reported(Some(&said), sent).map_err(|_| "cip: not an IP address");
+    }
+    let cut_to = |name: &str, bytes: usize| get(name).map(|text| cut(text, bytes).to_owned());
     Ok(Client {
-        address: crate::client::cut(address),
-        user_agent,
-        accept_language: language.unwrap_or_default().into(),
-        hints: Hints::default(),
-        is_server: true,
-        ..sent.clone()
+        user_agent: cut_to("ua", 512).unwrap_or(sent.user_agent),
+        accept_language: cut_to("lang", 128).map_or(sent.accept_language, Into::into),
+        is_server: false,
+        ..sent
     })
 }
 
@@ -320,7 +313,8 @@ fn time_of(text: &str) -> Option<Timestamp> {
         .map(|zoned| zoned.timestamp())
 }
 
-fn wire_of<'a>(site: &Site, get: &impl Fn(&str) -> Option<&'a str>, given: Given<'a>) -> Wire<'a> {
+fn wire_of<'a>(site: &Site, given: Given<'a>) -> Wire<'a> {
+    let get = |name: &str| given.get(name);
     let mut props: Vec<(String, String)> = Vec::new();
     let mut add = |name: &str, value: Option<&str>| {
         if let Some(value) = value

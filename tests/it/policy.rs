@@ -92,7 +92,8 @@ async fn what_the_policy_says_is_what_is_configured() {
         .replace(
             "id = \"pernexus\"\n",
             "id = \"pernexus\"\nretention_days = 17\nrotation = \"week\"\nsalt_grace_minutes = 90\n\
-             geo = \"city\"\nhonour_dnt = false\nquery_allow = [\"tab\"]\n",
+             geo = \"city\"\nhonour_dnt = false\nquery_allow = [\"tab\"]\n\
+             retention = { consents = 700, requests = 60 }\n",
         )
         .replace("countries = [\"DK\"]", "countries = [\"DK\", \"SE\"]")
         .append(
@@ -110,7 +111,8 @@ async fn what_the_policy_says_is_what_is_configured() {
         "Pernexus pernexus.example.test country, region, city GPC search parameters kept: tab",
         "Pernexus every Monday at midnight (Europe/Copenhagen) 90 minutes",
         "Events Pernexus 17 days",
-        "Consents and withdrawals all 777 days after the consent's last day",
+        "Consents and withdrawals all 700 days after the consent's last day",
+        "That you used a right, and what was done all 60 days",
         "Numbers of refusals all 1825 days",
         "Cookie, 33 days",
         "Denmark and Sweden",
@@ -152,7 +154,7 @@ async fn what_the_policy_says_is_what_is_configured() {
     }
     let json = brine.policy("/policy.json?site=pernexus").await;
     assert_eq!(json["statement"]["sites"][0]["retention_days"], 17);
-    assert_eq!(json["statement"]["ledger_days"], 777);
+    assert_eq!(json["statement"]["ledger_days"], 700);
     assert_eq!(json["current"], true);
     // What a consent is given to is that version.
     let token = brine.consent("pernexus").await;

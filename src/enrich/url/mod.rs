@@ -70,11 +70,20 @@ pub struct QueryAllowList(Vec<String>);
 #[non_exhaustive]
 pub enum QueryNameError {
     /// Empty, longer than 64 bytes, or with characters other than letters, digits, `_`, `-`, `.`, `[`, `]`.
-    #[error("query parameter {0:?}: not a name of 1 to 64 letters, digits or _-.[]")]
+    #[error("not a name of 1 to 64 letters, digits or _-.[]")]
     NotAName(String),
     /// Click ids name a single click of a single person, and are read for their presence only.
-    #[error("query parameter {0:?}: an advertiser's click id is never kept")]
+    #[error("an advertiser's click id is never kept")]
     ClickId(String),
+}
+
+impl QueryNameError {
+    /// Returns the name as written.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::NotAName(name) | Self::ClickId(name) => name,
+        }
+    }
 }
 
 impl QueryAllowList {

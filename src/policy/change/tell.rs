@@ -81,7 +81,7 @@ fn value(text: &str, language: Language) -> String {
 }
 
 /// Names of facts; a test sees to it that each has one.
-pub(super) const NAMES: [(&str, &str, &str); 51] = [
+pub(super) const NAMES: [(&str, &str, &str); 52] = [
     ("authority", "Supervisory authority", "Tilsynsmyndighed"),
     (
         "authority.name.da",
@@ -226,6 +226,11 @@ pub(super) const NAMES: [(&str, &str, &str); 51] = [
         "retention.engagement",
         "How long reading times are kept",
         "Hvor længe læsetider opbevares",
+    ),
+    (
+        "retention.requests",
+        "How long it is kept what you asked for",
+        "Hvor længe det opbevares, hvad du bad om",
     ),
     (
         "retention.visits",

@@ -23,8 +23,8 @@ fn full() -> Settings {
         name: "Sign-up".into(),
         steps: vec!["Visit /".into(), "Signup".into()],
     }];
-    settings.retention.days.consents = Some(1_825);
-    settings.retention.days.requests = Some(1_825);
+    settings.retention.days.consents = Some(1_000);
+    settings.retention.days.requests = Some(900);
     settings.controller.dpo = Some(contact.clone());
     settings.controller.representative = Some(contact.clone());
     settings.controller.joint = vec![contact];
@@ -127,7 +127,10 @@ fn what_goes_further_is_material() {
     expect_all(MATERIAL, |s| {
         s.recipients[0].role = notice::Role::Controller;
     });
-    expect_all(MATERIAL, |s| s.consent.ledger_days += 1);
+    expect_all(MATERIAL, |s| s.retention.days.consents = Some(1_001));
+    expect_all(MATERIAL, |s| s.retention.days.requests = Some(901));
+    // Longer than any site goes by.
+    expect_all(None, |s| s.consent.ledger_days += 1);
     expect_all(MATERIAL, |s| s.query.k -= 1);
     expect_group(MATERIAL, |s| s.sites[0].retention_days = Some(396));
     expect_group(MATERIAL, |s| {
@@ -148,7 +151,13 @@ fn what_goes_less_far_or_is_only_worded_anew_is_cosmetic() {
     expect_all(COSMETIC, |s| s.controller.email = "x@example.test".into());
     expect_all(COSMETIC, |s| s.controller.dpo = None);
     expect_all(COSMETIC, |s| s.recipients.clear());
-    expect_all(COSMETIC, |s| s.consent.ledger_days -= 1);
+    expect_all(COSMETIC, |s| s.consent.ledger_days = 800);
+    // The other site of the group keeps them as before.
+    expect_group(None, |s| s.sites[0].retention.consents = Some(10));
+    expect_group(COSMETIC, |s| {
+        s.sites[0].retention.consents = Some(10);
+        s.sites[1].retention.consents = Some(20);
+    });
     expect_all(COSMETIC, |s| s.consent.life_days += 1);
     expect_all(COSMETIC, |s| s.query.k += 1);
     expect_all(COSMETIC, |s| s.salts.chain = true);
@@ -184,11 +193,12 @@ fn a_new_site_touches_no_consent_but_that_of_a_group_it_joins() {
 }
 
 /// Keys that the policy says nothing about, because they change nothing for a visitor. (`site.geo` says how closely
-/// a visit may be placed, whatever the data files know; excluded networks would tell where the operator sits.)
+/// a visit may be placed, whatever the data files know; excluded networks would tell where the operator sits;
+/// `consent.ledger_days` bounds what is said of each site, and is told by that.)
 const OUTSIDE: &str = "\
     access.allow_http access.log_days access.mode access.oidc_claim access.proxy_header access.session_hours access.session_idle_minutes \
     batch.max_age_ms batch.max_rows batch.retry_max_ms batch.retry_min_ms \
-    consent.key_file data.directory \
+    consent.key_file consent.ledger_days data.directory \
     enrich.agent_patterns enrich.crawler_patterns enrich.geo_city enrich.geo_country \
     enrich.referrer_sources enrich.referrer_spam \
     limits.address_burst limits.address_per_minute limits.consent_per_minute limits.event_ids limits.max_addresses \
@@ -196,7 +206,6 @@ const OUTSIDE: &str = "\
     policy.directory policy.version \
     processing.measures.da processing.measures.en \
     query.max_memory_mib query.max_seconds \
-    retention.days.consents retention.days.requests \
     retention.late_hours retention.removed_site_grace_days retention.run_at \
     server.admin server.body_timeout_ms server.drain_timeout_ms server.header_timeout_ms \
     server.idle_timeout_ms server.listen server.max_batch_bytes server.max_body_bytes server.max_connections server.runtime \
@@ -351,6 +360,8 @@ fn any_settings() -> impl Strategy<Value = Settings> {
             })
             .collect();
         settings.consent.ledger_days = ledger;
+        settings.retention.days.consents = None;
+        settings.retention.days.requests = None;
         settings.query.k = k;
         settings
     })

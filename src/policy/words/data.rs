@@ -279,7 +279,7 @@ pub(in crate::policy) fn retention(
             "That you used a right, and what was done",
             "At du brugte en rettighed, og hvad der blev gjort",
         ),
-        days(general.ledger_days),
+        days(general.request_days()),
     );
     row(
         language.pick(
