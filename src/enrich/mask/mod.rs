@@ -50,14 +50,15 @@ enum Finding {
 /// before an IP address), so passes follow each other until one finds nothing. That comes soon: each
 /// pass makes the text shorter, or as short with fewer digits and at signs.
 pub fn mask(text: &str) -> Cow<'_, str> {
-    if let Some(folded) = folded(text) {
-        let masked = mask_folded(&folded);
-        return match masked == folded {
-            true => Cow::Borrowed(text),
-            false => Cow::Owned(masked.into_owned()),
-        };
+    // As it stands, too: a digit of another script right before an address would make another number of it.
+    let as_written = mask_alike(text);
+    if let Some(folded) = folded(&as_written) {
+        let masked = mask_alike(&folded);
+        if masked != folded {
+            return Cow::Owned(masked.into_owned());
+        }
     }
-    mask_folded(text)
+    as_written
 }
 
 /// The text with ASCII in the place of other digits and at signs; none where it has no such.
@@ -84,7 +85,8 @@ fn digit(c: char, zero: u32) -> char {
     char::from_digit(c as u32 - zero, 10).unwrap_or(c)
 }
 
-fn mask_folded(text: &str) -> Cow<'_, str> {
+/// Masks where digits and at signs are ASCII.
+fn mask_alike(text: &str) -> Cow<'_, str> {
     let mut masked = pass(text);
     while let Cow::Owned(before) = &masked
         && let Cow::Owned(after) = pass(before)

@@ -139,6 +139,16 @@ fn tricky() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..10).prop_map(|pieces| pieces.concat())
 }
 
+/// A digit of another script beside an address makes no other number of it.
+#[test]
+fn an_address_beside_a_digit_of_another_script_is_masked() {
+    for text in ["\u{9e8}56.0.0.0a", "56.0.0.0\u{9e8}", "\u{664}192.0.2.255"] {
+        let masked = mask(text);
+        assert!(masked.contains(IP), "{text}: {masked}");
+    }
+    assert_eq!(mask("side \u{9e8}.1"), "side \u{9e8}.1");
+}
+
 /// As a person, a typesetter or another script writes them.
 #[test]
 fn phones_and_civil_registration_numbers_are_masked_in_every_script() {
