@@ -25,7 +25,7 @@ const TAKEN: [&str; 8] = [
 ];
 
 /// Who may look.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // The keys are documented in reference.toml.
 pub struct Access {
     pub mode: Mode,

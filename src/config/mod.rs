@@ -49,7 +49,7 @@ pub struct Config {
 }
 
 /// Listeners and their limits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Server {
     pub listen: SocketAddr,
@@ -68,7 +68,7 @@ pub struct Server {
 }
 
 /// Where events are kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Store {
     pub place: Place,
@@ -87,7 +87,7 @@ impl Store {
 }
 
 /// Which ClickHouse.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Place {
     /// The engine that brine brings along, as a child process.
@@ -104,7 +104,7 @@ pub enum Place {
 }
 
 /// The durable queue.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Spool {
     pub max_bytes: u64,
@@ -114,7 +114,7 @@ pub struct Spool {
 }
 
 /// Batches to ClickHouse.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Batch {
     pub max_rows: usize,
@@ -138,7 +138,7 @@ pub struct Limits {
 }
 
 /// Consent tokens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Consent {
     pub life_days: u16,
@@ -251,6 +251,32 @@ impl Config {
             },
             ..self.clone()
         }
+    }
+
+    /// Returns what `new` says otherwise and [`Config::reloaded`] leaves as it was: the tables of the file, or keys.
+    pub fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
+        let differs = [
+            ("server", self.server != new.server),
+            ("data", self.directory != new.directory),
+            ("store", self.store != new.store),
+            ("spool", self.spool != new.spool),
+            ("batch", self.batch != new.batch),
+            (
+                "limits.event_ids",
+                self.limits.event_ids != new.limits.event_ids,
+            ),
+            ("access", self.access != new.access),
+            ("consent", self.consent != new.consent),
+            ("salts", self.salts != new.salts),
+            ("enrich", self.enrich != new.enrich),
+            ("query", self.query != new.query),
+            (
+                "policy.directory",
+                self.policy.directory != new.policy.directory,
+            ),
+        ];
+        let named = differs.iter().filter(|(_, differs)| *differs);
+        named.map(|(name, _)| *name).collect()
     }
 }
 

@@ -91,7 +91,7 @@ pub enum Layout {
 }
 
 /// Certificate and key files in PEM, re-read when they change.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct Tls {
@@ -314,7 +314,7 @@ pub struct Salts {
 }
 
 /// Optional data files; built-in rules serve without them.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct Enrich {
@@ -327,7 +327,7 @@ pub struct Enrich {
 }
 
 /// Bounds of the query API.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct Query {

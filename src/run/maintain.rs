@@ -226,8 +226,16 @@ async fn sites(
     let here = collector.clone();
     let published = match read_config() {
         Ok(config) => tokio::task::spawn_blocking(move || {
+            let left = here.config.needs_restart(&config);
             let config = here.config.reloaded(config);
-            Live::publish(&config, here.clock.now(), &here.metrics)
+            let live = Live::publish(&config, here.clock.now(), &here.metrics)?;
+            if !left.is_empty() {
+                tracing::warn!(
+                    ?left,
+                    "these have changed, too, and hold from the next start on"
+                );
+            }
+            Ok(live)
         })
         .await
         .unwrap_or_else(|error| Err(error.to_string())),

@@ -252,10 +252,21 @@ async fn sighup_takes_a_new_site_in_and_refuses_a_bad_file() {
         "{}",
         brine.log_tail()
     );
-    // A site that is gone is gone, with its salt.
-    std::fs::write(&file, &good).expect("written");
+    // A site that is gone is gone, with its salt; what is not taken over is named.
+    assert!(!brine.log().contains("from the next start on"));
+    let more = good
+        .replace("max_body_bytes = 65536", "max_body_bytes = 65537")
+        .replace("event_ids = 4000000", "event_ids = 4000001");
+    std::fs::write(&file, &more).expect("written");
     brine.signal("HUP");
     brine.wait_metric(&reloads("done"), |n| n == 2.0).await;
+    let log = brine.log();
+    let told = log.lines().find(|l| l.contains("from the next start on"));
+    let told = told.expect("a line in the log");
+    assert!(
+        told.contains("server") && told.contains("limits.event_ids") && !told.contains("query"),
+        "{told}"
+    );
     brine.event(&consented).await.expect(404, "site.unknown");
     let salts = std::fs::read_dir(brine.data().join("salts")).expect("salts");
     let left = salts
