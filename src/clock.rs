@@ -17,6 +17,11 @@ use crate::config::settings::Environment;
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Returns the present instant (UTC, nanosecond field, usually microsecond truth).
     fn now(&self) -> Timestamp;
+
+    /// Tells whether it is the operating system's, and not one that a test or a demo dictates.
+    fn is_of_the_system(&self) -> bool {
+        false
+    }
 }
 
 /// A clock shared by all tasks.
@@ -30,6 +35,10 @@ impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)] // The one permitted reader of the wall clock.
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+
+    fn is_of_the_system(&self) -> bool {
+        true
     }
 }
 

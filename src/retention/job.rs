@@ -74,6 +74,12 @@ pub struct Job {
     turn: tokio::sync::Mutex<()>,
 }
 
+/// How far the clocks of two collectors may be apart, milliseconds.
+pub(super) const AHEAD_MS: i64 = 300_000;
+
+/// How far our clock and ClickHouse's may be apart for a purge, milliseconds.
+const APART_MS: i64 = 3_600_000;
+
 /// Where the right to run it lies (`schema/0005_purges.sql`).
 const CLAIMS: &str = "retention_claims";
 
@@ -172,6 +178,7 @@ impl Job {
         started_by: StartedBy,
     ) -> Result<RunRecord, RunError> {
         let started = self.collector.clock.now().as_millisecond();
+        self.agree_on_time(started).await?;
         let in_force = InForce::of(&self.collector.live.load_full());
         super::prepare(&self.store).await?;
         let mut done = self.work_off().await?;
@@ -235,6 +242,20 @@ impl Job {
             .look(&self.store, &live.sites, &rules, ended)
             .await?;
         Ok(record)
+    }
+
+    /// Purges go by the clock alone: two must agree. A dictated one is not compared.
+    async fn agree_on_time(&self, ours: i64) -> Result<(), RunError> {
+        if !self.collector.clock.is_of_the_system() {
+            return Ok(());
+        }
+        let sql = "SELECT toUnixTimestamp64Milli(now64(3))";
+        let query = self.store.client.query(sql);
+        let theirs: i64 = within(self.store.timeout, query.fetch_one()).await?;
+        match ours - theirs {
+            apart if apart.abs() > APART_MS => Err(RunError::Apart(apart / 60_000)),
+            _ => Ok(()),
+        }
     }
 
     pub(super) async fn remember(&self, in_force: InForce) -> Result<(), RunError> {
@@ -381,11 +402,16 @@ impl Job {
         Ok(within(self.store.timeout, query.fetch_one()).await?)
     }
 
-    /// Returns when a run was last verified, and when one last ended: milliseconds since 1970, 0 for never.
+    /// Returns when a run was last verified, and when one last ended: milliseconds since 1970, 0 for never. What ended under a
+    /// clock that was ahead says nothing of when.
     pub(super) async fn last_run(&self) -> Result<(i64, i64), RunError> {
-        let sql = "SELECT toInt64(ifNull(maxOrNullIf(toUnixTimestamp64Milli(ended), empty(findings)), 0)), \
-                   toInt64(ifNull(maxOrNull(toUnixTimestamp64Milli(ended)), 0)) FROM retention_runs";
-        let query = self.store.client.query(sql);
+        let latest = self.collector.clock.now().as_millisecond() + AHEAD_MS;
+        let sql = format!(
+            "SELECT toInt64(ifNull(maxOrNullIf(toUnixTimestamp64Milli(ended), empty(findings)), 0)), \
+             toInt64(ifNull(maxOrNull(toUnixTimestamp64Milli(ended)), 0)) FROM retention_runs \
+             WHERE toUnixTimestamp64Milli(ended) <= {latest}"
+        );
+        let query = self.store.client.query(&sql);
         Ok(within(self.store.timeout, query.fetch_one()).await?)
     }
 }

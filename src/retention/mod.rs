@@ -103,6 +103,11 @@ pub enum RunError {
         /// How many.
         rows: u64,
     },
+    /// Nothing is purged by a clock that another contradicts.
+    #[error(
+        "this machine's clock is {0} minutes ahead of ClickHouse's: nothing is purged until they agree"
+    )]
+    Apart(i64),
     /// The record of a purge cannot be written.
     #[error("the record of a purge cannot be written: {0}")]
     Record(AppendError),

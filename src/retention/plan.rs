@@ -104,13 +104,18 @@ pub async fn strangers(store: &Store, rules: &Rules, grace: u16) -> Result<Stran
     let sql = "SELECT DISTINCT site FROM (SELECT toString(site) AS site FROM events GROUP BY site \
                UNION ALL SELECT toString(site) AS site FROM visits GROUP BY site \
                UNION ALL SELECT toString(site) AS site FROM daily GROUP BY site \
+               UNION ALL SELECT toString(site) AS site FROM derived_days GROUP BY site \
                UNION ALL SELECT toString(site) AS site FROM denials GROUP BY site) ORDER BY site \
                SETTINGS prefer_column_name_to_alias = 1";
     let sites: Vec<String> = within(store.timeout, store.client.query(sql).fetch_all()).await?;
-    let sql = "SELECT toString(site) AS site, argMax(toString(rule), (ts, purge)) AS rule, \
-               toUInt16(toDate(max(ts))) AS day FROM purges WHERE rule IN ('missing', 'back') GROUP BY site \
-               SETTINGS prefer_column_name_to_alias = 1";
-    let noted: Vec<Noted> = within(store.timeout, store.client.query(sql).fetch_all()).await?;
+    // A note of a clock that was ahead says nothing yet: it is made again.
+    let sql = format!(
+        "SELECT toString(site) AS site, argMax(toString(rule), (ts, purge)) AS rule, \
+         toUInt16(toDate(max(ts))) AS day FROM purges WHERE rule IN ('missing', 'back') AND toUInt16(toDate(ts)) <= {} \
+         GROUP BY site SETTINGS prefer_column_name_to_alias = 1",
+        rules.today
+    );
+    let noted: Vec<Noted> = within(store.timeout, store.client.query(&sql).fetch_all()).await?;
     let mut strangers = Strangers::default();
     for site in sites.into_iter().filter(|site| !rules.knows(site)) {
         let note = noted

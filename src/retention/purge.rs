@@ -14,7 +14,7 @@ use std::time::Duration;
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::job::Job;
+use super::job::{AHEAD_MS, Job};
 use super::journal::Purge;
 use super::plan::Due;
 use super::rules::{Kept, Rule, Rules, literal};
@@ -35,6 +35,9 @@ const OTHERS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// In the journal, the condition of a purge that a legal hold has stopped.
 const NONE: &str = "0";
+
+/// The same, of one that was counted under a clock that was ahead.
+const EARLY: &str = "(0)";
 
 #[derive(Row, Deserialize)]
 struct PartitionRow {
@@ -66,19 +69,20 @@ pub(super) fn entries(due: &[Due], rules: &Rules, run: u64, now_ms: i64) -> Vec<
 impl Job {
     /// Does what the journal holds, verifies it, and records it. Returns what was done.
     pub(super) async fn work_off(&self) -> Result<Vec<Purge>, RunError> {
-        let all = self.spare_held(self.journal.entries()).await?;
+        let mut all = self.spare(self.journal.entries(), Kept::ALL[0]).await?;
         if all.is_empty() {
             return Ok(all);
         }
-        let mut by_table: BTreeMap<Kept, Vec<&Purge>> = BTreeMap::new();
-        for entry in &all {
-            if let Some(kept) = Kept::named(&entry.table) {
-                by_table.entry(kept).or_default().push(entry);
-            }
-        }
-        let settled = self.settle(&by_table).await?;
-        for (kept, entries) in &by_table {
-            let purge = self.purge(*kept, entries, settled.as_ref());
+        let settled = self.settle(&by_table(&all)).await?;
+        let tables: Vec<Kept> = by_table(&all).into_keys().collect();
+        for kept in tables {
+            // A hold may have begun while the tables before were purged.
+            all = self.spare(all, kept).await?;
+            let by_table = by_table(&all);
+            let Some(entries) = by_table.get(&kept) else {
+                continue;
+            };
+            let purge = self.purge(kept, entries, settled.as_ref());
             match kept {
                 // Not while a month is copied to be put in place again.
                 Kept::Visits | Kept::Daily => derived::in_turn(&self.store, purge).await?,
@@ -86,6 +90,7 @@ impl Job {
             }
             self.step(&format!("{} purged", kept.name()));
         }
+        let by_table = by_table(&all);
         let mut wiped: Vec<(&str, &str)> = by_table
             .keys()
             .map(|kept| (kept.name(), kept.no_partition()))
@@ -102,28 +107,38 @@ impl Job {
         self.record(&all).await
     }
 
-    /// Takes the sites that were put under legal hold since out of what is under way, and removed ones that came back: what
-    /// was due of those is every row they have, also those that came after.
-    async fn spare_held(&self, entries: Vec<Purge>) -> Result<Vec<Purge>, RunError> {
+    /// Takes out of what is under way, from the table `from` on: the sites that were put under legal hold since; removed ones that
+    /// came back (what was due of those is every row they have, also those that came after); and what was counted under a
+    /// clock that was ahead.
+    async fn spare(&self, entries: Vec<Purge>, from: Kept) -> Result<Vec<Purge>, RunError> {
         let held = self.held();
+        let now = self.collector.clock.now().as_millisecond();
         let live = self.collector.live.load_full();
         let is_back = |entry: &Purge| {
             let names =
                 |site: &Site| [site.id.as_str(), &site.scope].contains(&entry.site.as_str());
             entry.rule == Rule::Removed.name() && live.sites.iter().any(|site| names(site))
         };
-        let is_met = |entry: &Purge| {
-            (held.contains(&entry.site) || is_back(entry)) && entry.condition != NONE
+        let is_early = |entry: &Purge| (now + AHEAD_MS..i64::MAX).contains(&entry.began_ms);
+        let met = |entry: &Purge| {
+            let is_open = [NONE, EARLY].iter().all(|none| entry.condition != *none)
+                && Kept::named(&entry.table).is_none_or(|kept| kept >= from);
+            match is_open {
+                true if held.contains(&entry.site) || is_back(entry) => Some(NONE),
+                true if is_early(entry) => Some(EARLY),
+                _ => None,
+            }
         };
-        if !entries.iter().any(is_met) {
+        if entries.iter().all(|entry| met(entry).is_none()) {
             return Ok(entries);
         }
         let mut spared = Vec::new();
         for mut entry in entries {
-            if is_met(&entry) && entry.is_recorded {
+            let none = met(&entry);
+            if let Some(none) = none.filter(|_| entry.is_recorded) {
                 // What it was about is gone, and its record is written, or about to be.
-                entry.condition = NONE.into();
-            } else if is_met(&entry) {
+                entry.condition = none.into();
+            } else if let Some(none) = none {
                 let (table, condition) = (&entry.table, &entry.condition);
                 let sql = format!("SELECT count() FROM {table} WHERE {condition}");
                 let query = self.store.client.query(&sql);
@@ -134,14 +149,14 @@ impl Job {
                     table = entry.table,
                     gone,
                     left,
-                    "a legal hold, or that the site is back, stops a purge under way"
+                    "a legal hold, that the site is back, or that the clock was ahead stops a purge under way"
                 );
                 if gone == 0 {
                     continue;
                 }
                 entry.bytes = (entry.bytes as f64 * gone as f64 / entry.rows as f64) as u64;
                 entry.rows = gone;
-                entry.condition = NONE.into();
+                entry.condition = none.into();
             }
             spared.push(entry);
         }
@@ -150,7 +165,7 @@ impl Job {
     }
 
     /// Returns the sites under legal hold now, and their scopes, which requests go by.
-    fn held(&self) -> BTreeSet<String> {
+    pub(super) fn held(&self) -> BTreeSet<String> {
         let live = self.collector.live.load();
         let held = live.sites.iter().filter(|site| site.legal_hold.is_some());
         held.flat_map(|site| [site.id.to_string(), site.scope.clone()])
@@ -339,6 +354,7 @@ impl Job {
                         "the site came back: the other rows stay"
                     }
                     NONE => "a legal hold stopped it: the other rows stay",
+                    EARLY => "the clock had been ahead: the other rows are not due",
                     _ => "no such row is counted, and no old part of the table is left on the disk",
                 }
                 .into(),
@@ -362,6 +378,11 @@ impl Job {
         let us = self.collector.spool.incarnation();
         let mut ours = Vec::new();
         for mut entry in entries.iter().cloned() {
+            if entry.is_recorded {
+                // Taken off before it was marked.
+                ours.push(entry);
+                continue;
+            }
             let theirs = format!(
                 "site = {} AND table_name = '{}' AND rule = '{}' AND bitShiftRight(batch_id, 64) != {us} \
                  AND toUnixTimestamp64Milli(ts) >= {} AND first_day <= toDate({}) AND last_day >= toDate({})",
@@ -445,6 +466,16 @@ impl Job {
         let appended = spool.append(RecordKind(kind), payload, always).await;
         appended.map(drop).map_err(RunError::Record)
     }
+}
+
+fn by_table(entries: &[Purge]) -> BTreeMap<Kept, Vec<&Purge>> {
+    let mut by_table: BTreeMap<Kept, Vec<&Purge>> = BTreeMap::new();
+    for entry in entries {
+        if let Some(kept) = Kept::named(&entry.table) {
+            by_table.entry(kept).or_default().push(entry);
+        }
+    }
+    by_table
 }
 
 fn is_by_partition(kept: Kept, entry: &Purge) -> bool {

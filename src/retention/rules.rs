@@ -301,6 +301,8 @@ impl Rules {
                 "if((site, day) IN (SELECT site, day FROM derived_days FINAL WHERE k > 0), {}, {NEVER})",
                 self.today
             ),
+            // The table's own TTL goes by it, should this job not run; the job goes by what it is about.
+            Kept::Restrictions => NEVER.to_string(),
             _ if kept.has_expires() => "toUInt32(expires)".to_owned(),
             _ => NEVER.to_string(),
         };
@@ -321,8 +323,28 @@ impl Rules {
         if !held.is_empty() {
             branches.push(format!("site IN ({}), {NEVER}", list(&held)));
         }
+        if kept == Kept::Restrictions {
+            // Whoever has events that stay, and are not to be counted.
+            branches.push(format!(
+                "(site, visitor) IN (SELECT site, visitor FROM events WHERE {} > {} AND (site, visitor) IN \
+                 (SELECT site, visitor FROM restrictions)), {NEVER}",
+                self.due_sql(Kept::Events),
+                self.today
+            ));
+        }
+        if scoped && !held.is_empty() {
+            // Filed under a group that is no more: the held site may have been of it.
+            let scopes = self.sites.iter().flat_map(|rule| [&rule.id, &rule.scope]);
+            let scopes: BTreeSet<&str> = scopes.map(String::as_str).collect();
+            let scopes: Vec<&str> = scopes.into_iter().collect();
+            branches.push(format!("site NOT IN ({}), {NEVER}", list(&scopes)));
+        }
         for removed in self.removed.iter().filter(|_| !kept.outlives_its_site()) {
             let site = literal(&removed.site);
+            let expires = match kept {
+                Kept::Denials => format!("toUInt32(day) + {DENIAL_DAYS}"),
+                _ => expires.clone(),
+            };
             branches.push(format!("site = {site}, least({expires}, {})", removed.due));
         }
         for rule in &self.sites {

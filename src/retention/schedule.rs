@@ -21,6 +21,15 @@ const TICK: Duration = Duration::from_secs(1);
 /// Waits after a failed run, doubled up to the second.
 const RETRY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(300)];
 
+/// Waits after a run that found something left, doubled up to the second.
+const AGAIN: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(6 * 3_600)];
+
+/// How far the clock may go ahead of the machine between two looks, seconds: more than any zone or leap second does.
+const JUMP_S: f64 = 20.0 * 3_600.0;
+
+/// How long is waited after it went further: time for whoever looks after clocks.
+const JUMPED: Duration = Duration::from_secs(3_600);
+
 /// How long is waited, at most, before another collector's run is looked after: it may have been killed, and its claim
 /// lapse.
 const ELSEWHERE: Duration = Duration::from_secs(15);
@@ -39,7 +48,11 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
     let live = job.collector.live.load_full();
     let mut held = InForce::of(&live);
     drop(live);
-    let (mut not_before, mut pause) = (Instant::now(), RETRY[0]);
+    let (mut not_before, mut pause, mut again) = (Instant::now(), RETRY[0], AGAIN[0]);
+    let mut steady = Steady {
+        at: Instant::now(),
+        wall: job.collector.clock.now(),
+    };
     let mut looked: Option<Instant> = None;
     let (mut restrictions, mut restrictions_seen) = (None, Instant::now());
     let mut ticks = tokio::time::interval(TICK);
@@ -50,6 +63,10 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
             () = shutdown::asked(&mut shutdown) => return,
         }
         let now = job.collector.clock.now();
+        if steady.jumps(Instant::now(), now) && job.collector.clock.is_of_the_system() {
+            tracing::warn!(%now, "the clock has jumped forward: no rows are purged for an hour");
+            not_before = Instant::now() + JUMPED;
+        }
         let live = job.collector.live.load_full();
         let Some(known) = &mut known else {
             // ClickHouse may come later; until it has said when the last run was, none is due.
@@ -112,10 +129,13 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
                 (known.last, known.is_cut_short) = (now, false);
                 held = rules;
                 pause = RETRY[0];
-                if !record.findings.is_empty() {
+                if record.findings.is_empty() {
+                    again = AGAIN[0];
+                } else {
                     // Perhaps only an erasure under way; looked at again soon, and then less often.
                     known.is_cut_short = true;
-                    not_before = Instant::now() + RETRY[1];
+                    not_before = Instant::now() + again;
+                    again = (again * 2).min(AGAIN[1]);
                 }
             }
             Err(error) => {
@@ -136,6 +156,22 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
                 }
             }
         }
+    }
+}
+
+/// Wall clock and machine at one moment. A machine that has slept looks like a clock that has jumped: it waits, too.
+struct Steady {
+    at: Instant,
+    wall: Timestamp,
+}
+
+impl Steady {
+    /// Tells whether the wall clock has gone most of a day further than the machine since it was last asked.
+    fn jumps(&mut self, at: Instant, wall: Timestamp) -> bool {
+        let passed = at.saturating_duration_since(self.at).as_secs_f64();
+        let went = wall.duration_since(self.wall).as_secs_f64();
+        *self = Steady { at, wall };
+        went - passed > JUMP_S
     }
 }
 
@@ -202,6 +238,25 @@ fn next_after(last: Timestamp, run_at: jiff::civil::Time) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_jumps_forward_is_noticed_once_and_one_that_goes_is_not() {
+        let begun = Instant::now();
+        let wall: Timestamp = "2026-11-24T00:19:59Z".parse().unwrap();
+        let mut steady = Steady { at: begun, wall };
+        let at = |machine_s: u64, wall_s: i64| {
+            let wall = wall + jiff::SignedDuration::from_secs(wall_s);
+            (begun + Duration::from_secs(machine_s), wall)
+        };
+        let mut jumps = |(at, wall)| steady.jumps(at, wall);
+        assert!(!jumps(at(1, 1)));
+        assert!(!jumps(at(100_000, 100_000)), "a tick that came late");
+        assert!(!jumps(at(100_001, 96_000)), "set back");
+        assert!(!jumps(at(100_002, 103_602)), "an hour on");
+        assert!(jumps(at(100_003, 31_536_000)), "a year on");
+        assert!(!jumps(at(100_004, 31_536_001)));
+        assert!(!jumps(at(100_005, 100_005)), "mended");
+    }
 
     #[test]
     fn a_run_is_due_at_its_time_of_the_same_or_the_next_day() {

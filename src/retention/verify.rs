@@ -142,9 +142,11 @@ impl Job {
              WHERE database = currentDatabase() AND table IN ({})",
             names()
         );
+        let kept = self.partitions_kept(rules).await?;
         for (sql, state) in [(inactive, "not in use any more"), (detached, "detached")] {
             let query = self.store.client.query(&sql);
-            let parts: Vec<PartRow> = within(self.store.timeout, query.fetch_all()).await?;
+            let mut parts: Vec<PartRow> = within(self.store.timeout, query.fetch_all()).await?;
+            parts.retain(|part| part.table != "events" || !kept.contains(&part.partition));
             found.findings.extend(parts.into_iter().map(|part| {
                 let PartRow {
                     table,
@@ -157,6 +159,17 @@ impl Job {
             }));
         }
         Ok(())
+    }
+
+    /// Partitions of which a held site has rows stay.
+    async fn partitions_kept(&self, rules: &Rules) -> Result<Vec<String>, RunError> {
+        let held = format!(
+            "SELECT DISTINCT _partition_id FROM events WHERE {} > {}",
+            rules.due_sql(Kept::Events),
+            rules.today
+        );
+        let query = self.store.client.query(&held);
+        Ok(within(self.store.timeout * 10, query.fetch_all()).await?)
     }
 
     async fn mutations(&self, found: &mut Verified) -> Result<(), RunError> {
@@ -189,14 +202,7 @@ impl Job {
         let sql = "SELECT arrayJoin(data_paths) FROM system.tables WHERE database = currentDatabase() AND name = 'events'";
         let query = self.store.client.query(sql);
         let paths: Vec<String> = within(self.store.timeout, query.fetch_all()).await?;
-        // A partition of which a held site has rows stays.
-        let held = format!(
-            "SELECT DISTINCT _partition_id FROM events WHERE {} > {}",
-            rules.due_sql(Kept::Events),
-            rules.today
-        );
-        let query = self.store.client.query(&held);
-        let kept: Vec<String> = within(self.store.timeout * 10, query.fetch_all()).await?;
+        let kept = self.partitions_kept(rules).await?;
         let today = date_of(rules.today).strftime("%Y%m%d").to_string();
         let looked = tokio::task::spawn_blocking(move || disk::expired(&paths, &today, &kept));
         match looked.await? {

@@ -181,6 +181,18 @@ pub(super) async fn build_all(
     in_turn(store, build_stale(store, rules, only, job)).await
 }
 
+/// A site whose hold began meanwhile is not made final: its events stay, and an erasure has to reach what is counted of them.
+fn expect_no_new_hold(rules: &Rules, job: Option<&Job>) -> Result<(), StoreError> {
+    let held = job.map(Job::held).unwrap_or_default();
+    match held
+        .iter()
+        .any(|site| rules.knows(site) && !rules.is_held(site))
+    {
+        true => Err(pressure("a legal hold has begun: the next run goes by it")),
+        false => Ok(()),
+    }
+}
+
 async fn build_stale(
     store: &Store,
     rules: &Rules,
@@ -198,6 +210,7 @@ async fn build_stale(
         job.expect_steps(n_days);
     }
     for group in fold::groups(&mut days) {
+        expect_no_new_hold(rules, job)?;
         if !fold::fold(store, rules, &group).await? {
             days.extend(group);
             continue;
@@ -210,6 +223,7 @@ async fn build_stale(
         }
     }
     for days in month::groups(&days, AT_ONCE) {
+        expect_no_new_hold(rules, job)?;
         build(store, rules, &days, job).await?;
     }
     // Another collector may have folded days of these months meanwhile, which were put in place as they were before.

@@ -33,9 +33,9 @@ pub(super) fn groups(days: &BTreeMap<u16, Work>, at_once: usize) -> Vec<Vec<(u16
     groups
 }
 
-/// Returns a number for a counting, by ClickHouse's clock: each is above those before it.
+/// Returns a number for a counting, by ClickHouse's clock: each is above those before it, also where that was set back.
 pub(super) async fn counting(store: &Store) -> Result<u64, StoreError> {
-    let sql = "SELECT toUInt64(toUnixTimestamp64Nano(now64(9)))";
+    let sql = "SELECT greatest(toUInt64(toUnixTimestamp64Nano(now64(9))), assumeNotNull((SELECT max(counting) + 1 FROM derived_days)))";
     within(store.timeout, store.client.query(sql).fetch_one()).await
 }
 

@@ -183,6 +183,13 @@ async fn what_a_killed_collector_had_purged_is_recorded_however_long_it_was_away
     restart_with(&mut brine, vec![entry(1, "portal", "expired", 1_000)]);
     let ours = "SELECT n_rows FROM purges WHERE purge = 1";
     brine.wait_for(ours, 600);
+    // Killed once more, after they were taken off and before the record was written: they are not taken off twice.
+    let marked = Purge {
+        is_recorded: true,
+        ..entry(2, "portal", "expired", 600)
+    };
+    restart_with(&mut brine, vec![marked]);
+    brine.wait_for("SELECT n_rows FROM purges WHERE purge = 2", 600);
 }
 
 /// Killed in the middle of a purge, after a clock that had been set back: what runs of its own have recorded since, by
@@ -195,4 +202,50 @@ async fn what_a_collector_has_recorded_itself_is_not_taken_off_a_purge_that_was_
     brine.wait_for("SELECT sum(n_rows) FROM purges WHERE run > 2", 6);
     restart_with(&mut brine, vec![entry(1, "portal", "expired", 10)]);
     brine.wait_for("SELECT n_rows FROM purges WHERE purge = 1", 10);
+}
+
+/// Whoever mends a clock that was ahead finds what is not due, also where the purge had begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_counted_under_a_clock_that_was_ahead_is_not_gone_on_with() {
+    let mut brine = Builder::new().clock(noon(START)).start();
+    store(&brine, "portal", START - 3, 395, 6).await;
+    let ahead = Purge {
+        began_ms: noon(START + 400),
+        ..entry(1, "portal", "expired", 10)
+    };
+    restart_with(&mut brine, vec![ahead]);
+    brine.wait_for("SELECT count() FROM retention_runs", 1);
+    assert_eq!(brine.sql("SELECT count() FROM events"), ["6"]);
+    assert_eq!(
+        brine.sql("SELECT rule, n_rows, verified FROM purges"),
+        ["expired\t4\tthe clock had been ahead: the other rows are not due"]
+    );
+}
+
+/// README, "What a visitor can do": a restriction lasts as long as the events, also where the retention had been shorter
+/// when it was asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restriction_lasts_as_long_as_its_events() {
+    // Later than today's date: ClickHouse removes by its own.
+    let today = START + 1_095;
+    let brine = Builder::new().clock(noon(today)).start();
+    let day = today - 100;
+    store(&brine, "portal", day, 395, 6).await;
+    let restrict = format!(
+        "INSERT INTO brine.restrictions (site, day, visitor, is_restricted, ts, expires) SELECT 'portal', toDate({day}), \
+         cityHash64('portal', {day}, toUInt64(3)), true, fromUnixTimestamp64Milli(toInt64({})), toDate({})",
+        noon(day),
+        today - 1
+    );
+    change(&brine, &restrict).await;
+    let visitors = "SELECT visitors FROM daily WHERE site = 'portal' AND dimension = ''";
+    for (at, n_restrictions, counted) in [(today, 1, "5"), (today + 295, 0, "5")] {
+        brine.set_clock(noon(at));
+        let run = done(&brine, json!({ "action": "run" })).await;
+        assert_eq!(run["findings"], json!([]), "{run}");
+        let left = "SELECT count() FROM restrictions";
+        assert_eq!(brine.count(left), n_restrictions);
+        assert_eq!(brine.sql(visitors), [counted]);
+    }
+    assert_eq!(brine.count("SELECT count() FROM events"), 0);
 }
