@@ -76,8 +76,8 @@ pub struct Statement {
     pub rows: u64,
     pub runs: u64,
     pub clean_runs: u64,
-    /// When the last run of the month ended, and what its check found; none where there was none.
-    pub last: Option<(String, Vec<String>)>,
+    /// The last run in the month of each collector: which, when it ended, and what its check found.
+    pub last: Vec<(String, String, Vec<String>)>,
 }
 
 impl Statement {
@@ -122,16 +122,18 @@ impl Statement {
             self.clean_runs,
             self.runs - self.clean_runs
         ));
-        match &self.last {
-            None => line("There was no run: nothing is certified about what is stored."),
-            Some((ended, findings)) if findings.is_empty() => line(&format!(
-                "The last of them ended {ended}. Its check of rows, parts in and out of use, changes under way, files, \
-                 spool and quarantine found nothing that had to be gone."
-            )),
-            Some((ended, findings)) => {
+        if self.last.is_empty() {
+            line("There was no run: nothing is certified about what is stored.");
+        }
+        for (collector, ended, findings) in &self.last {
+            let which = format!("The last of them by collector {collector} ended {ended}");
+            if findings.is_empty() {
                 line(&format!(
-                    "The last of them ended {ended}, and found still there:"
+                    "{which}. Its check of rows, parts in and out of use, changes under way, files, and of its own spool and \
+                     quarantine found nothing that had to be gone."
                 ));
+            } else {
+                line(&format!("{which}, and found still there:"));
                 for finding in findings {
                     line(&format!("  {finding}"));
                 }
@@ -201,7 +203,11 @@ mod tests {
             rows: 5,
             runs: 1,
             clean_runs: 1,
-            last: Some(("2026-11-02T00:20:00Z".into(), Vec::new())),
+            last: vec![(
+                "9f1c6a0be2d74583".into(),
+                "2026-11-02T00:20:00Z".into(),
+                Vec::new(),
+            )],
             ..Statement::default()
         }
         .certify(&seal);

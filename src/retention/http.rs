@@ -2,6 +2,8 @@
 //!
 //! Comes in: `{"action": …}`. Goes out: JSON. `run` answers when the run is over; `status` says meanwhile how far it is.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use clickhouse::Row;
 use hyper::StatusCode;
@@ -50,6 +52,7 @@ fn fifty() -> u32 {
 #[derive(Row, Serialize, Deserialize)]
 struct RunRow {
     run: String,
+    collector: String,
     began: String,
     ended: String,
     started_by: String,
@@ -202,7 +205,7 @@ const PURGES: &str = "SELECT lower(hex(run)) AS run, formatDateTime(ts, '%Y-%m-%
      toString(site) AS site, toString(table_name) AS table, toString(rule) AS rule, toString(first_day) AS first_day, \
      toString(last_day) AS last_day, n_rows AS rows, n_bytes AS bytes, verified FROM purges";
 
-const RUNS: &str = "SELECT lower(hex(run)) AS run, formatDateTime(ts, '%Y-%m-%dT%H:%i:%SZ', 'UTC') AS began, \
+const RUNS: &str = "SELECT lower(hex(run)) AS run, toString(collector) AS collector, formatDateTime(ts, '%Y-%m-%dT%H:%i:%SZ', 'UTC') AS began, \
      formatDateTime(ended, '%Y-%m-%dT%H:%i:%SZ', 'UTC') AS ended, toString(started_by) AS started_by, \
      n_purges AS purges, n_rows AS rows, n_bytes AS bytes, n_days AS days_counted, findings, \
      arrayMap(site -> toString(site), held) AS held, toString(version) AS version FROM retention_runs";
@@ -242,6 +245,14 @@ async fn certificate(retention: &Retention, site: &Site, first: Date) -> Result<
     let over = next
         .to_zoned(jiff::tz::TimeZone::UTC)
         .map(|at| at.timestamp());
+    let mut last = BTreeMap::new();
+    for run in &runs {
+        let collector = run.collector.clone();
+        last.insert(
+            collector.clone(),
+            (collector, run.ended.clone(), run.findings.clone()),
+        );
+    }
     let statement = Statement {
         site: site.id.to_string(),
         month: first.strftime("%Y-%m").to_string(),
@@ -281,9 +292,7 @@ async fn certificate(retention: &Retention, site: &Site, first: Date) -> Result<
         rows: purges.iter().map(|purge| purge.rows).sum(),
         runs: runs.len() as u64,
         clean_runs: runs.iter().filter(|run| run.findings.is_empty()).count() as u64,
-        last: runs
-            .last()
-            .map(|run| (run.ended.clone(), run.findings.clone())),
+        last: last.into_values().collect(),
     };
     Ok(json!({ "certificate": statement.certify(&retention.seal) }))
 }

@@ -17,11 +17,7 @@ fn is_due(rules: &Rules, record: &spool::Record) -> bool {
         Ok(Record::Consent(consent)) => is_over(&consent.site, consent.expires),
         Ok(Record::Denial(one)) => is_over(&one.site, one.day.saturating_add(DENIAL_DAYS)),
         Ok(Record::Request(request)) => is_over(&request.site, request.expires),
-        Ok(Record::Restriction(one)) => {
-            let keep = rules.keep(&one.site);
-            let last = keep.map_or(one.expires, |keep| one.day.saturating_add(keep.events));
-            is_over(&one.site, last.min(one.expires))
-        }
+        Ok(Record::Restriction(one)) => is_over(&one.site, one.expires),
         Ok(Record::Access(access)) => access.expires <= rules.today,
         // Nothing personal, and no end; or of another version, which nobody can read.
         Ok(Record::Salt(_) | Record::Purge(_) | Record::Run(_)) | Err(_) => false,

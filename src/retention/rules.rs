@@ -301,7 +301,7 @@ impl Rules {
                 "if((site, day) IN (SELECT site, day FROM derived_days FINAL WHERE k > 0), {}, {NEVER})",
                 self.today
             ),
-            // The table's own TTL goes by it, should this job not run; the job goes by what it is about.
+            // As long as its events, which may be longer than was said when it was asked for.
             Kept::Restrictions => NEVER.to_string(),
             _ if kept.has_expires() => "toUInt32(expires)".to_owned(),
             _ => NEVER.to_string(),

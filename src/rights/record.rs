@@ -55,10 +55,6 @@ pub(super) fn done(
     }
 }
 
-/// Days after which ClickHouse itself removes a restriction, should the job not run: events may stay longer than is said now, by
-/// what was said before. The job removes it once there are none (`retention::rules`).
-const BACKSTOP: u16 = 1_825;
-
 /// The rows that take a visitor's days out of every counting, or put them back.
 pub(super) fn restrictions(
     asked: &Asked,
@@ -77,7 +73,7 @@ pub(super) fn restrictions(
             visitor: key.visitor,
             is_restricted,
             ts_ms: now.as_millisecond(),
-            expires: key.day.saturating_add(retention(&key.site).max(BACKSTOP)),
+            expires: key.day.saturating_add(retention(&key.site)),
         })
         .collect()
 }
