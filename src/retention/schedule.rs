@@ -49,6 +49,8 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
     let mut held = InForce::of(&live);
     drop(live);
     let (mut not_before, mut pause, mut again) = (Instant::now(), RETRY[0], AGAIN[0]);
+    // It waits because of what the last run has left, which a new rule or a new day may change.
+    let mut has_left = false;
     let mut steady = Steady {
         at: Instant::now(),
         wall: job.collector.clock.now(),
@@ -65,7 +67,7 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
         let now = job.collector.clock.now();
         if steady.jumps(Instant::now(), now) && job.collector.clock.is_of_the_system() {
             tracing::warn!(%now, "the clock has jumped forward: no rows are purged for an hour");
-            not_before = Instant::now() + JUMPED;
+            (not_before, has_left) = (Instant::now() + JUMPED, false);
         }
         let live = job.collector.live.load_full();
         let Some(known) = &mut known else {
@@ -116,7 +118,11 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
             restrictions = seen.or(restrictions);
         }
         let next = next_after(known.last, live.retention.run_at);
-        let is_due = now >= next || held != rules || known.is_cut_short;
+        let is_new = now >= next || held != rules;
+        if has_left && is_new {
+            (not_before, has_left) = (Instant::now(), false);
+        }
+        let is_due = is_new || known.is_cut_short;
         if !is_due || Instant::now() < not_before {
             continue;
         }
@@ -129,16 +135,18 @@ pub async fn work(retention: Arc<Retention>, mut shutdown: watch::Receiver<bool>
                 (known.last, known.is_cut_short) = (now, false);
                 held = rules;
                 pause = RETRY[0];
-                if record.findings.is_empty() {
-                    again = AGAIN[0];
-                } else {
+                has_left = !record.findings.is_empty();
+                if has_left {
                     // Perhaps only an erasure under way; looked at again soon, and then less often.
                     known.is_cut_short = true;
                     not_before = Instant::now() + again;
                     again = (again * 2).min(AGAIN[1]);
+                } else {
+                    again = AGAIN[0];
                 }
             }
             Err(error) => {
+                has_left = false;
                 if matches!(error, RunError::Elsewhere(_)) {
                     metrics.runs.with_label_values(&["elsewhere"]).inc();
                     tracing::debug!(%error, "retention");
